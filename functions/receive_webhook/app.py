@@ -1,0 +1,37 @@
+"""POST /webhooks: checks a delivery's signature and stores it in a queue."""
+
+import time
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from whop_sync.config import receiver_config
+from whop_sync.credentials import Credentials
+from whop_sync.deliveries import Receiver
+from whop_sync.journal import Journal
+from whop_sync.queues import Queue
+
+# Senders wait 5 to 15 seconds and try again: better a quick 503 than a late answer.
+AWS = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "max_attempts": 2})
+
+config = receiver_config()
+credentials = Credentials(boto3.client("secretsmanager", config=AWS))
+sqs = boto3.client("sqs", config=AWS)
+receiver = Receiver(
+    preset=config.preset,
+    signing_keys=lambda: credentials.signing_keys(config.signing_secrets_arn),
+    queues={
+        "created": Queue(sqs, config.user_created_queue_url),
+        "updated": Queue(sqs, config.profile_updated_queue_url),
+    },
+    parked=Queue(sqs, config.parked_deliveries_queue_url),
+    journal=Journal(),
+    clock=time.time,
+)
+
+
+def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+    try:
+        return receiver.answer(event)
+    finally:
+        receiver.journal.flush()

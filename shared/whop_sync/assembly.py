@@ -1,0 +1,65 @@
+"""Puts a worker together: opens the clients, once per environment, and hands each part what it needs."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import boto3
+from botocore.config import Config
+
+from whop_sync.avatars import Avatars
+from whop_sync.config import worker_config
+from whop_sync.credentials import Credentials
+from whop_sync.enrollment import Enrollment
+from whop_sync.journal import Journal
+from whop_sync.mappings import Mappings
+from whop_sync.profiles import Profiles
+from whop_sync.queues import Queue
+from whop_sync.synchronization import Synchronization
+from whop_sync.whop import Whop, http_client
+from whop_sync.worker import Worker
+
+BATCH_SIZE = 10
+"""As many as the template lets Lambda hand over at once; each user of a batch gets a thread."""
+
+_AWS = Config(
+    connect_timeout=2,
+    read_timeout=5,
+    retries={"mode": "standard", "max_attempts": 3},
+    max_pool_connections=BATCH_SIZE,
+)
+
+
+def worker() -> Worker:
+    """Raises ValueError if the environment is not what the template sets."""
+    config = worker_config()
+    credentials = Credentials(boto3.client("secretsmanager", config=_AWS))
+    whop = Whop(
+        http_client(),
+        url=config.whop_api_url,
+        version=config.whop_api_version,
+        api_key=lambda: credentials.whop_api_key(config.whop_api_key_arn),
+    )
+    mappings = Mappings(boto3.client("dynamodb", config=_AWS), config.user_mappings_table, time.time)
+    enrollment = Enrollment(
+        whop=whop,
+        mappings=mappings,
+        company=config.whop_company_id,
+        title_format=config.title_format,
+        clock=time.time,
+    )
+    profiles = Profiles(
+        whop=whop,
+        avatars=Avatars(clock=time.time, allowed_origin=config.picture_allowed_origin),
+        company=config.whop_company_id,
+        clock=time.time,
+        sleep=time.sleep,
+    )
+    sqs = boto3.client("sqs", config=_AWS)
+    return Worker(
+        handler=Synchronization(mappings=mappings, enrollment=enrollment, profiles=profiles),
+        queue=Queue(sqs, config.queue_url),
+        dead_letters=Queue(sqs, config.dead_letter_queue_url),
+        journal=Journal(),
+        clock=time.time,
+        pool=ThreadPoolExecutor(max_workers=BATCH_SIZE),
+    )

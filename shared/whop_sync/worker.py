@@ -1,0 +1,142 @@
+"""A batch of queued events: each goes its own way, for good, back to the queue, or to the dead-letter queue."""
+
+import contextlib
+import random
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Protocol, Self
+
+from whop_sync.errors import Malformed, Permanent, SyncError, Transient
+from whop_sync.events import UserEvent
+from whop_sync.journal import Journal
+from whop_sync.queues import Queue
+from whop_sync.synchronization import Result
+
+FIRST_BACKOFF_SECONDS = 5.0
+MAX_BACKOFF_SECONDS = 3600.0
+
+GIVE_UP_SECONDS = 3 * 86400
+"""A Whop outage of a weekend loses nothing and needs nobody."""
+
+OPERATOR_GIVE_UP_SECONDS = 10 * 86400
+"""Events that wait for an operator to mend key or version stay longer; SQS itself forgets after 14 days."""
+
+LAST_START_SECONDS = 60.0
+"""An event is not begun with less time left: a picture, its processing and the calls around them take up to this."""
+
+_OPERATOR_REASONS = ("whop_key_rejected", "whop_gone", "whop_api_key_unavailable", "whop_api_key_invalid")
+
+type Record = Mapping[str, Any]
+"""An SQS record as Lambda hands it over: `messageId`, `receiptHandle`, `body`, `attributes`."""
+
+
+class Handler(Protocol):
+    def handle(self, event: UserEvent, *, age: float, deadline: float) -> Result: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Message:
+    """`sent_at` is in Unix seconds, `event` None if the body is none that the receiver wrote."""
+
+    id: str
+    receipt_handle: str
+    body: str
+    sent_at: float
+    receives: int
+    event: UserEvent | None
+
+    @classmethod
+    def of(cls, record: Record) -> Self:
+        try:
+            event = UserEvent.from_json(record["body"])
+        except (ValueError, KeyError, TypeError):
+            event = None
+        return cls(
+            id=record["messageId"],
+            receipt_handle=record["receiptHandle"],
+            body=record["body"],
+            sent_at=int(record["attributes"]["SentTimestamp"]) / 1000,
+            receives=int(record["attributes"]["ApproximateReceiveCount"]),
+            event=event,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worker:
+    handler: Handler
+    queue: Queue
+    dead_letters: Queue
+    journal: Journal
+    clock: Callable[[], float]
+    pool: ThreadPoolExecutor
+    jitter: Callable[[float, float], float] = random.uniform
+
+    def handle(self, records: Sequence[Record], *, deadline: float) -> dict[str, Any]:
+        """Lambda's partial batch response: the messages that stay in the queue. `deadline` is in Unix seconds.
+
+        Users are handled side by side, the events of one user one after the other in the order of their versions.
+        """
+        by_user: defaultdict[str, list[_Message]] = defaultdict(list)
+        for message in map(_Message.of, records):
+            by_user[message.event.user_id if message.event else ""].append(message)
+        for messages in by_user.values():
+            messages.sort(key=lambda message: message.event.version if message.event else 0)
+        futures = [self.pool.submit(self._handle_user, messages, deadline) for messages in by_user.values()]
+        staying = [message_id for future in futures for message_id in future.result()]
+        return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in staying]}
+
+    def _handle_user(self, messages: Sequence[_Message], deadline: float) -> list[str]:
+        return [message.id for message in messages if not self._is_done(message, deadline)]
+
+    def _is_done(self, message: _Message, deadline: float) -> bool:
+        """Whether the message may leave the queue."""
+        event = message.event
+        if event is None:
+            unreadable = Malformed("unreadable_message", "the message is not one that the receiver wrote")
+            return self._park(message, unreadable)
+        if self.clock() > deadline - LAST_START_SECONDS:
+            return self._postpone(message, Transient("out_of_time", retry_after=0))
+        try:
+            result = self.handler.handle(event, age=self.clock() - message.sent_at, deadline=deadline)
+        except Permanent as error:
+            return self._park(message, error)
+        except Transient as error:
+            patience = OPERATOR_GIVE_UP_SECONDS if error.reason in _OPERATOR_REASONS else GIVE_UP_SECONDS
+            given_up = self.clock() - message.sent_at > patience
+            return self._park(message, error) if given_up else self._postpone(message, error)
+        except Exception as error:  # noqa: BLE001 - a defect that one event meets must not cost its whole batch
+            self.journal.crash(error, event)
+            return False
+        self.journal.event(result.outcome, event, error=result.refused)
+        return True
+
+    def _postpone(self, message: _Message, error: Transient) -> bool:
+        delay = self._delay(error, message.receives)
+        self.journal.event("retried", message.event, error=error, retry_in=delay)
+        # If this fails, the queue's own visibility timeout brings the message back, only later.
+        with contextlib.suppress(Transient):
+            self.queue.postpone(message.receipt_handle, delay)
+        return False
+
+    def _park(self, message: _Message, error: SyncError) -> bool:
+        event = message.event
+        try:
+            self.dead_letters.park(
+                message.body,
+                error,
+                event_id=event.event_id if event else message.id,
+                user_id=event.user_id if event else None,
+            )
+        except Transient:
+            return False
+        self.journal.event("parked", event, event_id=message.id, error=error)
+        return True
+
+    def _delay(self, error: Transient, receives: int) -> float:
+        """Seconds until the next try: what the other side named, a little spread, else doubling with wide spread."""
+        if error.retry_after is not None:
+            return error.retry_after * self.jitter(1.0, 1.1)
+        backoff = min(FIRST_BACKOFF_SECONDS * 2.0 ** min(receives - 1, 20), MAX_BACKOFF_SECONDS)
+        return backoff * self.jitter(0.5, 1.0)

@@ -1,0 +1,146 @@
+"""The page for people: what the platform's users look like on this Whop."""
+
+from html import escape
+
+from fake_whop.protocol import Body, Json
+
+_STYLE = """
+:root { color-scheme: light dark; --line: #8884; --soft: #8882; --accent: #fa4616; }
+body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.4rem; } h1 span { color: var(--accent); }
+h2 { font-size: 1rem; margin: 2rem 0 .5rem; } h2 small { font-weight: normal; opacity: .6; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; width: 100%; }
+th, td { text-align: left; padding: .4rem .6rem; border-bottom: 1px solid var(--line); vertical-align: middle; }
+th { font-weight: 600; opacity: .7; font-size: .85rem; }
+td:empty::after, .none { content: "-"; opacity: .4; }
+code { font-size: .85em; background: var(--soft); padding: .1em .3em; border-radius: .3em; }
+img, .nobody { width: 2.5rem; height: 2.5rem; border-radius: 50%; object-fit: cover; display: block; }
+.nobody { background: var(--soft); }
+.bad { color: #d33; } .good { color: #2a8c4a; }
+"""
+
+# Renews the content in place, so that scrolling and selecting are not disturbed by a reload.
+_SCRIPT = """
+setInterval(async () => {
+  if (document.hidden || String(getSelection())) return;
+  const page = new DOMParser().parseFromString(await (await fetch('/')).text(), 'text/html');
+  document.querySelector('main').replaceWith(page.querySelector('main'));
+}, 2000);
+"""
+
+
+def render(state: Body) -> str:
+    """The whole page, from the snapshot that GET /_fake/state gives."""
+    accounts = [account for account in _rows(state["accounts"]) if account["parent_id"] is not None]
+    sections = [
+        _section(
+            "Connected accounts",
+            ("", "shown as", "title", "Whop user", "e-mail", "metadata"),
+            [
+                (
+                    _picture(account["picture_file"]),
+                    _text(account["shown_name"]),
+                    f"{_text(account['title'])}<br>{_code(account['id'])}",
+                    _owner(account["owner"]),
+                    _text(account["email"]),
+                    "<br>".join(f"{_text(key)} {_code(value)}" for key, value in _items(account["metadata"])),
+                )
+                for account in reversed(accounts)
+            ],
+        ),
+        _section(
+            "Users",
+            ("", "id", "username", "e-mail", "global name", "shown per company"),
+            [
+                (
+                    _picture(user["picture_file"]),
+                    _code(user["id"]),
+                    _text(user["username"]),
+                    _text(user["email"]),
+                    _text(user["name"]),
+                    "<br>".join(
+                        f"{_code(override['company_id'])} {_text(override['name'])}"
+                        for override in _rows(user["overrides"])
+                    ),
+                )
+                for user in reversed(_rows(state["users"]))
+            ],
+        ),
+        _section(
+            "Files",
+            ("", "id", "filename", "type", "status", "bytes"),
+            [
+                (
+                    _picture(file["id"] if file["status"] == "ready" else None),
+                    _code(file["id"]),
+                    _text(file["filename"]),
+                    _text(file["content_type"]),
+                    _text(file["status"]),
+                    _text(file["size"]),
+                )
+                for file in reversed(_rows(state["files"]))
+            ],
+        ),
+        _section(
+            "Last calls",
+            ("at", "operation", "path", "status", "fault"),
+            [
+                (
+                    _text(call["at"]),
+                    _text(call["operation"]),
+                    _code(call["path"]),
+                    _status(call["status"]),
+                    _text(call["fault"]),
+                )
+                for call in reversed(_rows(state["calls"]))
+            ],
+        ),
+    ]
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Fake Whop</title>'
+        '<meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">'
+        f"<style>{_STYLE}</style></head><body><h1>Fake <span>Whop</span></h1>"
+        "<p>A stand-in for Whop's API on this machine. Nothing here has reached Whop.</p>"
+        f"<main>{''.join(sections)}</main><script>{_SCRIPT}</script></body></html>"
+    )
+
+
+def _section(title: str, heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    head = "".join(f"<th>{name}</th>" for name in heads)
+    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
+    table = f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>' if rows else '<p class="none">none yet</p>'
+    return f"<h2>{title} <small>{len(rows)}</small></h2>{table}"
+
+
+def _rows(value: Json) -> list[Body]:
+    return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
+
+
+def _items(value: Json) -> list[tuple[str, Json]]:
+    return list(value.items()) if isinstance(value, dict) else []
+
+
+def _text(value: Json) -> str:
+    return "" if value is None else escape(str(value))
+
+
+def _code(value: Json) -> str:
+    return f"<code>{_text(value)}</code>"
+
+
+def _picture(file_id: Json) -> str:
+    if file_id is None:
+        return '<span class="nobody"></span>'
+    return f'<img src="/_fake/pictures/{_text(file_id)}" alt="">'
+
+
+def _owner(value: Json) -> str:
+    return "<br>".join(_code(part) if name == "id" else _text(part) for name, part in _items(value) if part is not None)
+
+
+def _status(value: Json) -> str:
+    if value is None:
+        return '<span class="bad">no answer</span>'
+    kind = "good" if isinstance(value, int) and value < 400 else "bad"
+    return f'<span class="{kind}">{_text(value)}</span>'

@@ -1,0 +1,191 @@
+"""What the fake remembers. Entities are immutable, so a snapshot handed to a test never changes under it."""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from fake_whop.protocol import Body, slug
+from fake_whop.switches import Switches
+
+PLATFORM_KEY = "apik_demo_platform_key"
+PLATFORM_COMPANY = "biz_platformdemo"
+
+# Documented: the scopes of the operations here, and the seven a chat token may carry.
+ALL_SCOPES = frozenset(
+    {
+        "company:create",
+        "company:basic:read",
+        "company:update",
+        "user:profile:update",
+        "payout:account:read",
+        "chat:message:create",
+        "chat:read",
+        "dms:read",
+        "dms:message:manage",
+        "dms:channel:manage",
+        "support_chat:read",
+        "support_chat:message:create",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """An account API key: it acts for one company and that company's connected accounts."""
+
+    key: str = field(repr=False)
+    company_id: str
+    scopes: frozenset[str] = ALL_SCOPES
+
+
+@dataclass(frozen=True, slots=True)
+class Company:
+    """A company, alias account. `parent_id` is set on connected accounts; `email` is that of the invited owner."""
+
+    id: str
+    title: str
+    route: str
+    owner_id: str
+    created_at: float
+    updated_at: float
+    parent_id: str | None = None
+    email: str | None = None
+    external_id: str | None = None
+    metadata: Body | None = None
+    country: str | None = None
+    description: str | None = None
+    logo_file: str | None = None
+    send_customer_emails: bool = True
+    target_audience: str | None = None
+    website: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """A person on Whop with the global profile; `picture_file` is a file id."""
+
+    id: str
+    email: str
+    username: str
+    created_at: float
+    name: str | None = None
+    bio: str | None = None
+    picture_file: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """What one company shows for one user; None means: the global value."""
+
+    name: str | None = None
+    picture_file: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file of any state. `signature` is the secret part of its upload URL, `reads` counts polls after the upload."""
+
+    id: str
+    filename: str
+    content_type: str
+    visibility: str
+    creator: str = field(repr=False)
+    created_at: float
+    signature: str = field(repr=False)
+    status: str = "pending"
+    content: bytes = field(default=b"", repr=False)
+    reads: int = 0
+
+
+class State:
+    """All entities and the look-ups the rules need. Not thread-safe by itself."""
+
+    def __init__(self, credentials: list[Credential], now: float) -> None:
+        self.companies: dict[str, Company] = {}
+        self.users: dict[str, User] = {}
+        self.overrides: dict[tuple[str, str], Override] = {}
+        self.members: set[tuple[str, str]] = set()
+        self.files: dict[str, File] = {}
+        self.credentials: dict[str, Credential] = {}
+        self._user_ids: dict[str, str] = {}
+        for credential in credentials:
+            self.add_credential(credential, now)
+
+    def add_credential(self, credential: Credential, now: float) -> None:
+        """Make a key known, and its company if it is new."""
+        self.credentials[credential.key] = credential
+        if credential.company_id not in self.companies:
+            route = slug(credential.company_id.removeprefix("biz_"))
+            owner = self.user_for(f"owner@{route}.test", now)
+            self.companies[credential.company_id] = Company(
+                credential.company_id, "The platform", route, owner.id, now, now
+            )
+
+    def user_for(self, email: str, now: float) -> User:
+        """The user with that e-mail, made on first sight.
+
+        Inferred: a known e-mail keeps its Whop user. Observed: a new user's public username comes from the local part.
+        """
+        known = self._user_ids.get(email.casefold())
+        if known is not None:
+            return self.users[known]
+        local_part = slug(email.partition("@")[0])[:32] or "user"
+        user = User(new_id("user"), email, f"{local_part}-{secrets.token_hex(3)}", now)
+        self.users[user.id] = user
+        self._user_ids[email.casefold()] = user.id
+        return user
+
+    def find_user(self, name: str) -> User | None:
+        """By id, e-mail or username."""
+        user_id = self._user_ids.get(name.casefold(), name)
+        return self.users.get(user_id) or next((user for user in self.users.values() if user.username == name), None)
+
+    def find_company(self, name: str) -> Company | None:
+        """By id or route."""
+        return self.companies.get(name) or next((c for c in self.companies.values() if c.route == name), None)
+
+    def children(self, company_id: str) -> list[Company]:
+        return [company for company in self.companies.values() if company.parent_id == company_id]
+
+    def reachable(self, credential: Credential, company: Company) -> bool:
+        """Whether the key acts for that company: its own, or one connected to it."""
+        return credential.company_id in (company.id, company.parent_id)
+
+    def belongs(self, user_id: str, company_id: str) -> bool:
+        """Whether the user owns the company or one connected to it, or joined it."""
+        return (company_id, user_id) in self.members or any(
+            company.owner_id == user_id and company_id in (company.id, company.parent_id)
+            for company in self.companies.values()
+        )
+
+    def profile(self, user: User, company_id: str | None) -> User:
+        """The user as one company shows them (None: globally)."""
+        override = self.overrides.get((company_id or "", user.id), Override())
+        return replace(
+            user,
+            name=user.name if override.name is None else override.name,
+            picture_file=user.picture_file if override.picture_file is None else override.picture_file,
+        )
+
+    def set_override(self, company_id: str, user_id: str, override: Override) -> None:
+        self.overrides[company_id, user_id] = override
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """One admitted request. `id` is the variable part of its path, `uploads` the URL of the storage."""
+
+    state: State
+    switches: Switches
+    credential: Credential
+    version: str
+    native: bool
+    now: float
+    uploads: str
+    id: str
+    query: Mapping[str, str] = field(default_factory=dict)
+    body: Body = field(default_factory=dict)
+
+
+def new_id(prefix: str) -> str:
+    return f"{prefix}_{secrets.token_hex(7)}"

@@ -1,0 +1,133 @@
+"""Builds the template with SAM and deploys it to a local engine, the way its README tells a user to do it on AWS."""
+
+import json
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from local_stack import ROOT
+from local_stack.engine import Engine
+from local_stack.processes import installing_environment
+
+SAM = ROOT / ".local" / "sam" / "bin" / "sam"
+WORKERS = ("user-created", "profile-updated")
+FUNCTIONS = ("receive-webhook", *WORKERS)
+
+
+class DeploymentError(Exception):
+    """A build or deployment did not work; the message is what the tool had to say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """A deployed stack, by the names that a user meets."""
+
+    engine: Engine
+    stack: str
+    webhook_url: str
+
+    @property
+    def table(self) -> str:
+        return f"{self.stack}-user-mappings"
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Every item of UserMappings."""
+        return list(self.engine.dynamodb.Table(self.table).scan(ConsistentRead=True)["Items"])
+
+    def row(self, key: str) -> dict[str, Any] | None:
+        return self.engine.dynamodb.Table(self.table).get_item(Key={"key": key}, ConsistentRead=True).get("Item")
+
+    def queue_url(self, queue: str) -> str:
+        """`queue` is the last part of a queue's name, such as `user-created-dead-letters`."""
+        return self.engine.sqs.get_queue_url(QueueName=f"{self.stack}-{queue}")["QueueUrl"]
+
+    def messages(self, queue: str) -> list[dict[str, Any]]:
+        """What lies in a queue now. Each message is shown once, then hidden for half a minute."""
+        found: list[dict[str, Any]] = []
+        url = self.queue_url(queue)
+        while batch := self.engine.sqs.receive_message(
+            QueueUrl=url,
+            MaxNumberOfMessages=10,
+            VisibilityTimeout=30,
+            MessageAttributeNames=["All"],
+            MessageSystemAttributeNames=["All"],
+        ).get("Messages"):
+            found += [dict(message) for message in batch]
+        return found
+
+    def log_lines(self, function: str) -> list[str]:
+        """What a function wrote, oldest first. `function` is the last part of its name."""
+        group = f"/aws/lambda/{self.stack}-{function}"
+        pages = self.engine.logs.get_paginator("filter_log_events").paginate(logGroupName=group)
+        return [event["message"].rstrip() for page in pages for event in page["events"]]
+
+
+def build(into: Path) -> None:
+    """`sam build` of the whole template. Raises DeploymentError."""
+    _sam("build", "--template-file", ROOT / "template.yaml", "--build-dir", into)
+
+
+def deploy(
+    engine: Engine,
+    built: Path,
+    *,
+    stack: str,
+    signing_secrets: list[str],
+    whop_api_key: str,
+    parameters: Mapping[str, str],
+) -> Deployment:
+    """Deploys what `build` wrote, sets both secrets, and returns once the stack takes webhooks.
+
+    `parameters` are the template's. Raises DeploymentError.
+    """
+    settings = {"AwsEndpointUrl": engine.url, "TableDeletionProtection": "false", **parameters}
+    _sam(
+        "deploy",
+        *("--template-file", built / "template.yaml", "--stack-name", stack, "--resolve-s3"),
+        *("--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset"),
+        *("--parameter-overrides", *(f"{name}={value}" for name, value in settings.items())),
+        # SAM looks every five seconds whether a deployment is through; this one takes less than one.
+        environment={"AWS_ENDPOINT_URL": engine.url, "SAM_CLI_POLL_DELAY": "0.1"},
+    )
+    _mend_event_sources(engine)
+    secrets = {"webhook-signing-secrets": json.dumps(signing_secrets), "whop-api-key": whop_api_key}
+    for name, value in secrets.items():
+        engine.secrets.put_secret_value(SecretId=f"{stack}/{name}", SecretString=value)
+    return Deployment(engine, stack, _local_webhook_url(engine, stack))
+
+
+def _mend_event_sources(engine: Engine) -> None:
+    # The engine keeps a !Ref of a number as text and then cannot compare it; AWS knows the property's type.
+    for source in engine.functions.list_event_source_mappings()["EventSourceMappings"]:
+        concurrency = int(source["ScalingConfig"]["MaximumConcurrency"])
+        engine.functions.update_event_source_mapping(
+            UUID=source["UUID"], ScalingConfig={"MaximumConcurrency": concurrency}
+        )
+
+
+def _local_webhook_url(engine: Engine, stack: str) -> str:
+    outputs = engine.cloudformation.describe_stacks(StackName=stack)["Stacks"][0]["Outputs"]
+    [url] = [output["OutputValue"] for output in outputs if output["OutputKey"] == "WebhookUrl"]
+    api_id = str(urlsplit(url).hostname).partition(".")[0]
+    return f"{engine.url}/_aws/execute-api/{api_id}/$default{urlsplit(url).path}"
+
+
+def _sam(command: str, *arguments: str | Path, environment: Mapping[str, str] | None = None) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        # A person's samconfig.toml speaks of their own deployments, not of this one.
+        settings = Path(folder) / "samconfig.toml"
+        settings.write_text("version = 0.1\n")
+        outcome = subprocess.run(
+            [SAM, command, "--config-file", settings, *arguments],
+            cwd=ROOT,
+            env={**installing_environment(), **(environment or {})},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    if outcome.returncode:
+        raise DeploymentError(f"sam {command} failed:\n{outcome.stdout[-2000:]}\n{outcome.stderr[-4000:]}")

@@ -1,0 +1,76 @@
+"""MiniStack, in AWS's place: CloudFormation, Lambda, API Gateway, SQS, DynamoDB, Secrets Manager and logs."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import boto3
+import httpx
+
+from local_stack import ROOT
+from local_stack.processes import LOOPBACK, NO_ACCOUNT, GuardedProcess, bare_environment, free_port, reachable
+
+if TYPE_CHECKING:
+    from mypy_boto3_cloudformation import CloudFormationClient
+    from mypy_boto3_dynamodb import DynamoDBServiceResource
+    from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_logs import CloudWatchLogsClient
+    from mypy_boto3_secretsmanager import SecretsManagerClient
+    from mypy_boto3_sqs import SQSClient
+
+PROGRAM = ROOT / ".local" / "engine" / "bin" / "ministack"
+
+
+class Engine:
+    """Clients of a running engine."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._session = boto3.Session(
+            aws_access_key_id=NO_ACCOUNT["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=NO_ACCOUNT["AWS_SECRET_ACCESS_KEY"],
+            region_name=NO_ACCOUNT["AWS_DEFAULT_REGION"],
+        )
+
+    @cached_property
+    def cloudformation(self) -> "CloudFormationClient":
+        return self._session.client("cloudformation", endpoint_url=self.url)
+
+    @cached_property
+    def dynamodb(self) -> "DynamoDBServiceResource":
+        return self._session.resource("dynamodb", endpoint_url=self.url)
+
+    @cached_property
+    def functions(self) -> "LambdaClient":
+        return self._session.client("lambda", endpoint_url=self.url)
+
+    @cached_property
+    def logs(self) -> "CloudWatchLogsClient":
+        return self._session.client("logs", endpoint_url=self.url)
+
+    @cached_property
+    def secrets(self) -> "SecretsManagerClient":
+        return self._session.client("secretsmanager", endpoint_url=self.url)
+
+    @cached_property
+    def sqs(self) -> "SQSClient":
+        return self._session.client("sqs", endpoint_url=self.url)
+
+
+@contextmanager
+def running_engine(*, host: str = LOOPBACK, port: int = 0) -> Iterator[Engine]:
+    """Starts an engine and ends it, with everything it held, at the end of the block."""
+    port = port or free_port()
+    engine = Engine(f"http://{reachable(host)}:{port}")
+    environment = {**bare_environment(), "BIND_HOST": host, "GATEWAY_PORT": str(port)}
+    with GuardedProcess([PROGRAM], environment=environment) as process:
+        process.wait_until(lambda: _healthy(engine.url), seconds=30, what="the local engine (MiniStack)")
+        yield engine
+
+
+def _healthy(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/_ministack/health", timeout=2, trust_env=False).is_success
+    except httpx.TransportError:
+        return False

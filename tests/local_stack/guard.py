@@ -1,0 +1,43 @@
+"""Runs a command that must not outlive whoever started it: `guard.py SCRATCH COMMAND...`.
+
+The guard holds the reading end of its starter's pipe. When the starter closes it, or dies in whatever way, the guard
+ends the command with all its children and removes SCRATCH. A starter that is killed cannot tidy up; its guard can.
+"""
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+
+GRACE_SECONDS = 3
+
+
+def main() -> int:
+    scratch, *command = sys.argv[1:]
+    # A session of its own: the command and its children form one group, and Ctrl-C reaches only the starter.
+    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
+    threading.Thread(target=_end_when_let_go, args=(process,), daemon=True).start()
+    code = process.wait()
+    _signal_group(process, signal.SIGKILL)
+    shutil.rmtree(scratch, ignore_errors=True)
+    return code
+
+
+def _end_when_let_go(process: subprocess.Popen[bytes]) -> None:
+    sys.stdin.buffer.read()
+    _signal_group(process, signal.SIGTERM)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(GRACE_SECONDS)
+    _signal_group(process, signal.SIGKILL)
+
+
+def _signal_group(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, number)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

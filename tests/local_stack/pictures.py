@@ -1,0 +1,67 @@
+"""A picture server: PNG images drawn in code, one colour each, and a count of who asked for them."""
+
+import struct
+import threading
+import zlib
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from urllib.parse import urlsplit
+
+from local_stack.processes import LOOPBACK, reachable
+
+
+def png(colour: str, side: int = 64) -> bytes:
+    """A square PNG of one colour, given as six hex digits."""
+    line = b"\0" + bytes.fromhex(colour) * side
+    header = struct.pack(">IIBBBBB", side, side, 8, 2, 0, 0, 0)
+    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(line * side)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in parts
+    )
+
+
+class PictureServer:
+    """Serves /RRGGBB.png; everything else is not found."""
+
+    def __init__(self, host: str, port: int) -> None:
+        self.requests: Counter[str] = Counter()
+        """How often each path was asked for."""
+        pictures = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                path = urlsplit(self.path).path
+                pictures.requests[path] += 1
+                colour = path.removeprefix("/").removesuffix(".png")
+                try:
+                    content = png(colour) if len(colour) == 6 else b""
+                except ValueError:
+                    content = b""
+                self.send_response(200 if content else 404)
+                self.send_header("Content-Type", "image/png" if content else "text/plain")
+                self.send_header("Content-Length", str(len(content)))
+                self.end_headers()
+                self.wfile.write(content)
+
+            def log_message(self, *_: object) -> None:
+                """Silent: what matters is counted."""
+
+        self.server = ThreadingHTTPServer((host, port), Handler)
+        self.origin = f"http://{reachable(host)}:{self.server.server_address[1]}"
+
+    def url(self, colour: str) -> str:
+        return f"{self.origin}/{colour}.png"
+
+
+@contextmanager
+def running_pictures(*, host: str = LOOPBACK, port: int = 0) -> Iterator[PictureServer]:
+    pictures = PictureServer(host, port)
+    thread = threading.Thread(target=pictures.server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    try:
+        yield pictures
+    finally:
+        pictures.server.shutdown()
+        pictures.server.server_close()

@@ -1,0 +1,109 @@
+"""Child processes with a clean environment, a scratch folder of their own, and no afterlife."""
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from local_stack import ROOT, guard
+
+LOOPBACK = "127.0.0.1"
+
+TOOLS = ROOT / ".local" / "python" / "bin"
+"""A Python 3.13 with pip, made by the Makefile: whatever the machine's own `python3.13` is worth."""
+
+NO_ACCOUNT = {
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+    "AWS_CONFIG_FILE": os.devnull,
+    "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    "SAM_CLI_TELEMETRY": "0",
+}
+"""Credentials of nobody: nothing here may ever reach an AWS account of the person who runs it."""
+
+
+def bare_environment() -> dict[str, str]:
+    """For what runs functions: the engine hands its own environment on to them, where AWS hands on nothing."""
+    return {"PATH": f"{TOOLS}{os.pathsep}{os.defpath}", "HOME": os.environ.get("HOME", "/"), **NO_ACCOUNT}
+
+
+def installing_environment() -> dict[str, str]:
+    """For what installs packages: keeps the machine's proxies and mirrors, drops every AWS and Python setting."""
+    kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "SAM_", "PYTHON", "VIRTUAL_ENV"))}
+    path = f"{TOOLS}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+    return {**kept, "PATH": path, "PYTHON": str(TOOLS / "python3.13"), **NO_ACCOUNT}
+
+
+def reachable(host: str) -> str:
+    """The address at which this machine reaches what listens on `host`."""
+    return LOOPBACK if host == "0.0.0.0" else host
+
+
+def free_port() -> int:
+    with socket.create_server((LOOPBACK, 0)) as server:
+        port: int = server.getsockname()[1]
+        return port
+
+
+class GuardedProcess:
+    """A command that ends, with its children and its scratch folder, no later than this process does."""
+
+    def __init__(
+        self,
+        command: Sequence[str | Path],
+        *,
+        environment: Mapping[str, str],
+        folder: Path = ROOT,
+        scratch: Path | None = None,
+    ) -> None:
+        self.scratch = scratch or new_scratch()
+        self.log = self.scratch / "output.log"
+        with self.log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, guard.__file__, self.scratch, *command],
+                env={**environment, "TMPDIR": str(self.scratch)},
+                cwd=folder,
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    def wait_until(self, ready: Callable[[], bool], *, seconds: float, what: str) -> None:
+        """Returns once `ready`. Raises RuntimeError, with the end of the output, when it dies or takes too long."""
+        deadline = time.monotonic() + seconds
+        while not ready():
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError(f"{what} did not start:\n{self.output()[-3000:]}")
+            time.sleep(0.02)
+
+    def output(self) -> str:
+        with contextlib.suppress(FileNotFoundError):
+            return self.log.read_text(errors="replace")
+        return ""
+
+    def stop(self) -> None:
+        if self._process.stdin:
+            self._process.stdin.close()
+        self._process.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def new_scratch() -> Path:
+    return Path(tempfile.mkdtemp(prefix="whop-user-sync-"))

@@ -1,0 +1,184 @@
+"""The files in events/: what the functions are handed on AWS, for `sam local invoke`. Written here, never by hand.
+
+Everything in them is fixed but the time: signatures are good for five minutes, and workers give old events up.
+"""
+
+import base64
+import hashlib
+import json
+import uuid
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from fake_whop import PLATFORM_COMPANY
+
+from local_stack import ROOT
+from local_stack.sending import Delivery, body
+from whop_sync.payloads import PRESETS, read
+
+FOLDER = ROOT / "events"
+STACK = "whop-user-sync-local"
+ENGINE_PORT, WHOP_PORT, UPLOADS_PORT, PICTURES_PORT = 4566, 4680, 4681, 4682
+HOST = "host.docker.internal"
+"""This machine, seen from a container that `sam local invoke` starts."""
+
+_ACCOUNT = "000000000000"
+_REGION = "us-east-1"
+
+_ADA = {"id": "12345", "email": "ada@people.test", "name": "Ada Lovelace"}
+_PICTURE = f"http://{HOST}:{PICTURES_PORT}/c2410c.png"
+_SIGNED_UP = datetime(2026, 1, 5, 9, 30, tzinfo=UTC)
+_CHANGED = datetime(2026, 2, 10, 17, 45, tzinfo=UTC)
+
+_DELIVERIES = {
+    "user_created": Delivery(body("created", _ADA, at=_SIGNED_UP), "msg_sample_user_created"),
+    "user_created_with_picture": Delivery(
+        body("created", {**_ADA, "avatar_url": _PICTURE}, at=_SIGNED_UP), "msg_sample_user_created_with_picture"
+    ),
+    "profile_updated": Delivery(
+        body("updated", {**_ADA, "name": "Ada King, Countess of Lovelace"}, at=_CHANGED), "msg_sample_profile_updated"
+    ),
+    "picture_removed": Delivery(
+        body("updated", {"id": "12345", "avatar_url": None}, at=_CHANGED), "msg_sample_picture_removed"
+    ),
+}
+
+
+def samples(at: datetime) -> dict[Path, str]:
+    """Every file below events/ with its text, as if all had been sent at that time."""
+    documents: dict[str, Any] = {
+        "receive_webhook/user_created.json": _http(_DELIVERIES["user_created"], at),
+        "receive_webhook/profile_updated.json": _http(_DELIVERIES["profile_updated"], at),
+        # What API Gateway makes of a body whose content type it takes for binary.
+        "receive_webhook/base64_body.json": _http(_DELIVERIES["user_created_with_picture"], at, encoded=True),
+        "user_created/user_created.json": _sqs("user-created", "user_created", at),
+        "user_created/user_created_with_picture.json": _sqs("user-created", "user_created_with_picture", at),
+        "profile_updated/profile_updated.json": _sqs("profile-updated", "profile_updated", at),
+        "profile_updated/picture_removed.json": _sqs("profile-updated", "picture_removed", at),
+        "env.json": _environments(),
+    }
+    return {
+        FOLDER / name: json.dumps(document, indent=2, ensure_ascii=False) + "\n" for name, document in documents.items()
+    }
+
+
+def write(at: datetime | None = None) -> list[Path]:
+    """Writes all files and returns their paths."""
+    files = samples(at or datetime.now(UTC))
+    for path, text in files.items():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return list(files)
+
+
+def _http(delivery: Delivery, at: datetime, *, encoded: bool = False) -> dict[str, Any]:
+    """An HTTP API event, payload format 2.0."""
+    domain = f"sample.execute-api.{_REGION}.amazonaws.com"
+    text = base64.b64encode(delivery.content).decode() if encoded else delivery.content.decode()
+    headers = {
+        **delivery.headers(at=at),
+        "accept": "*/*",
+        "content-length": str(len(delivery.content)),
+        "host": domain,
+        "user-agent": "sample-platform/1.0",
+        "x-forwarded-for": "203.0.113.10",
+        "x-forwarded-port": "443",
+        "x-forwarded-proto": "https",
+    }
+    return {
+        "version": "2.0",
+        "routeKey": "POST /webhooks",
+        "rawPath": "/webhooks",
+        "rawQueryString": "",
+        "headers": dict(sorted(headers.items())),
+        "requestContext": {
+            "accountId": _ACCOUNT,
+            "apiId": "sample",
+            "domainName": domain,
+            "domainPrefix": "sample",
+            "http": {
+                "method": "POST",
+                "path": "/webhooks",
+                "protocol": "HTTP/1.1",
+                "sourceIp": "203.0.113.10",
+                "userAgent": "sample-platform/1.0",
+            },
+            "requestId": _fixed_id("request", delivery.id),
+            "routeKey": "POST /webhooks",
+            "stage": "$default",
+            "time": at.strftime("%d/%b/%Y:%H:%M:%S +0000"),
+            "timeEpoch": _milliseconds(at),
+        },
+        "body": text,
+        "isBase64Encoded": encoded,
+    }
+
+
+def _sqs(queue: str, delivery_name: str, at: datetime) -> dict[str, Any]:
+    """The batch of one that Lambda makes of what the receiver sent to a queue."""
+    delivery = _DELIVERIES[delivery_name]
+    event = read(delivery.content, PRESETS["standard"], event_id=delivery.id, now=at.timestamp())
+    assert event is not None
+    message = event.to_json()
+    return {
+        "Records": [
+            {
+                "messageId": _fixed_id("message", delivery.id),
+                "receiptHandle": base64.b64encode(_fixed_id("receipt", delivery.id).encode()).decode(),
+                "body": message,
+                "attributes": {
+                    "ApproximateReceiveCount": "1",
+                    "SentTimestamp": str(_milliseconds(at)),
+                    "SenderId": "AROASAMPLE:whop-user-sync-local-receive-webhook",
+                    "ApproximateFirstReceiveTimestamp": str(_milliseconds(at)),
+                },
+                "messageAttributes": {},
+                "md5OfBody": hashlib.md5(message.encode(), usedforsecurity=False).hexdigest(),
+                "eventSource": "aws:sqs",
+                "eventSourceARN": f"arn:aws:sqs:{_REGION}:{_ACCOUNT}:{STACK}-{queue}",
+                "awsRegion": _REGION,
+            }
+        ]
+    }
+
+
+def _environments() -> dict[str, dict[str, str]]:
+    """For `sam local invoke --env-vars`: the functions in containers, everything they talk to in `make up`."""
+
+    def queue(name: str) -> str:
+        return f"http://{HOST}:{ENGINE_PORT}/{_ACCOUNT}/{STACK}-{name}"
+
+    everywhere = {"AWS_ENDPOINT_URL": f"http://{HOST}:{ENGINE_PORT}"}
+    worker = {
+        **everywhere,
+        "WHOP_ENVIRONMENT": "sandbox",
+        "WHOP_COMPANY_ID": PLATFORM_COMPANY,
+        "WHOP_API_URL": f"http://{HOST}:{WHOP_PORT}/api/v1",
+        "WHOP_API_KEY_ARN": f"{STACK}/whop-api-key",
+        "PICTURE_ALLOWED_ORIGIN": f"http://{HOST}:{PICTURES_PORT}",
+        "USER_MAPPINGS_TABLE": f"{STACK}-user-mappings",
+    }
+
+    def worker_of(name: str) -> dict[str, str]:
+        return {**worker, "QUEUE_URL": queue(name), "DEAD_LETTER_QUEUE_URL": queue(f"{name}-dead-letters")}
+
+    return {
+        "ReceiveWebhookFunction": {
+            **everywhere,
+            "WEBHOOK_SIGNING_SECRETS_ARN": f"{STACK}/webhook-signing-secrets",
+            "USER_CREATED_QUEUE_URL": queue("user-created"),
+            "PROFILE_UPDATED_QUEUE_URL": queue("profile-updated"),
+            "PARKED_DELIVERIES_QUEUE_URL": queue("parked-deliveries"),
+        },
+        "UserCreatedFunction": worker_of("user-created"),
+        "ProfileUpdatedFunction": worker_of("profile-updated"),
+    }
+
+
+def _fixed_id(kind: str, delivery_id: str) -> str:
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{kind}/{delivery_id}"))
+
+
+def _milliseconds(at: datetime) -> int:
+    return int(at.timestamp()) * 1000

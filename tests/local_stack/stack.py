@@ -1,0 +1,67 @@
+"""Everything together: engine, stand-in for Whop, pictures and the deployed template, on free or on agreed ports."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from fake_whop import PLATFORM_COMPANY, PLATFORM_KEY, FakeWhop
+
+from local_stack.asking_whop import WhopAccess
+from local_stack.deployment import Deployment, deploy
+from local_stack.engine import running_engine
+from local_stack.pictures import PictureServer, running_pictures
+from local_stack.processes import LOOPBACK
+from local_stack.sending import SECRET
+from local_stack.terminal import Terminal
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Places:
+    """Where the services listen. Port 0 means any free one."""
+
+    host: str = LOOPBACK
+    engine: int = 0
+    whop: int = 0
+    uploads: int = 0
+    pictures: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class LocalStack:
+    """`fake` is the stand-in for Whop; it runs, unasked, also where `whop` is Whop's sandbox."""
+
+    deployment: Deployment
+    whop: WhopAccess
+    fake: FakeWhop
+    pictures: PictureServer
+
+
+@contextmanager
+def running_stack(
+    terminal: Terminal, built: Path, *, name: str, places: Places | None = None, sandbox: WhopAccess | None = None
+) -> Iterator[LocalStack]:
+    """Starts everything and deploys what `build` wrote; ends it all at the end of the block."""
+    places = places or Places()
+    with (
+        FakeWhop(host=places.host, port=places.whop, upload_port=places.uploads) as fake,
+        running_pictures(host=places.host, port=places.pictures) as pictures,
+    ):
+        if sandbox:
+            whop, parameters = sandbox, {}
+        else:
+            whop = WhopAccess(fake.api_url, PLATFORM_COMPANY, PLATFORM_KEY)
+            parameters = {"WhopApiUrl": fake.api_url, "PictureAllowedOrigin": pictures.origin}
+        with ExitStack() as running:
+            with terminal.step("starting a local AWS"):
+                engine = running.enter_context(running_engine(host=places.host, port=places.engine))
+            with terminal.step("deploying template.yaml to it"):
+                deployment = deploy(
+                    engine,
+                    built,
+                    stack=name,
+                    signing_secrets=[SECRET],
+                    whop_api_key=whop.api_key,
+                    parameters={"WhopEnvironment": "sandbox", "WhopCompanyId": whop.company_id, **parameters},
+                )
+            yield LocalStack(deployment, whop, fake, pictures)
