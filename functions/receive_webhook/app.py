@@ -5,6 +5,7 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
+
 from whop_sync.config import receiver_config
 from whop_sync.credentials import Credentials
 from whop_sync.deliveries import Receiver
@@ -31,7 +32,4 @@ receiver = Receiver(
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
-    try:
-        return receiver.answer(event)
-    finally:
-        receiver.journal.flush()
+    return receiver.answer(event)

@@ -1,19 +1,11 @@
 """Enrolls users on Whop as connected accounts: the events of UserCreatedQueue."""
 
-import time
-from typing import Any, Protocol
+from typing import Any
 
-from whop_sync.assembly import worker as assembled
+from whop_sync import assembly
 
-worker = assembled()
-
-
-class Context(Protocol):
-    def get_remaining_time_in_millis(self) -> int: ...
+worker = assembly.worker()
 
 
-def handler(event: dict[str, Any], context: Context) -> dict[str, Any]:
-    try:
-        return worker.handle(event["Records"], deadline=time.time() + context.get_remaining_time_in_millis() / 1000)
-    finally:
-        worker.journal.flush()
+def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+    return worker.handle(event["Records"], seconds_left=context.get_remaining_time_in_millis() / 1000)

@@ -1,6 +1,6 @@
 """Keeps a platform's users in step with Whop.
 
-Dependencies point one way: handlers, then use cases (`deliveries`, `worker`, `synchronization`, `enrollment`,
-`profiles`, put together by `assembly`), then ports (`whop`, `mappings`, `avatars`, `queues`, `credentials`, `journal`), then plain values
-(`events`, `payloads`, `signatures`, `errors`, `config`).
+Dependencies point one way: handlers, then `assembly`, then use cases (`deliveries`, `worker`, `synchronization`,
+`enrollment`, `profiles`), then ports (`whop`, `mappings`, `avatars`, `queues`, `credentials`, `journal`), then plain
+values (`events`, `payloads`, `signatures`, `errors`, `config`).
 """

@@ -38,6 +38,12 @@ class Receiver:
         401 not genuine, without detail; 413 too large; 503 with Retry-After when it could not be stored.
         """
         try:
+            return self._answer(http_event)
+        finally:
+            self.journal.flush()
+
+    def _answer(self, http_event: HttpEvent) -> dict[str, Any]:
+        try:
             body = _raw_body(http_event)
             if body is None:
                 self.journal.delivery("rejected", error=Malformed("too_large"))

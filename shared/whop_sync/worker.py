@@ -73,11 +73,12 @@ class Worker:
     pool: ThreadPoolExecutor
     jitter: Callable[[float, float], float] = random.uniform
 
-    def handle(self, records: Sequence[Record], *, deadline: float) -> dict[str, Any]:
-        """Lambda's partial batch response: the messages that stay in the queue. `deadline` is in Unix seconds.
+    def handle(self, records: Sequence[Record], *, seconds_left: float) -> dict[str, Any]:
+        """Lambda's partial batch response: the messages that stay in the queue.
 
         Users are handled side by side, the events of one user one after the other in the order of their versions.
         """
+        deadline = self.clock() + seconds_left
         by_user: defaultdict[str, list[_Message]] = defaultdict(list)
         for message in map(_Message.of, records):
             by_user[message.event.user_id if message.event else ""].append(message)
@@ -85,6 +86,7 @@ class Worker:
             messages.sort(key=lambda message: message.event.version if message.event else 0)
         futures = [self.pool.submit(self._handle_user, messages, deadline) for messages in by_user.values()]
         staying = [message_id for future in futures for message_id in future.result()]
+        self.journal.flush()
         return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in staying]}
 
     def _handle_user(self, messages: Sequence[_Message], deadline: float) -> list[str]:

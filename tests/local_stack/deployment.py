@@ -45,6 +45,17 @@ class Deployment:
         """`queue` is the last part of a queue's name, such as `user-created-dead-letters`."""
         return self.engine.sqs.get_queue_url(QueueName=f"{self.stack}-{queue}")["QueueUrl"]
 
+    def waiting(self) -> int:
+        """How many accepted events the workers still have before them, those under way or put off included."""
+        queues = [
+            self.engine.sqs.get_queue_attributes(
+                QueueUrl=self.queue_url(worker),
+                AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
+            )
+            for worker in WORKERS
+        ]
+        return sum(int(count) for queue in queues for count in queue["Attributes"].values())
+
     def messages(self, queue: str) -> list[dict[str, Any]]:
         """What lies in a queue now. Each message is shown once, then hidden for half a minute."""
         found: list[dict[str, Any]] = []

@@ -54,6 +54,10 @@ def free_port() -> int:
         return port
 
 
+class StartError(Exception):
+    """Something did not start; the message holds the end of what it printed."""
+
+
 class GuardedProcess:
     """A command that ends, with its children and its scratch folder, no later than this process does."""
 
@@ -79,11 +83,11 @@ class GuardedProcess:
             )
 
     def wait_until(self, ready: Callable[[], bool], *, seconds: float, what: str) -> None:
-        """Returns once `ready`. Raises RuntimeError, with the end of the output, when it dies or takes too long."""
+        """Returns once `ready`. Raises StartError, with the end of the output, when it dies or takes too long."""
         deadline = time.monotonic() + seconds
         while not ready():
             if self._process.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError(f"{what} did not start:\n{self.output()[-3000:]}")
+                raise StartError(f"{what} did not start:\n{self.output()[-3000:]}")
             time.sleep(0.02)
 
     def output(self) -> str:

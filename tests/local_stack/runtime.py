@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 from local_stack import ROOT
-from local_stack.processes import LOOPBACK, GuardedProcess, bare_environment, free_port, new_scratch
+from local_stack.processes import LOOPBACK, GuardedProcess, StartError, bare_environment, free_port, new_scratch
 
 _ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
 # What AWS's own image adds to a function and its layer: the runtime client with its two dependencies.
@@ -49,7 +49,7 @@ def running_function(
     """Runs `function`, a logical id of the template, as `sam build` left it in `built`."""
     program = emulator()
     if program is None:
-        raise RuntimeError("there is no Runtime Interface Emulator for this system")
+        raise StartError("there is no Runtime Interface Emulator for this system")
     scratch = new_scratch()
     code = built / function
     invocations, runtime_api = (f"{LOOPBACK}:{free_port()}" for _ in range(2))

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from fake_whop import PLATFORM_COMPANY
-
 from local_stack import ROOT
 from local_stack.sending import Delivery, body
 from whop_sync.payloads import PRESETS, read

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fake_whop import PLATFORM_COMPANY, PLATFORM_KEY, FakeWhop
-
 from local_stack.asking_whop import WhopAccess
 from local_stack.deployment import Deployment, deploy
 from local_stack.engine import running_engine

@@ -1,4 +1,4 @@
-"""What a person sees: steps with their seconds, tables, and expectations that hold or do not. Plain text off a terminal."""
+"""What a person sees: steps with their seconds, tables, and claims that hold or do not."""
 
 import os
 import sys
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 class Terminal:
-    """Prints to standard output. `failed` lists the expectations that did not hold."""
+    """Prints to standard output, in colour only to a terminal that wants it. `failed` are claims that did not hold."""
 
     def __init__(self) -> None:
         self._colours = sys.stdout.isatty() and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"

@@ -1,0 +1,25 @@
+"""What all tests share: one local engine a process, and Hypothesis without time limits that a busy machine breaks."""
+
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+from local_stack.engine import Engine, running_engine
+from world import World
+
+settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("steady")
+
+
+@pytest.fixture(scope="session")
+def engine() -> Iterator[Engine]:
+    """A real DynamoDB API and a real SQS API on loopback."""
+    with running_engine() as engine:
+        yield engine
+
+
+@pytest.fixture
+def world(engine: Engine) -> Iterator[World]:
+    with World(engine) as world:
+        yield world

@@ -1,0 +1,472 @@
+"""One event after another, from the queue to what Whop shows, against a fake Whop and a real table."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from fake_whop import Fault
+from local_stack.pictures import png
+from whop_sync.enrollment import ORPHAN_WAIT_SECONDS
+from whop_sync.errors import Permanent, Transient
+from whop_sync.mappings import LEASE_SECONDS, Changes
+from whop_sync.profiles import PICTURE_PATIENCE_SECONDS
+from world import World, created, event
+
+RED, BLUE = png("ff0000"), png("0000ff")
+
+
+def accounts_of(world: World, user_id: str = "u1") -> int:
+    return sum(company.metadata == {"internal_user_id": user_id} for company in world.fake.companies())
+
+
+class TestEnrollment:
+    def test_a_new_user_gets_one_account_and_their_profile(self, world: World) -> None:
+        result = world.handle(created(name="Ann Bee", picture=world.pictures.url("ff0000")))
+
+        assert result.outcome == "enrolled"
+        (company,) = world.fake.companies()
+        assert (company.title, company.email) == ("Ann Bee (u1)", "u1@shop.test")
+        row = world.row()
+        assert (row["whop_user_id"], row["whop_company_id"], row["status"]) == (company.owner_id, company.id, "synced")
+        assert world.shown() == ("Ann Bee", RED)
+
+    def test_the_row_holds_nothing_personal(self, world: World) -> None:
+        world.handle(created(name="Ann Bee", picture=world.pictures.url("ff0000")))
+        kept = str(world.row())
+        for personal in ("Ann", "shop.test", world.pictures.origin):
+            assert personal not in kept
+
+    def test_an_event_told_twice_changes_nothing_and_asks_whop_nothing(self, world: World) -> None:
+        first = created(name="Ann")
+        world.handle(first)
+        before = world.operations()
+        assert world.handle(first).outcome == "stale"
+        assert world.operations() == before
+
+    def test_first_sight_without_a_picture_takes_two_calls(self, world: World) -> None:
+        world.handle(created(name="Ann", picture=None))
+        assert world.operations() == ["POST /companies", "PATCH /users/{id}"]
+
+    def test_two_users_of_one_name_get_an_account_each(self, world: World) -> None:
+        world.settle(created("u1", name="Jane Doe"), created("u2", name="Jane Doe"))
+        assert (accounts_of(world, "u1"), accounts_of(world, "u2")) == (1, 1)
+        assert world.row("u1")["whop_user_id"] != world.row("u2")["whop_user_id"]
+
+    def test_an_update_before_the_create_enrolls_with_the_newer_profile(self, world: World) -> None:
+        assert world.handle(event(version=2, name="Anna")).outcome == "enrolled"
+        assert world.handle(created(version=1, name="Ann")).outcome == "stale"
+        assert accounts_of(world) == 1
+        assert world.shown()[0] == "Anna"
+
+    def test_an_update_without_email_waits_for_the_event_that_brings_one(self, world: World) -> None:
+        early = event(version=2, email=None, name="Anna")
+        error = world.failure(early)
+        assert (type(error), error.reason) == (Transient, "not_enrolled")
+        assert world.operations() == []
+
+        world.handle(created(version=1, name="Ann"))
+        assert world.handle(early).outcome == "synced"
+        assert world.shown()[0] == "Anna"
+
+    def test_a_new_user_without_email_is_refused_until_an_event_brings_one(self, world: World) -> None:
+        error = world.failure(created(version=1, email=None, name="Ann"))
+        assert (type(error), error.reason) == (Permanent, "no_email")
+        assert (world.row()["status"], world.row()["last_error"]) == ("failed", "no_email")
+
+        world.handle(event(version=2, name="Ann"))
+        assert (accounts_of(world), world.row()["status"]) == (1, "synced")
+        assert "last_error" not in world.row()
+
+    def test_two_users_of_one_email_never_share_a_chat_identity(self, world: World) -> None:
+        world.handle(created("u1", email="shared@shop.test", name="Ann"))
+        error = world.failure(created("u2", email="shared@shop.test", name="Bob"))
+
+        assert (type(error), error.reason) == (Permanent, "whop_user_taken")
+        assert world.row("u2")["status"] == "failed"
+        assert world.shown("u1")[0] == "Ann"
+        again = world.settle(event("u2", version=2, email="shared@shop.test", name="Rob"))
+        assert isinstance(again[0], Permanent)
+        assert world.shown("u1")[0] == "Ann"
+
+    def test_a_user_who_came_by_whop_sign_in_is_mapped_and_never_enrolled(self, world: World) -> None:
+        known = world.fake.add_user(email="ann@home.test", name="Global Ann", member_of=world.whop.company_id)
+        result = world.handle(created(whop_user_id=known.id, name="Ann"))
+
+        assert result.outcome == "mapped"
+        assert world.fake.companies() == []
+        assert world.row()["whop_user_id"] == known.id
+        assert world.shown()[0] == "Ann"
+        assert world.whop.user_everywhere_else(known.id)["name"] == "Global Ann"
+
+    def test_a_whop_user_that_whop_does_not_know_is_refused(self, world: World) -> None:
+        error = world.failure(created(whop_user_id="user_nobody", name="Ann"))
+        assert (type(error), error.reason) == (Permanent, "whop_not_found")
+        assert "whop_user_id" not in world.row()
+
+    def test_a_mapping_is_never_moved_to_another_whop_user(self, world: World) -> None:
+        world.handle(created(name="Ann"))
+        mapped = world.row()["whop_user_id"]
+        other = world.fake.add_user(email="x@home.test", member_of=world.whop.company_id)
+        error = world.failure(event(version=2, whop_user_id=other.id, name="Anna"))
+        assert (type(error), error.reason) == (Permanent, "whop_user_differs")
+        assert world.row()["whop_user_id"] == mapped
+
+    def test_an_email_that_whop_refuses_is_refused_for_good_and_a_better_one_mends_it(self, world: World) -> None:
+        error = world.failure(created(email="ann@example.com", name="Ann"))
+        assert isinstance(error, Permanent)
+        assert error.answer
+        assert error.answer.status == 400
+        assert "email" in (error.answer.message or "")
+
+        assert world.handle(event(version=2, name="Ann")).outcome == "enrolled"
+
+
+class TestOrphans:
+    """A create whose answer is lost may have made an account that the row does not know of."""
+
+    @pytest.mark.parametrize("kind", ["timeout_after", "error_500_after", "truncated_json"])
+    def test_a_lost_answer_leads_to_adoption_and_never_to_a_second_account(self, world: World, kind: str) -> None:
+        world.fake.fault(Fault("POST /companies", kind))  # type: ignore[arg-type]
+        (result,) = world.settle(created(name="Ann"))
+
+        assert not isinstance(result, Permanent)
+        assert result.outcome == "adopted"
+        assert accounts_of(world) == 1
+        assert world.shown()[0] == "Ann"
+
+    @pytest.mark.parametrize("kind", ["timeout_before", "error_500_before", "connection_reset"])
+    def test_a_create_that_never_happened_is_made_after_the_list_had_its_time(self, world: World, kind: str) -> None:
+        world.fake.fault(Fault("POST /companies", kind))  # type: ignore[arg-type]
+        started = world.clock()
+        (result,) = world.settle(created(name="Ann"))
+
+        assert not isinstance(result, Permanent)
+        assert result.outcome == "enrolled"
+        assert accounts_of(world) == 1
+        assert world.clock() - started >= ORPHAN_WAIT_SECONDS
+
+    def test_an_orphan_is_adopted_although_the_name_has_changed_since(self, world: World) -> None:
+        world.fake.fault(Fault("POST /companies", "timeout_after"))
+        world.failure(created(version=1, name="Ann"))
+        world.settle(event(version=2, name="Anna"), created(version=1, name="Ann"))
+        assert accounts_of(world) == 1
+        assert world.shown()[0] == "Anna"
+
+    def test_a_list_that_lags_behind_the_create_still_shows_the_orphan_in_time(self, world: World) -> None:
+        world.fake.switches.list_lag = ORPHAN_WAIT_SECONDS - 20
+        world.fake.fault(Fault("POST /companies", "timeout_after"))
+        world.failure(created(version=1, name="Ann"))
+        world.settle(event(version=2, name="Anna"))  # another title, so only the list can tell
+        assert accounts_of(world) == 1
+
+    def test_a_second_lost_create_starts_the_wait_again(self, world: World) -> None:
+        world.fake.switches.list_lag = ORPHAN_WAIT_SECONDS - 20
+        world.fake.fault(Fault("POST /companies", "timeout_before"))
+        world.fake.fault(Fault("POST /companies", "timeout_after"))
+        world.settle(created(version=1, name="Ann"))
+        assert accounts_of(world) == 1
+
+    def test_an_account_from_before_the_table_was_lost_is_found_by_its_title_and_adopted(self, world: World) -> None:
+        for number in range(15):  # more than a page of others
+            world.handle(created(f"other{number}", name="Other"))
+        world.handle(created(name="Ann"))
+        owner = world.row()["whop_user_id"]
+        world.dynamodb.delete_item(TableName=world.table, Key={"key": {"S": "user#u1"}})
+        world.clock.sleep(86400)
+
+        assert world.handle(created(name="Ann")).outcome == "adopted"
+        assert world.row()["whop_user_id"] == owner
+        assert accounts_of(world) == 1
+
+    def test_a_title_held_by_a_stranger_is_refused_for_good(self, world: World) -> None:
+        stranger = {"title": "Ann (u1)", "email": "eve@shop.test", "parent_company_id": world.whop.company_id}
+        headers = {"Authorization": f"Bearer {world.api_key}", "Api-Version-Date": "2026-07-20"}
+        world.http.post(f"{world.fake.api_url}/companies", json=stranger, headers=headers).raise_for_status()
+
+        (result,) = world.settle(created(name="Ann"))
+        assert isinstance(result, Permanent)
+        assert result.reason == "title_taken"
+        assert "whop_user_id" not in world.row()
+
+    def test_a_refusal_closes_the_attempt_so_the_next_create_does_not_wait(self, world: World) -> None:
+        world.fake.switches.legacy_idempotency = True
+        world.failure(created(version=1, email="ann@example.com", name="Ann"))
+        before = world.clock()
+        world.settle(event(version=2, name="Ann"))
+        assert world.clock() == before
+        assert accounts_of(world) == 1
+
+    def test_the_same_attempt_carries_the_same_idempotency_key(self, world: World) -> None:
+        world.fake.fault(Fault("POST /companies", "timeout_before"))
+        world.settle(created(name="Ann"))
+        world.handle(created("u2", name="Ann"))
+        first, second, other = [call.headers["idempotency-key"] for call in world.fake.calls_to("POST /companies")]
+        assert first == second != other
+
+    def test_a_worker_that_dies_in_the_middle_leaves_an_account_that_is_adopted(self, world: World) -> None:
+        event_ = created(name="Ann")
+        claim = world.synchronization.mappings.claim(event_, deadline=world.clock() + 120)
+        assert claim
+        world.synchronization.enrollment._create(event_, "u1@shop.test", claim)
+
+        assert world.failure(event_).reason == "busy"
+        world.settle(event_)
+        assert accounts_of(world) == 1
+        assert world.row()["status"] == "synced"
+
+
+class TestProfile:
+    def test_the_newest_event_wins_in_any_order(self, world: World) -> None:
+        world.settle(created(version=1, name="Ann"), event(version=3, name="Anna"), event(version=2, name="Anni"))
+        assert world.shown()[0] == "Anna"
+
+    def test_each_field_has_its_own_newest_event(self, world: World) -> None:
+        world.settle(
+            created(version=1, name="Ann", picture=None),
+            event(version=3, picture=world.pictures.url("ff0000")),
+            event(version=2, name="Anna"),
+        )
+        assert world.shown() == ("Anna", RED)
+
+    def test_of_two_events_with_one_version_the_same_one_wins_in_both_orders(self, world: World) -> None:
+        for user, names in {"u1": ("Ann", "Bea"), "u2": ("Bea", "Ann")}.items():
+            world.settle(created(user, version=1, name="X"), *(event(user, version=2, name=name) for name in names))
+        assert world.shown("u1") == world.shown("u2")
+
+    def test_an_update_outranks_the_create_of_the_same_version(self, world: World) -> None:
+        for user, arrivals in {"u1": [created, event], "u2": [event, created]}.items():
+            for arrival in arrivals:
+                world.settle(arrival(user, version=1, name="New" if arrival is event else "Old"))
+            assert world.shown(user)[0] == "New"
+
+    def test_a_changed_name_takes_one_call(self, world: World) -> None:
+        world.handle(created(name="Ann", picture=world.pictures.url("ff0000")))
+        before = len(world.operations())
+        world.handle(event(version=2, name="Anna", picture=world.pictures.url("ff0000")))
+        assert world.operations()[before:] == ["PATCH /users/{id}"]
+        assert world.shown() == ("Anna", RED)
+
+    def test_an_event_that_changes_nothing_takes_no_call(self, world: World) -> None:
+        world.handle(created(name="Ann", picture=world.pictures.url("ff0000")))
+        before = len(world.operations())
+        result = world.handle(event(version=2, name="Ann", picture=world.pictures.url("ff0000") + "?signed=again"))
+        assert result.outcome == "synced"
+        assert world.operations()[before:] == []
+        assert world.row()["name_version"] == "2"
+
+    def test_null_clears_and_absent_leaves(self, world: World) -> None:
+        world.handle(created(name="Ann", picture=world.pictures.url("ff0000")))
+        world.handle(event(version=2, picture=None))
+        assert world.shown() == ("Ann", None)
+        world.handle(event(version=3, name=None))
+        assert world.shown() == (None, None)
+        world.handle(event(version=4, picture=world.pictures.url("ff0000")))
+        assert world.shown() == (None, RED)
+
+    def test_a_name_longer_than_whop_takes_is_cut(self, world: World) -> None:
+        world.handle(created(name="é" * 150))
+        assert world.shown()[0] == "é" * 100
+
+    def test_the_global_profile_is_never_touched(self, world: World) -> None:
+        world.handle(created(name="Ann", picture=world.pictures.url("ff0000")))
+        whop_user_id = world.row()["whop_user_id"]
+        assert world.whop.user_everywhere_else(whop_user_id)["name"] != "Ann"
+
+    def test_a_refused_profile_is_told_in_the_row_and_a_newer_one_mends_it(self, world: World) -> None:
+        world.handle(created(name="Ann"))
+        world.fake.fault(Fault("PATCH /users/{id}", "error_null", status=422))
+        error = world.failure(event(version=2, name="Anna"))
+        assert isinstance(error, Permanent)
+        assert (world.row()["status"], world.row()["last_error"]) == ("failed", "whop_refused")
+        world.handle(event(version=3, name="Anne"))
+        assert (world.row()["status"], world.shown()[0]) == ("synced", "Anne")
+
+
+class TestPicture:
+    def test_a_picture_is_uploaded_once_as_long_as_its_bytes_stay(self, world: World) -> None:
+        world.handle(created(name="Ann", picture=world.pictures.url("ff0000")))
+        world.handle(event(version=2, picture=world.pictures.url("ff0000") + "?v=2"))
+        assert len(world.fake.calls_to("POST /files")) == 1
+        world.handle(event(version=3, picture=world.pictures.url("0000ff")))
+        assert world.shown()[1] == BLUE
+
+    @pytest.mark.parametrize(
+        ("picture", "reason"),
+        [
+            ("/nothing-here.png", "picture_not_found"),
+            ("http://shop.test/a.png", "picture_bad_url"),
+            ("https://127.0.0.1:1/a.png", "picture_not_public"),
+            ("https://localhost/a.png", "picture_not_public"),
+            ("not a url", "picture_bad_url"),
+        ],
+    )
+    def test_a_picture_that_cannot_be_had_never_holds_back_the_name(
+        self, world: World, picture: str, reason: str
+    ) -> None:
+        picture = world.pictures.origin + picture if picture.startswith("/") else picture
+        result = world.handle(created(name="Ann", picture=picture))
+
+        assert result.refused
+        assert result.refused.reason == reason
+        assert world.shown() == ("Ann", None)
+        assert (world.row()["status"], world.row()["last_error"]) == ("synced", reason)
+        assert world.handle(created(name="Ann", picture=picture)).outcome == "stale"
+
+    def test_a_broken_new_picture_leaves_the_old_one(self, world: World) -> None:
+        world.handle(created(name="Ann", picture=world.pictures.url("ff0000")))
+        world.handle(event(version=2, picture=world.pictures.origin + "/broken.png"))
+        assert world.shown() == ("Ann", RED)
+        world.handle(event(version=3, picture=None))
+        assert world.shown() == ("Ann", None)
+
+    def test_a_picture_whose_host_is_down_is_tried_again_after_the_name_is_set(self, world: World) -> None:
+        elsewhere = "http://127.0.0.1:1"
+        world.synchronization = world.assembled(picture_origin=elsewhere)
+        first = created(name="Ann", picture=elsewhere + "/a.png")
+        assert world.failure(first).reason == "picture_unavailable"
+        assert world.shown() == ("Ann", None)
+        assert world.failure(first).reason == "picture_unavailable"
+
+        result = world.handle(first, age=PICTURE_PATIENCE_SECONDS + 1)
+        assert result.refused
+        assert world.handle(first).outcome == "stale"
+
+    def test_a_picture_that_whop_cannot_process_is_refused(self, world: World) -> None:
+        world.fake.switches.failing_filename = "avatar"
+        result = world.handle(created(name="Ann", picture=world.pictures.url("ff0000")))
+        assert result.refused
+        assert result.refused.reason == "picture_failed"
+        assert world.shown() == ("Ann", None)
+
+    def test_a_picture_still_in_processing_is_attached_later_without_a_second_upload(self, world: World) -> None:
+        world.fake.switches.processing_polls = 50
+        first = created(name="Ann", picture=world.pictures.url("ff0000"))
+        assert world.failure(first).reason == "picture_not_ready"
+        assert world.shown() == ("Ann", None)
+        world.settle(first)
+        assert world.shown() == ("Ann", RED)
+        assert world.fake.file_count == 1
+
+    def test_a_picture_that_whop_refuses_to_attach_does_not_hold_back_the_name(self, world: World) -> None:
+        world.handle(created(name="Ann"))
+        world.fake.fault(Fault("PATCH /users/{id}", "error_null", status=422))
+        result = world.handle(event(version=2, name="Anna", picture=world.pictures.url("ff0000")))
+        assert result.refused
+        assert result.refused.reason == "picture_refused"
+        assert world.shown() == ("Anna", None)
+
+    def test_a_file_that_whop_no_longer_has_is_uploaded_again(self, world: World) -> None:
+        world.fake.switches.processing_polls = 50
+        first = created(name="Ann", picture=world.pictures.url("ff0000"))
+        world.failure(first)
+        world.fake.fault(Fault("GET /files/{id}", "error_null", status=404))
+        world.settle(first)
+        assert world.shown() == ("Ann", RED)
+        assert world.fake.file_count == 2
+
+    def test_a_file_that_is_ready_at_once_is_not_uploaded(self, world: World) -> None:
+        world.fake.switches.files_ready_at_once = True
+        world.handle(created(name="Ann", picture=world.pictures.url("ff0000")))
+        assert world.operations() == ["POST /companies", "POST /files", "PATCH /users/{id}"]
+
+
+class TestTakingTurns:
+    def test_while_one_worker_has_the_user_another_is_busy(self, world: World) -> None:
+        world.handle(created(name="Ann"))
+        claim = world.synchronization.mappings.claim(event(version=2, name="Anna"), deadline=world.clock() + 120)
+        assert claim
+        error = world.failure(event(version=3, name="Anne"))
+        assert (type(error), error.reason) == (Transient, "busy")
+        assert world.failure(event(version=2, name="Anna")).reason == "busy"
+        assert world.handle(created(version=1, name="Ann")).outcome == "stale"
+
+        world.clock.sleep(LEASE_SECONDS + 1)
+        assert world.handle(event(version=3, name="Anne")).outcome == "synced"
+
+    def test_of_many_workers_at_once_one_enrolls(self, world: World) -> None:
+        world.http.timeout = 5
+        with ThreadPoolExecutor(8) as pool:
+            for outcome in pool.map(lambda _: self._attempt(world), range(8)):
+                assert outcome in ("enrolled", "busy", "stale")
+        assert accounts_of(world) == 1
+
+    @staticmethod
+    def _attempt(world: World) -> str:
+        try:
+            return world.handle(created(name="Ann")).outcome
+        except Transient as error:
+            return error.reason
+
+    def test_a_worker_that_wakes_up_after_its_lease_writes_nothing(self, world: World) -> None:
+        world.handle(created(name="Ann"))
+        slow = world.synchronization
+        claim = slow.mappings.claim(event(version=2, name="Old"), deadline=world.clock() + 10_000)
+        assert claim
+        world.clock.sleep(LEASE_SECONDS + 1)
+        world.handle(event(version=3, name="New"))
+
+        before = world.operations()
+        changes = Changes(unsettled=claim.row.unsettled, avatar=claim.row.avatar)
+        account = claim.row.account
+        assert account
+        with pytest.raises(Transient, match="too little time"):
+            slow.profiles.apply(event(version=2, name="Old"), account, claim, changes, age=0)
+        with pytest.raises(Transient, match="took the user's row over"):
+            slow.mappings.commit(claim, changes)
+        assert world.operations() == before
+        assert world.row()["name_version"] == "3"
+
+    def test_after_an_answer_that_never_came_the_next_worker_waits_for_the_lease(self, world: World) -> None:
+        world.handle(created(name="Ann"))
+        world.fake.fault(Fault("PATCH /users/{id}", "late_commit", delay=30))
+        assert world.failure(event(version=2, name="Old")).reason == "whop_no_answer"
+        world.settle(event(version=3, name="New"))
+        world.clock.sleep(60)
+        assert world.shown()[0] == "New"
+
+    def test_a_name_that_may_have_been_written_is_not_trusted(self, world: World) -> None:
+        """The row still says Ann, Whop may say Bob, and the newest event says Ann again."""
+        world.handle(created(version=1, name="Ann"))
+        world.fake.fault(Fault("PATCH /users/{id}", "error_500_after"))
+        world.failure(event(version=2, name="Bob"))
+        assert world.shown()[0] == "Bob"
+        world.settle(event(version=4, picture=None))
+        world.settle(event(version=3, name="Ann"))
+        world.settle(event(version=2, name="Bob"))
+        assert world.shown()[0] == "Ann"
+
+    def test_a_name_that_a_dead_worker_may_have_written_is_not_trusted(self, world: World) -> None:
+        world.handle(created(version=1, name="Ann"))
+        claim = world.synchronization.mappings.claim(event(version=2, name="Bob"), deadline=world.clock() + 120)
+        assert claim
+        headers = {"Authorization": f"Bearer {world.api_key}", "Api-Version-Date": "2026-07-20"}
+        url = f"{world.fake.api_url}/users/{world.row()['whop_user_id']}?account_id={world.whop.company_id}"
+        world.http.patch(url, json={"name": "Bob"}, headers=headers).raise_for_status()  # and dies
+
+        world.settle(event(version=3, name="Ann"))
+        assert world.shown()[0] == "Ann"
+
+
+class TestTrouble:
+    def test_a_wrong_key_is_nobodys_fault_but_the_operators(self, world: World) -> None:
+        world.api_key = "apik_wrong"
+        error = world.failure(created(name="Ann"))
+        assert isinstance(error, Transient)
+        assert error.reason == "whop_key_rejected"
+        world.api_key = world.whop.api_key
+        before = world.clock()
+        world.settle(created(name="Ann"))
+        assert accounts_of(world) == 1
+        assert world.clock() == before
+
+    def test_a_rate_limit_names_its_delay_in_words_only(self, world: World) -> None:
+        world.fake.fault(Fault("POST /companies", "rate_limited", delay=12))
+        error = world.failure(created(name="Ann"))
+        assert isinstance(error, Transient)
+        assert (error.reason, error.retry_after) == ("whop_rate_limited", 12)
+
+    def test_a_worker_near_its_end_begins_no_call(self, world: World) -> None:
+        with pytest.raises(Transient, match="too little time"):
+            world.synchronization.handle(created(name="Ann"), age=0, deadline=world.clock() + 20)
+        assert world.operations() == []
+        assert world.handle(created(name="Ann")).outcome == "enrolled"

@@ -1,0 +1,305 @@
+"""`make demo`: a platform's morning, told and checked. Every claim printed with a tick was compared, not assumed."""
+
+import json
+import os
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from local_stack import ROOT
+from local_stack.asking_whop import SANDBOX_URL, WhopAccess
+from local_stack.deployment import FUNCTIONS, build
+from local_stack.sending import Delivery, body
+from local_stack.stack import LocalStack, running_stack
+from local_stack.terminal import Terminal
+from local_stack.waiting import becomes_true
+
+WRONG_SECRET = "whsec_bm90IHRoZSBzZWNyZXQgdGhhdCB3YXMgYWdyZWVkIG9uIQ=="
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """A user of the platform. `name` and `picture` are those that Whop has to show in the end."""
+
+    id: str
+    email: str
+    name: str
+    picture: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cast:
+    """Who plays, with ids and addresses that no earlier run has used where that matters."""
+
+    ada: Person
+    grace: Person
+    katherine: Person
+    twin: Person
+
+    @property
+    def enrolled(self) -> Sequence[Person]:
+        return (self.ada, self.grace, self.katherine)
+
+
+class UsageError(Exception):
+    """The environment asks for something that cannot be done; the message says what to set."""
+
+
+def sandbox_from(environment: Mapping[str, str]) -> WhopAccess | None:
+    """Whop's sandbox if a key and a company for it are given, else None: the stand-in."""
+    key, company = environment.get("WHOP_API_KEY"), environment.get("WHOP_COMPANY_ID")
+    if not key and not company:
+        return None
+    if not key or not company:
+        raise UsageError("For Whop's sandbox set both WHOP_API_KEY and WHOP_COMPANY_ID; for the stand-in set neither.")
+    if "@" not in environment.get("DEMO_EMAIL", ""):
+        raise UsageError(
+            "Whop's sandbox takes only addresses that receive mail: set DEMO_EMAIL=you@your-domain. Every user of the"
+            " demo gets a plus address of it (you+...@your-domain)."
+        )
+    return WhopAccess(SANDBOX_URL, company, key, sandbox=True)
+
+
+def run(terminal: Terminal, environment: Mapping[str, str] = os.environ) -> bool:
+    """Plays the demo. Returns whether every claim held. Raises UsageError and DeploymentError."""
+    sandbox = sandbox_from(environment)
+    built = ROOT / ".local" / "build" / "demo"
+    terminal.title("whop-user-sync, the whole of it on this machine")
+    with terminal.step("building the functions with SAM"):
+        build(built)
+    with running_stack(terminal, built, name="demo", sandbox=sandbox) as stack:
+        if sandbox:
+            cast = _sandbox_cast(environment)
+            terminal.line(f"talking to Whop's sandbox as {sandbox.company_id}")
+        else:
+            cast = _local_cast(stack)
+            terminal.line("talking to a stand-in for Whop; nothing leaves this machine")
+        Demo(terminal, stack, cast).play()
+    _tell_end(terminal, sandbox=bool(sandbox))
+    return not terminal.failed
+
+
+def _local_cast(stack: LocalStack) -> Cast:
+    return Cast(
+        ada=Person("1001", "ada@people.test", "Ada Lovelace", stack.pictures.url("c2410c")),
+        grace=Person("1002", "grace@people.test", "Grace Brewster Hopper"),
+        katherine=Person("1003", "katherine@people.test", "Katherine Johnson"),
+        twin=Person("1004", "ada@people.test", "Augusta Ada King"),
+    )
+
+
+def _sandbox_cast(environment: Mapping[str, str]) -> Cast:
+    run_id = secrets.token_hex(3)
+    local, _, domain = environment["DEMO_EMAIL"].partition("@")
+
+    def address(who: str) -> str:
+        return f"{local}+{who}-{run_id}@{domain}"
+
+    return Cast(
+        ada=Person(f"ada-{run_id}", address("ada"), "Ada Lovelace", environment.get("PICTURE") or None),
+        grace=Person(f"grace-{run_id}", address("grace"), "Grace Brewster Hopper"),
+        katherine=Person(f"katherine-{run_id}", address("katherine"), "Katherine Johnson"),
+        twin=Person(f"twin-{run_id}", address("ada"), "Augusta Ada King"),
+    )
+
+
+class Demo:
+    """One performance against a running stack."""
+
+    def __init__(self, terminal: Terminal, stack: LocalStack, cast: Cast) -> None:
+        self.terminal = terminal
+        self.stack = stack
+        self.cast = cast
+        self.started = datetime.now(UTC)
+        self.patience = 180 if stack.whop.sandbox else 60
+
+    def play(self) -> None:
+        if self.cast.ada.picture is None:
+            self.terminal.line("no picture is sent: the sandbox needs a public one, give it with PICTURE=https://...")
+        self.terminal.title("The platform sends webhooks")
+        settled = self._sign_ups() and self._changes() and self._trouble()
+        self._show_rows()
+        self._show_whop()
+        self._show_parked()
+        self._show_logs()
+        if not settled or self.terminal.failed:
+            self._dump_logs()
+
+    # -- what is sent ----------------------------------------------------------------------------------------------
+
+    def _sign_ups(self) -> bool:
+        ada, grace, katherine = self.cast.enrolled
+        picture = {"avatar_url": ada.picture} if ada.picture else {}
+        self._send(
+            f"{ada.name} signs up" + (", with a picture" if picture else ""),
+            Delivery(body("created", {"id": ada.id, "email": ada.email, "name": ada.name, **picture}, at=self.started)),
+        )
+        self._send(
+            "Grace Hopper signs up, by first and last name",
+            Delivery(
+                body(
+                    "created",
+                    {"id": grace.id, "email": grace.email, "first_name": "Grace", "last_name": "Hopper"},
+                    at=self.started,
+                )
+            ),
+        )
+        twice = Delivery(
+            body("created", {"id": katherine.id, "email": katherine.email, "name": katherine.name}, at=self.started)
+        )
+        self._send(f"{katherine.name} signs up", twice)
+        self._send("the same delivery once more, as senders do", twice)
+        return self._handled()
+
+    def _changes(self) -> bool:
+        """The older change is sent once the newer one is through, so that it is stale for sure."""
+        grace = self.cast.grace
+        newer, older = self.started + timedelta(seconds=2), self.started + timedelta(seconds=1)
+        self._send(
+            f"Grace changes her name to {grace.name}",
+            Delivery(body("updated", {"id": grace.id, "name": grace.name}, at=newer)),
+        )
+        settled = self._handled()
+        self._send(
+            "an older change, to Grace Murray, arrives late",
+            Delivery(body("updated", {"id": grace.id, "name": "Grace Murray"}, at=older)),
+        )
+        return settled and self._handled()
+
+    def _trouble(self) -> bool:
+        grace, twin = self.cast.grace, self.cast.twin
+        forged = Delivery(body("updated", {"id": grace.id, "name": "Mallory"}))
+        self._send("someone forges a change, signed with another secret", forged, 401, secret=WRONG_SECRET)
+        self._send("user.deleted, which is none of our business", Delivery(body("deleted", {"id": "1005"})))
+        self._send(
+            f"{twin.name} signs up with Ada's e-mail address",
+            Delivery(body("created", {"id": twin.id, "email": twin.email, "name": twin.name})),
+        )
+        return self._handled()
+
+    def _send(self, what: str, delivery: Delivery, expected: int = 200, **signing: str) -> None:
+        answer = delivery.send(self.stack.deployment.webhook_url, **signing).status_code
+        self.terminal.expect(answer == expected, f"{expected}  {what}", found=answer)
+
+    def _handled(self) -> bool:
+        """Waits until no accepted event is left to be worked on. Says so if that takes too long."""
+        with self.terminal.step("handling"):
+            settled = becomes_true(lambda: self.stack.deployment.waiting() == 0, self.patience)
+        if not settled:
+            self.terminal.expect(False, f"every event was handled within {self.patience} s")
+        return settled
+
+    # -- what came of it -------------------------------------------------------------------------------------------
+
+    def _show_rows(self) -> None:
+        terminal, cast = self.terminal, self.cast
+        terminal.title("What the UserMappings table holds")
+        items = self.stack.deployment.rows()
+        rows = {item["user_id"]: item for item in items if item["key"].startswith("user#")}
+        shown = ("status", "whop_user_id", "whop_company_id", "last_error")
+        terminal.table(("user", *shown), [(user, *(rows[user].get(name) for name in shown)) for user in sorted(rows)])
+        for person in cast.enrolled:
+            status = rows.get(person.id, {}).get("status")
+            terminal.expect(status == "synced", f"user {person.id} is synced", found=status)
+        error = rows.get(cast.twin.id, {}).get("last_error")
+        terminal.expect(error == "whop_user_taken", f"user {cast.twin.id} failed, and the row says why", found=error)
+        terminal.expect(set(rows) == {*(p.id for p in cast.enrolled), cast.twin.id}, "there is no row for anybody else")
+        self._expect_no_personal_data("rows", json.dumps(items, default=str))
+
+    def _show_whop(self) -> None:
+        terminal, whop = self.terminal, self.stack.whop
+        terminal.title(f"What Whop shows for {whop.company_id}, asked at Whop")
+        accounts = whop.accounts(since=self.started - timedelta(minutes=5))
+        lines: list[tuple[object, ...]] = []
+        checks: list[tuple[bool, str, object]] = []
+        for person in self.cast.enrolled:
+            own = [account for account in accounts if (account["metadata"] or {}).get("internal_user_id") == person.id]
+            checks.append((len(own) == 1, f"user {person.id} has exactly one connected account", len(own)))
+            for account in own:
+                user_id = account["owner_user"]["id"]
+                here, elsewhere = whop.user(user_id), whop.user_everywhere_else(user_id)
+                has_picture = _picture(here) != _picture(elsewhere)
+                lines.append((account["title"], user_id, here["name"], "own picture" if has_picture else None))
+                checks.append((here["name"] == person.name, f"Whop shows {person.id} as {person.name}", here["name"]))
+                if person.picture:
+                    checks.append((has_picture, f"Whop shows {person.id} with the picture of the platform", None))
+                checks.append((elsewhere["name"] is None, f"the global profile of {person.id} is untouched", None))
+        terminal.table(("connected account", "Whop user", "name", "picture"), lines)
+        for holds, claim, found in checks:
+            terminal.expect(holds, claim, found=found)
+
+    def _show_parked(self) -> None:
+        terminal = self.terminal
+        terminal.title("What was parked, and why")
+        messages = self.stack.deployment.messages("user-created-dead-letters")
+        messages += self.stack.deployment.messages("profile-updated-dead-letters")
+        messages += self.stack.deployment.messages("parked-deliveries")
+        details = [
+            {name: value["StringValue"] for name, value in message["MessageAttributes"].items()} for message in messages
+        ]
+        for detail in details:
+            terminal.line(f"user {detail['user_id']}: {detail['reason']}, {detail['explanation']}")
+        parked = [(detail["user_id"], detail["reason"]) for detail in details]
+        wanted = [(self.cast.twin.id, "whop_user_taken")]
+        terminal.expect(parked == wanted, "exactly the second user of one e-mail address was parked", found=parked)
+
+    def _show_logs(self) -> None:
+        terminal, deployment = self.terminal, self.stack.deployment
+        grace = self.cast.grace
+        terminal.title(f"What happened to user {grace.id}, from the functions' logs")
+        lines = {function: deployment.log_lines(function) for function in FUNCTIONS}
+        told = [(entry, function) for function in FUNCTIONS for entry in _entries(lines[function], grace.id)]
+        told.sort(key=lambda one: one[0]["timestamp"])
+        head = ("time", "function", "event", "delivery", "outcome")
+        terminal.table(
+            head,
+            [
+                (entry["timestamp"][11:23], function, entry["kind"], entry["event_id"], entry["outcome"])
+                for entry, function in told
+            ],
+        )
+        outcomes = [entry["outcome"] for entry, _ in told]
+        terminal.expect(outcomes.count("accepted") == 3, "all three genuine events were accepted")
+        terminal.expect("stale" in outcomes, "the older change was recognised as stale")
+        self._expect_no_personal_data("log lines", json.dumps(lines, ensure_ascii=False))
+
+    def _expect_no_personal_data(self, where: str, text: str) -> None:
+        private = [self.stack.whop.api_key, "Mallory", "Murray"]
+        for person in (*self.cast.enrolled, self.cast.twin):
+            private += [person.email, person.name, person.picture or person.email]
+        leaked = [value for value in private if value in text]
+        self.terminal.expect(not leaked, f"the {where} hold no e-mail address, no name, no picture's address, no key")
+
+    def _dump_logs(self) -> None:
+        self.terminal.title("Not everything held, so here is what the functions logged")
+        for function in FUNCTIONS:
+            self.terminal.line(f"-- {function}")
+            for line in self.stack.deployment.log_lines(function)[-40:]:
+                self.terminal.line(line)
+
+
+def _entries(lines: Sequence[str], user_id: str) -> Iterator[dict[str, Any]]:
+    """The structured log lines about a user."""
+    for line in lines:
+        if line.startswith("{"):
+            entry: dict[str, Any] = json.loads(line)
+            if entry.get("user_id") == user_id:
+                yield entry
+
+
+def _picture(user: Mapping[str, Any]) -> str | None:
+    return (user.get("profile_picture") or {}).get("url")
+
+
+def _tell_end(terminal: Terminal, *, sandbox: bool) -> None:
+    total = terminal.held + len(terminal.failed)
+    terminal.title(f"{terminal.held} of {total} claims held. Everything that was started has been stopped.")
+    terminal.line("make up                  leaves all of this running; then send it webhooks of your own")
+    if not sandbox:
+        terminal.line("WHOP_API_KEY=... WHOP_COMPANY_ID=biz_... DEMO_EMAIL=you@your-domain make demo")
+        terminal.line("                         the same on Whop's sandbox")
+    terminal.line("sam build && sam deploy --guided")
+    terminal.line("                         your own AWS account")
+    terminal.line()
