@@ -1,4 +1,4 @@
-# Everything a developer does here. `make help` lists it; whatever is missing is installed on first use, into this folder.
+# Everything a developer does here; `make` alone lists it. What is missing is installed on first use, into this folder.
 
 SHELL := /bin/bash
 .DEFAULT_GOAL := help
@@ -10,8 +10,8 @@ DEV := .venv/.installed
 SAM := .local/sam/.installed
 ENGINE := .local/engine/.installed
 
-# Nothing here may reach an AWS account, and nothing phones home.
-unexport AWS_PROFILE AWS_DEFAULT_PROFILE AWS_SESSION_TOKEN AWS_ENDPOINT_URL AWS_REGION VIRTUAL_ENV PYTHONPATH
+# Nothing here may reach anybody's AWS account, and nothing phones home.
+unexport AWS_PROFILE AWS_DEFAULT_PROFILE AWS_SESSION_TOKEN AWS_ENDPOINT_URL AWS_REGION VIRTUAL_ENV PYTHONPATH PYTHONHOME
 export AWS_ACCESS_KEY_ID := test
 export AWS_SECRET_ACCESS_KEY := test
 export AWS_DEFAULT_REGION := us-east-1
@@ -20,59 +20,50 @@ export AWS_SHARED_CREDENTIALS_FILE := /dev/null
 export AWS_EC2_METADATA_DISABLED := true
 export SAM_CLI_TELEMETRY := 0
 
+# `make send` goes by what is said to it: a shell may well have a NAME or an EMAIL of its own.
+$(foreach name,TYPE USER_ID NAME EMAIL,$(if $(filter command%,$(origin $(name))),,$(eval unexport $(name))))
+
 LOCAL_STACK := PYTHONPATH=shared:tests .venv/bin/python -m local_stack
-PYTEST := .venv/bin/python -m pytest
+PYTEST := .venv/bin/python -m pytest --quiet
 WITH_TOOLS := PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" PYTHON="$(CURDIR)/$(TOOLS)/bin/python"
 
-.PHONY: help
+.PHONY: help demo up send down event test lint validate build lock
+
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-##@ Try it
-
-.PHONY: demo
 demo: $(DEV) $(SAM) $(ENGINE) ## Run the whole application on this machine and show what it does
 	@$(LOCAL_STACK) demo
 
-.PHONY: up
 up: $(DEV) $(SAM) $(ENGINE) ## Start the whole application on this machine and leave it running (LISTEN=address)
 	@$(LOCAL_STACK) up $(if $(LISTEN),--listen "$(LISTEN)")
 
-.PHONY: send
-send: $(DEV) ## Send it one signed webhook (USER_ID= NAME= EMAIL= PICTURE= TYPE=created|updated)
+send: $(DEV) ## Send it one signed webhook (TYPE=created|updated USER_ID= NAME= EMAIL= PICTURE=)
 	@$(LOCAL_STACK) send
 
-.PHONY: down
 down: $(DEV) ## Stop what `make up` left running
 	@$(LOCAL_STACK) down
 
-.PHONY: event
 event: $(DEV) ## Sign the sample events for now: a signature is good for five minutes
 	@$(LOCAL_STACK) event
 
-##@ Work on it
-
-.PHONY: test
 test: $(DEV) $(SAM) $(ENGINE) ## Run every test
-	$(PYTEST) tests/unit tests/integration --numprocesses auto --quiet
-	$(PYTEST) tests/e2e --quiet
+	$(PYTEST) tests/unit tests/integration --numprocesses auto
+	$(PYTEST) tests/e2e
 
-.PHONY: lint
 lint: $(DEV) ## Check style, format and types
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
 	.venv/bin/mypy shared/whop_sync tests
-	@set -e; for function in functions/*/app.py; do echo "mypy $$function"; .venv/bin/mypy "$$function"; done
+	@# Every function's module is called app, so each is checked on its own.
+	@for function in functions/*/app.py; do echo ".venv/bin/mypy $$function"; .venv/bin/mypy "$$function" || exit 1; done
 
-.PHONY: validate
 validate: $(SAM) ## Check the template
 	.local/sam/bin/sam validate --lint
 
-.PHONY: build
 build: $(SAM) ## Build what would be deployed, into .aws-sam/build
 	$(WITH_TOOLS) .local/sam/bin/sam build
 
-.PHONY: lock
 lock: $(UV) ## Pin the newest version of every package
 	$(call pin,layer,shared/requirements.txt)
 	$(call pin,dev,tests/requirements-dev.txt,--constraint shared/requirements.txt)
@@ -84,19 +75,21 @@ $(UV) pip compile --quiet --upgrade --group pyproject.toml:$(1) $(3) --python-ve
 	--no-emit-index-url --custom-compile-command "make lock" --output-file $(2)
 endef
 
-# -- what the targets above stand on ---------------------------------------------------------------------------------
+# -- what the targets above stand on: three environments, since their packages contradict each other -----------------
 
-# The tools' Python has pip, which the layer's build needs and the Python of a system may lack.
+# A Python with pip, which the layer's build needs and a system's own may lack.
 $(UV):
-	@python=$$(.ci/find-python) && echo "setting up tools ..." && "$$python" -m venv --clear $(TOOLS) \
+	@echo "setting up tools ..." && python=$$(.ci/find-python) && "$$python" -m venv --clear $(TOOLS) \
 		&& $(TOOLS)/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
 
 $(DEV): tests/requirements-dev.txt | $(UV)
 	@$(call environment,.venv,tests and checks)
+
 $(SAM): tests/requirements-sam.txt | $(UV)
 	@$(call environment,.local/sam,SAM)
+
 $(ENGINE): tests/requirements-engine.txt | $(UV)
-	@$(call environment,.local/engine,the local AWS engine)
+	@$(call environment,.local/engine,the local AWS)
 
 define environment
 echo "setting up $(2) ..." \

@@ -22,6 +22,12 @@ class Journal:
         self._logger = Logger()
         self._metrics = Metrics()
         self._counting = threading.Lock()
+        self._levels = {
+            "rejected": self._logger.warning,
+            "retried": self._logger.warning,
+            "deferred": self._logger.error,
+            "parked": self._logger.error,
+        }
         for name in _TALKATIVE:
             logging.getLogger(name).setLevel(logging.WARNING)
 
@@ -90,4 +96,5 @@ class Journal:
             "whop_request_id": answer.request_id if answer else None,
             "retry_in_seconds": round(retry_in) if retry_in is not None else None,
         }
-        self._logger.info(message, extra={name: value for name, value in fields.items() if value is not None})
+        extra = {name: value for name, value in fields.items() if value is not None}
+        self._levels.get(outcome, self._logger.info)(message, extra=extra)

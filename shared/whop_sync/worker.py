@@ -131,7 +131,8 @@ class Worker:
                 event_id=event.event_id if event else message.id,
                 user_id=event.user_id if event else None,
             )
-        except Transient:
+        except Transient as unparked:
+            self.journal.event("retried", event, event_id=message.id, error=unparked)
             return False
         self.journal.event("parked", event, event_id=message.id, error=error)
         return True

@@ -1,6 +1,11 @@
 """A stateful fake of Whop's REST API over real HTTP.
 
 What it does is documented by Whop or was observed; what is unknown is a switch (see `Switches`).
+
+    with FakeWhop(switches=Switches(list_lag=30)) as whop:
+        whop.fault(Fault("POST /companies", "timeout_after"))
+        ...  # a client talks to whop.api_url with PLATFORM_KEY
+        assert len(whop.companies()) == 1
 """
 
 from fake_whop.server import FakeWhop

@@ -67,7 +67,7 @@ class Api:
         return str(self.enroll(number).json()["owner_user"]["id"])
 
     def children(self, **query: str | int) -> httpx.Response:
-        return self.http.get("/companies", params={"parent_company_id": PLATFORM_COMPANY} | query)
+        return self.http.get("/companies", params={"parent_company_id": PLATFORM_COMPANY, **query})
 
     def set_profile(self, user: str, *, account_id: str | None = PLATFORM_COMPANY, **body: object) -> httpx.Response:
         return self.http.patch(f"/users/{user}", params={"account_id": account_id} if account_id else {}, json=body)
@@ -132,7 +132,7 @@ def test_without_a_known_bearer_key_everything_is_401(whop: FakeWhop, authorizat
 )
 def test_a_missing_scope_is_403(whop: FakeWhop, missing: str, method: str, path: str) -> None:
     whop.add_api_key("apik_weak", scopes=ALL_SCOPES - {missing})
-    body = None if method == "GET" else {}
+    body: Json | None = None if method == "GET" else {}
     response = Api(whop, key="apik_weak").http.request(method, path, json=body)
     assert response.status_code == 403
     assert missing in error(response)["message"]

@@ -69,8 +69,12 @@ def _up(terminal: Terminal, host: str) -> None:
     terminal.title("Try")
     terminal.line("make send                                             a new user signs up")
     terminal.line("make send TYPE=updated USER_ID=12345 NAME='Ada King'  a user changes")
-    terminal.line("make event && sam local invoke UserCreatedFunction --region us-east-1 --env-vars events/env.json \\")
-    terminal.line(f"  --event events/user_created/user_created.json{container_host}")
+    terminal.line(
+        "make event && AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test sam local invoke UserCreatedFunction \\"
+    )
+    terminal.line(
+        "  --region us-east-1 --env-vars events/env.json --event events/user_created/user_created.json" + container_host
+    )
     if container_host and host == LOOPBACK:
         terminal.line("  (containers reach this only after `make down up LISTEN=172.17.0.1`, Docker's bridge)")
     terminal.line("make down                                             stop all of it")

@@ -4,11 +4,13 @@ import json
 import os
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
-from local_stack import ROOT
 from local_stack.asking_whop import SANDBOX_URL, WhopAccess
 from local_stack.deployment import FUNCTIONS, build
 from local_stack.sending import Delivery, body
@@ -65,11 +67,12 @@ def sandbox_from(environment: Mapping[str, str]) -> WhopAccess | None:
 def run(terminal: Terminal, environment: Mapping[str, str] = os.environ) -> bool:
     """Plays the demo. Returns whether every claim held. Raises UsageError and DeploymentError."""
     sandbox = sandbox_from(environment)
-    built = ROOT / ".local" / "build" / "demo"
     terminal.title("whop-user-sync, the whole of it on this machine")
-    with terminal.step("building the functions with SAM"):
-        build(built)
-    with running_stack(terminal, built, name="demo", sandbox=sandbox) as stack:
+    with ExitStack() as running:
+        built = Path(running.enter_context(TemporaryDirectory(prefix="whop-user-sync-"))) / "build"
+        with terminal.step("building the functions with SAM"):
+            build(built)
+        stack = running.enter_context(running_stack(terminal, built, name="demo", sandbox=sandbox))
         if sandbox:
             cast = _sandbox_cast(environment)
             terminal.line(f"talking to Whop's sandbox as {sandbox.company_id}")

@@ -41,6 +41,11 @@ class Deployment:
     def row(self, key: str) -> dict[str, Any] | None:
         return self.engine.dynamodb.Table(self.table).get_item(Key={"key": key}, ConsistentRead=True).get("Item")
 
+    def environment(self, function: str) -> dict[str, str]:
+        """The environment variables of a function. `function` is the last part of its name."""
+        deployed = self.engine.functions.get_function_configuration(FunctionName=f"{self.stack}-{function}")
+        return deployed["Environment"]["Variables"]
+
     def queue_url(self, queue: str) -> str:
         """`queue` is the last part of a queue's name, such as `user-created-dead-letters`."""
         return self.engine.sqs.get_queue_url(QueueName=f"{self.stack}-{queue}")["QueueUrl"]
@@ -135,7 +140,7 @@ def _sam(command: str, *arguments: str | Path, environment: Mapping[str, str] | 
         outcome = subprocess.run(
             [SAM, command, "--config-file", settings, *arguments],
             cwd=ROOT,
-            env={**installing_environment(), **(environment or {})},
+            env={**installing_environment(), "TMPDIR": folder, **(environment or {})},
             capture_output=True,
             text=True,
             check=False,

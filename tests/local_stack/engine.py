@@ -63,6 +63,7 @@ def running_engine(*, host: str = LOOPBACK, port: int = 0) -> Iterator[Engine]:
     """Starts an engine and ends it, with everything it held, at the end of the block."""
     port = port or free_port()
     engine = Engine(f"http://{reachable(host)}:{port}")
+    # AUTH: a function may do only what its role allows, as on AWS.
     environment = {**bare_environment(), "BIND_HOST": host, "GATEWAY_PORT": str(port), "AUTH": "true"}
     with GuardedProcess([PROGRAM], environment=environment) as process:
         process.wait_until(lambda: _healthy(engine.url), seconds=30, what="the local engine (MiniStack)")

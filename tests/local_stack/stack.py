@@ -28,8 +28,9 @@ class Places:
 
 @dataclass(frozen=True, slots=True)
 class LocalStack:
-    """`fake` is the stand-in for Whop; it runs, unasked, also where `whop` is Whop's sandbox."""
+    """`built` is the folder that `sam build` wrote. `fake` also runs, unasked, where `whop` is Whop's sandbox."""
 
+    built: Path
     deployment: Deployment
     whop: WhopAccess
     fake: FakeWhop
@@ -63,4 +64,4 @@ def running_stack(
                     whop_api_key=whop.api_key,
                     parameters={"WhopEnvironment": "sandbox", "WhopCompanyId": whop.company_id, **parameters},
                 )
-            yield LocalStack(deployment, whop, fake, pictures)
+            yield LocalStack(built, deployment, whop, fake, pictures)

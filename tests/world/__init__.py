@@ -59,7 +59,7 @@ def event(
     **profile: str | None,
 ) -> UserEvent:
     """An event of a user whose e-mail is made from the id; name and picture only if given."""
-    fields: dict[ProfileField, str | None] = {key: profile[key] for key in ("name", "picture") if key in profile}  # type: ignore[misc]
+    fields: dict[ProfileField, str | None] = {key: profile[key] for key in ("name", "picture") if key in profile}
     return UserEvent(
         kind=kind,
         event_id=f"msg_{user_id}_{version}",
@@ -188,7 +188,7 @@ class World:
         globally = self.whop.user_everywhere_else(whop_user_id)
         name = user["name"] if user["name"] != globally["name"] else None
         url, global_url = ((each.get("profile_picture") or {}).get("url") for each in (user, globally))
-        picture = httpx.get(url, trust_env=False).content if url != global_url else None
+        picture = httpx.get(url, trust_env=False).content if url and url != global_url else None
         return name, picture
 
     def operations(self) -> list[str]:

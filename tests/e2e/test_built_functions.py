@@ -1,0 +1,136 @@
+"""What `sam build` makes, under AWS's own runtime, with the sample events in events/ as input."""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local_stack import ROOT, samples
+from local_stack.runtime import emulator, running_function
+from local_stack.stack import LocalStack
+from local_stack.waiting import becomes_true
+
+FUNCTIONS = {
+    "ReceiveWebhookFunction": "receive-webhook",
+    "UserCreatedFunction": "user-created",
+    "ProfileUpdatedFunction": "profile-updated",
+}
+
+needs_emulator = pytest.mark.skipif(emulator() is None, reason="the Runtime Interface Emulator runs on Linux only")
+
+
+def sample(name: str) -> dict[str, Any]:
+    """A file of events/, signed for now."""
+    document: dict[str, Any] = json.loads(samples.samples(datetime.now(UTC))[samples.FOLDER / name])
+    return document
+
+
+def adapted(name: str, stack: LocalStack, user_id: str) -> dict[str, Any]:
+    """A batch of events/, about a user of the test and a picture that this machine serves."""
+    pictures = f"http://{samples.HOST}:{samples.PICTURES_PORT}"
+    text = json.dumps(sample(name)).replace(pictures, stack.pictures.origin)
+    document: dict[str, Any] = json.loads(text.replace("12345", user_id).replace("ada@", f"{user_id}@"))
+    return document
+
+
+def invoke(stack: LocalStack, function: str, *events: dict[str, Any]) -> list[dict[str, Any]]:
+    with running_function(stack.built, function, stack.deployment.environment(FUNCTIONS[function])) as runtime:
+        return [runtime.invoke(event) for event in events]
+
+
+@needs_emulator
+def test_the_receiver_takes_every_sample(stack: LocalStack) -> None:
+    # Given the samples, signed for now
+    names = [path.name for path in (samples.FOLDER / "receive_webhook").glob("*.json")]
+    assert names
+    # When the built function gets them
+    answers = invoke(stack, "ReceiveWebhookFunction", *(sample(f"receive_webhook/{name}") for name in names))
+    # Then each is accepted, and what the queues were given leads to an account
+    assert [answer["statusCode"] for answer in answers] == [200] * len(names)
+    assert becomes_true(lambda: (stack.deployment.row("user#12345") or {}).get("status") == "synced", 60)
+
+
+@needs_emulator
+def test_the_receiver_refuses_a_sample_that_was_signed_long_ago(stack: LocalStack) -> None:
+    old = json.loads(
+        samples.samples(datetime(2026, 3, 1, tzinfo=UTC))[samples.FOLDER / "receive_webhook/user_created.json"]
+    )
+    [answer] = invoke(stack, "ReceiveWebhookFunction", old)
+    assert answer["statusCode"] == 401
+
+
+@needs_emulator
+def test_the_workers_handle_their_samples(stack: LocalStack, new_id: Callable[[], str]) -> None:
+    user_id = new_id()
+    # When a user is created, and later changes name and takes the picture away
+    created = invoke(
+        stack, "UserCreatedFunction", adapted("user_created/user_created_with_picture.json", stack, user_id)
+    )
+    row = stack.deployment.row(f"user#{user_id}") or {}
+    had_picture = stack.fake.picture(row["whop_user_id"]) is not None
+    updated = invoke(
+        stack,
+        "ProfileUpdatedFunction",
+        adapted("profile_updated/profile_updated.json", stack, user_id),
+        adapted("profile_updated/picture_removed.json", stack, user_id),
+    )
+    # Then no message goes back to its queue, and Whop shows the changes
+    assert [*created, *updated] == [{"batchItemFailures": []}] * 3
+    assert had_picture
+    assert stack.fake.picture(row["whop_user_id"]) is None
+    assert stack.whop.user(row["whop_user_id"])["name"] == "Ada King, Countess of Lovelace"
+
+
+@needs_emulator
+@pytest.mark.parametrize("function", ["UserCreatedFunction", "ProfileUpdatedFunction"])
+def test_a_message_that_is_none_of_the_receivers_is_parked(stack: LocalStack, function: str) -> None:
+    # Given a batch with something that no receiver ever wrote
+    batch = sample("user_created/user_created.json")
+    batch["Records"][0] |= {"body": "{}", "messageId": f"poison-{function}"}
+    # When the built function gets it
+    [answer] = invoke(stack, function, batch)
+    # Then it is not tried again, and kept with its reason
+    assert answer == {"batchItemFailures": []}
+    parked = stack.deployment.messages(f"{FUNCTIONS[function]}-dead-letters")
+    reasons = {message["MessageAttributes"]["event_id"]["StringValue"]: message for message in parked}
+    assert reasons[f"poison-{function}"]["MessageAttributes"]["reason"]["StringValue"] == "unreadable_message"
+
+
+@needs_emulator
+def test_the_layers_bytecode_is_what_a_function_loads(stack: LocalStack) -> None:
+    # Given a layer whose sources look newer than their bytecode, as in a layer's zip, where dates are lost
+    # When a function starts and tells where each module comes from
+    with running_function(
+        stack.built, "UserCreatedFunction", stack.deployment.environment("user-created"), python_options=("-v",)
+    ) as runtime:
+        runtime.invoke({"Records": []})
+        told = runtime.process.output()
+    # Then whop_sync and its packages come from bytecode, and nothing of the layer is compiled
+    layer = str(stack.built / "SharedLayer" / "python")
+    loaded = [line for line in told.splitlines() if line.startswith("# code object from") and layer in line]
+    assert any("whop_sync" in line for line in loaded)
+    assert all(".pyc" in line for line in loaded), [line for line in loaded if ".pyc" not in line]
+
+
+def test_every_module_of_the_layer_has_bytecode_that_names_its_source_by_hash(stack: LocalStack) -> None:
+    layer = stack.built / "SharedLayer" / "python"
+    missing, dated = [], []
+    for source in layer.rglob("*.py"):
+        bytecode = source.parent / "__pycache__" / f"{source.stem}.cpython-313.pyc"
+        if not bytecode.exists():
+            missing.append(source)
+        elif bytecode.read_bytes()[4:8] != b"\x01\0\0\0":  # PEP 552: hash-based, not checked against the source
+            dated.append(source)
+    assert (missing, dated) == ([], [])
+
+
+def test_the_layer_holds_what_is_pinned_and_nothing_else(stack: LocalStack) -> None:
+    layer = stack.built / "SharedLayer" / "python"
+    installed = {path.name.partition("-")[0].replace("_", "-") for path in layer.glob("*.dist-info")}
+    pins = Path(ROOT / "shared" / "requirements.txt").read_text().splitlines()
+    pinned = {line.partition("==")[0] for line in pins if "==" in line}
+    assert installed == pinned
+    assert (layer / "whop_sync" / "__init__.py").exists()

@@ -1,0 +1,115 @@
+"""Settings and secrets that cannot be right are told in words that help."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from whop_sync import config
+from whop_sync.credentials import MAX_AGE_SECONDS, Credentials
+from whop_sync.errors import Transient
+
+SECRET = "whsec_" + "a" * 43 + "="
+
+WORKER = {
+    "WHOP_ENVIRONMENT": "sandbox",
+    "WHOP_COMPANY_ID": "biz_1",
+    "WHOP_API_VERSION": "2026-07-20",
+    "WHOP_API_KEY_ARN": "arn:key",
+    "TITLE_FORMAT": "{name} ({user_id})",
+    "USER_MAPPINGS_TABLE": "mappings",
+    "QUEUE_URL": "https://sqs.test/queue",
+    "DEAD_LETTER_QUEUE_URL": "https://sqs.test/dead",
+}
+
+
+@pytest.fixture(autouse=True)
+def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    config.worker_config.cache_clear()
+    for name, value in WORKER.items():
+        monkeypatch.setenv(name, value)
+    yield
+    config.worker_config.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("environment", "url"),
+    [("sandbox", "https://sandbox-api.whop.com/api/v1"), ("production", "https://api.whop.com/api/v1")],
+)
+def test_the_environment_names_the_whop_to_talk_to(monkeypatch: pytest.MonkeyPatch, environment: str, url: str) -> None:
+    monkeypatch.setenv("WHOP_ENVIRONMENT", environment)
+    assert config.worker_config().whop_api_url == url
+
+
+@pytest.mark.parametrize("missing", WORKER)
+def test_a_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    monkeypatch.delenv(missing)
+    with pytest.raises(ValueError, match=missing):
+        config.worker_config()
+
+
+@pytest.mark.parametrize(
+    ("changed", "hint"),
+    [
+        ({"WHOP_ENVIRONMENT": "prod"}, "sandbox or production"),
+        ({"TITLE_FORMAT": "{name}"}, "user_id"),
+        ({"WHOP_ENVIRONMENT": "production", "WHOP_API_URL": "http://127.0.0.1"}, "must be empty"),
+        ({"WHOP_ENVIRONMENT": "production", "PICTURE_ALLOWED_ORIGIN": "http://127.0.0.1"}, "must be empty"),
+    ],
+)
+def test_a_wrong_setting_is_refused_with_a_hint(
+    monkeypatch: pytest.MonkeyPatch, changed: dict[str, str], hint: str
+) -> None:
+    for name, value in changed.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(ValueError, match=hint):
+        config.worker_config()
+
+
+class Secrets:
+    """The one call of a Secrets Manager client that is used."""
+
+    def __init__(self, value: str | None) -> None:
+        self.value = value
+        self.reads = 0
+
+    def get_secret_value(self, **_: Any) -> dict[str, str]:
+        self.reads += 1
+        if self.value is None:
+            raise ClientError({"Error": {"Code": "ResourceNotFoundException", "Message": ""}}, "GetSecretValue")
+        return {"SecretString": self.value}
+
+
+def credentials(value: str | None) -> Credentials:
+    return Credentials(Secrets(value))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("value", [None, "", "  "])
+def test_a_secret_without_value_is_a_matter_of_time(value: str | None) -> None:
+    with pytest.raises(Transient, match="no value yet"):
+        credentials(value).whop_api_key("arn")
+
+
+@pytest.mark.parametrize("value", ["two words", "line\nbreak", "schlüssel"])
+def test_an_api_key_that_cannot_be_one_is_refused_without_telling_it(value: str) -> None:
+    with pytest.raises(Transient) as refusal:
+        credentials(value).whop_api_key("arn")
+    assert value not in refusal.value.explanation
+
+
+def test_an_api_key_is_read_without_the_line_break_that_editors_leave() -> None:
+    assert credentials("apik_1\n").whop_api_key("arn") == "apik_1"
+
+
+def test_a_secret_is_read_once_and_again_after_its_time() -> None:
+    """Given a secret that was read, when it is rotated, then it is read anew once the old value is too old."""
+    secrets = Secrets("apik_old")
+    reader = Credentials(secrets)  # type: ignore[arg-type]
+    assert [reader.whop_api_key("arn") for _ in range(3)] == ["apik_old"] * 3
+    assert secrets.reads == 1
+    secrets.value = "apik_new"
+    for key, kept in reader._provider.store.items():
+        reader._provider.store[key] = kept._replace(ttl=kept.ttl.__class__.fromtimestamp(0))
+    assert reader.whop_api_key("arn") == "apik_new"
+    assert MAX_AGE_SECONDS <= 300

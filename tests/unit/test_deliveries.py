@@ -1,0 +1,195 @@
+"""What the receiver answers to a delivery, and what it keeps."""
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError, EndpointConnectionError
+from hypothesis import given
+from hypothesis import strategies as st
+
+from whop_sync.deliveries import MAX_BODY_BYTES, Receiver
+from whop_sync.errors import Transient
+from whop_sync.events import UserEvent
+from whop_sync.journal import Journal
+from whop_sync.payloads import PRESETS
+from whop_sync.queues import Queue
+from whop_sync.signatures import sign
+
+KEY = b"k" * 32
+NOW = 1_772_359_200.0
+UPDATED = {"type": "user.updated", "timestamp": "2026-03-01T10:00:00Z", "data": {"id": "u1", "name": "Ann"}}
+
+
+@dataclass
+class Sqs:
+    """The two calls of an SQS client that are used here."""
+
+    sent: list[dict[str, Any]] = field(default_factory=list)
+    failure: Exception | None = None
+
+    def send_message(self, **message: Any) -> None:
+        if self.failure:
+            raise self.failure
+        self.sent.append(message)
+
+
+@dataclass
+class Endpoint:
+    """A receiver whose queues only remember."""
+
+    sqs: Sqs = field(default_factory=Sqs)
+    keys: Sequence[bytes] | Transient = (KEY,)
+
+    def __post_init__(self) -> None:
+        def queue(name: str) -> Queue:
+            return Queue(self.sqs, name)  # type: ignore[arg-type]
+
+        self.receiver = Receiver(
+            preset=PRESETS["standard"],
+            signing_keys=self._keys,
+            queues={"created": queue("created"), "updated": queue("updated")},
+            parked=queue("parked"),
+            journal=Journal(),
+            clock=lambda: NOW,
+        )
+
+    def _keys(self) -> Sequence[bytes]:
+        if isinstance(self.keys, Transient):
+            raise self.keys
+        return self.keys
+
+    def post(self, body: bytes, *, encoded: bool = False, **changed: str) -> dict[str, Any]:
+        """Posts a body with a good signature, but for the headers that are given."""
+        headers = {
+            "webhook-id": "msg_1",
+            "webhook-timestamp": str(int(NOW)),
+            "webhook-signature": "v1," + sign(KEY, "msg_1", str(int(NOW)), body),
+            **{name.replace("_", "-"): value for name, value in changed.items()},
+        }
+        text = base64.b64encode(body).decode() if encoded else body.decode()
+        return self.receiver.answer({"headers": headers, "body": text, "isBase64Encoded": encoded})
+
+    @property
+    def queues(self) -> list[str]:
+        return [message["QueueUrl"] for message in self.sqs.sent]
+
+
+@pytest.fixture(autouse=True)
+def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "WhopUserSync")
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "test")
+
+
+@pytest.mark.parametrize(("kind", "queue"), [("user.created", "created"), ("user.updated", "updated")])
+@pytest.mark.parametrize("encoded", [False, True])
+def test_a_genuine_event_is_stored_in_the_queue_of_its_kind(kind: str, queue: str, encoded: bool) -> None:
+    endpoint = Endpoint()
+    answer = endpoint.post(json.dumps({**UPDATED, "type": kind}).encode(), encoded=encoded)
+
+    assert answer == {"statusCode": 200, "headers": {"content-type": "application/json"}, "body": "{}"}
+    (message,) = endpoint.sqs.sent
+    assert message["QueueUrl"] == queue
+    stored = UserEvent.from_json(message["MessageBody"])
+    assert (stored.event_id, stored.user_id, stored.profile) == ("msg_1", "u1", {"name": "Ann"})
+
+
+def test_header_names_count_whatever_their_case() -> None:
+    endpoint = Endpoint()
+    body = json.dumps(UPDATED).encode()
+    signature = "v1," + sign(KEY, "msg_1", str(int(NOW)), body)
+    headers = {"Webhook-ID": "msg_1", "WEBHOOK-TIMESTAMP": str(int(NOW)), "Webhook-Signature": signature}
+    assert endpoint.receiver.answer({"headers": headers, "body": body.decode()})["statusCode"] == 200
+
+
+def test_an_event_of_another_type_is_answered_and_not_kept() -> None:
+    endpoint = Endpoint()
+    assert endpoint.post(json.dumps({**UPDATED, "type": "user.deleted"}).encode())["statusCode"] == 200
+    assert endpoint.sqs.sent == []
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"webhook_signature": ""},
+        {"webhook_signature": "v1,AAAA"},
+        {"webhook_id": "msg_2"},
+        {"webhook_timestamp": str(int(NOW) - 301)},
+        {"webhook_timestamp": str(int(NOW) + 301)},
+        {"webhook_timestamp": "1_772_359_200"},
+    ],
+)
+def test_what_is_not_genuine_is_refused_without_detail_and_not_kept(changed: dict[str, str]) -> None:
+    endpoint = Endpoint()
+    answer = endpoint.post(json.dumps(UPDATED).encode(), encoded=False, **changed)
+    assert (answer["statusCode"], answer["body"]) == (401, "{}")
+    assert endpoint.sqs.sent == []
+
+
+@pytest.mark.parametrize("body", [b"not json", b"\xff\xfe", b"[]", b'{"type":"user.created","data":{}}'])
+def test_a_genuine_body_that_cannot_be_read_is_parked_whole_with_the_reason(body: bytes) -> None:
+    endpoint = Endpoint()
+    assert endpoint.post(body, encoded=True)["statusCode"] == 200
+
+    (message,) = endpoint.sqs.sent
+    assert message["QueueUrl"] == "parked"
+    assert base64.b64decode(message["MessageBody"]) == body
+    details = {name: value["StringValue"] for name, value in message["MessageAttributes"].items()}
+    assert details["reason"]
+    assert (details["event_id"], details["encoding"]) == ("msg_1", "base64")
+
+
+@pytest.mark.parametrize("encoded", [False, True])
+def test_a_body_over_the_limit_is_refused_before_anything_else(encoded: bool) -> None:
+    endpoint = Endpoint()
+    assert endpoint.post(b" " * (MAX_BODY_BYTES + 1), encoded=encoded)["statusCode"] == 413
+    assert endpoint.post(b" " * 10_000_000, encoded=encoded)["statusCode"] == 413
+    assert endpoint.post(b" " * MAX_BODY_BYTES, encoded=encoded)["statusCode"] == 200
+    assert endpoint.queues == ["parked"]
+
+
+@pytest.mark.parametrize(
+    "failure",
+    [
+        ClientError({"Error": {"Code": "ThrottlingException", "Message": ""}}, "SendMessage"),
+        EndpointConnectionError(endpoint_url="https://sqs.test"),
+    ],
+)
+@pytest.mark.parametrize("body", [json.dumps(UPDATED).encode(), b"not json"])
+def test_what_could_not_be_stored_is_never_acknowledged(failure: Exception, body: bytes) -> None:
+    endpoint = Endpoint(sqs=Sqs(failure=failure))
+    answer = endpoint.post(body)
+    assert (answer["statusCode"], answer["headers"]["retry-after"]) == (503, "5")
+
+
+def test_without_a_usable_signing_secret_senders_are_asked_to_come_again() -> None:
+    endpoint = Endpoint(keys=Transient("signing_secrets_unavailable"))
+    assert endpoint.post(json.dumps(UPDATED).encode())["statusCode"] == 503
+    assert endpoint.sqs.sent == []
+
+
+@given(
+    headers=st.none()
+    | st.dictionaries(
+        st.sampled_from(["webhook-id", "webhook-timestamp", "webhook-signature", "svix-id", "svix-signature"])
+        | st.text(),
+        st.text(max_size=60),
+    ),
+    body=st.none() | st.text(),
+    encoded=st.booleans(),
+)
+def test_whatever_is_posted_unsigned_is_a_plain_refusal(headers: Any, body: Any, encoded: bool) -> None:
+    endpoint = Endpoint()
+    answer = endpoint.receiver.answer({"headers": headers, "body": body, "isBase64Encoded": encoded})
+    assert answer["statusCode"] == 401
+    assert endpoint.sqs.sent == []
+
+
+@given(body=st.binary(max_size=300))
+def test_whatever_is_posted_signed_is_kept_or_none_of_ours(body: bytes) -> None:
+    endpoint = Endpoint()
+    assert endpoint.post(body, encoded=True)["statusCode"] == 200
+    assert endpoint.queues == ["parked"]

@@ -1,0 +1,237 @@
+"""How Whop's answers are understood, in every form they may take."""
+
+import datetime
+import json
+from collections.abc import Callable
+from typing import Any
+
+import httpx
+import pytest
+
+from whop_sync.errors import Permanent, SyncError, Transient
+from whop_sync.whop import OPERATOR_RETRY_SECONDS, TitleTaken, Whop
+
+COMPANY = {"id": "biz_1", "owner_user": {"id": "user_1", "name": None, "username": "ann"}, "metadata": None}
+
+
+def whop(answer: Callable[[httpx.Request], httpx.Response]) -> Whop:
+    http = httpx.Client(transport=httpx.MockTransport(answer))
+    return Whop(http, url="https://whop.test/api/v1/", version="2026-07-20", api_key=lambda: "apik_1")
+
+
+def create(answer: Callable[[httpx.Request], httpx.Response], attempt: str = "a1", **changed: str) -> Any:
+    order = {"parent": "biz_0", "title": "Ann (u1)", "email": "ann@shop.test", "user_id": "u1", **changed}
+    return whop(answer).create_account(attempt=attempt, **order)
+
+
+def error_of(status: int, body: object, headers: dict[str, str] | None = None) -> SyncError:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    with pytest.raises(SyncError) as caught:
+        create(lambda _: httpx.Response(status, content=content, headers=headers))
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "reason"),
+    [
+        (302, Transient, "whop_failed"),
+        (400, Permanent, "whop_refused"),
+        (401, Transient, "whop_key_rejected"),
+        (403, Transient, "whop_key_rejected"),
+        (404, Permanent, "whop_not_found"),
+        (408, Transient, "whop_failed"),
+        (409, Permanent, "whop_refused"),
+        (410, Transient, "whop_gone"),
+        (422, Permanent, "whop_refused"),
+        (429, Transient, "whop_rate_limited"),
+        (500, Transient, "whop_failed"),
+        (503, Transient, "whop_failed"),
+    ],
+)
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"error": {"type": "t", "message": "m", "code": "c", "param": None}},
+        {"error": {"message": "m"}},
+        {"error": None},
+        {"error": "words"},
+        {"message": "m"},
+        [],
+        None,
+        b"",
+        b"<html>Bad gateway</html>",
+        b'{"error": {"mess',
+        b"\xff\xfe",
+    ],
+)
+def test_the_status_decides_whatever_the_body_looks_like(
+    status: int, kind: type[SyncError], reason: str, body: object
+) -> None:
+    error = error_of(status, body)
+    assert (type(error), error.reason) == (kind, reason)
+    assert error.answer
+    assert error.answer.status == status
+
+
+def test_what_whop_says_is_kept() -> None:
+    body = {
+        "error": {
+            "type": "invalid_request_error",
+            "message": "Bad title",
+            "code": "parameter_invalid",
+            "param": "title",
+        }
+    }
+    answer = error_of(400, body, {"x-request-id": "req_1"}).answer
+    assert answer
+    assert (answer.type, answer.code, answer.param) == ("invalid_request_error", "parameter_invalid", "title")
+    assert (answer.message, answer.request_id) == ("Bad title", "req_1")
+
+
+def test_what_does_not_look_like_a_word_is_not_taken_for_a_code() -> None:
+    body = {"error": {"type": "ann@shop.test", "message": "m", "code": "Ann Bee", "param": 5}}
+    answer = error_of(400, body, {"x-request-id": "ann@shop.test"}).answer
+    assert answer
+    assert (answer.type, answer.code, answer.param, answer.request_id) == (None, None, None, None)
+
+
+def test_a_taken_title_is_known_by_its_message_whatever_the_status() -> None:
+    body = {"error": {"message": "You have already created an account with the same name"}}
+    for status in (400, 409, 422):
+        assert isinstance(error_of(status, body), TitleTaken)
+
+
+def test_a_request_in_progress_may_still_be_carried_out() -> None:
+    error = error_of(409, {"error": {"code": "idempotency_request_in_progress", "message": "m"}})
+    assert isinstance(error, Transient)
+    assert error.outcome == "maybe_under_way"
+
+
+@pytest.mark.parametrize(
+    ("status", "outcome"),
+    [(429, "not_done"), (401, "not_done"), (500, "maybe_done"), (502, "maybe_under_way"), (504, "maybe_under_way")],
+)
+def test_the_status_tells_what_may_have_happened(status: int, outcome: str) -> None:
+    error = error_of(status, {})
+    assert isinstance(error, Transient)
+    assert error.outcome == outcome
+
+
+@pytest.mark.parametrize(
+    ("message", "header", "seconds"),
+    [
+        ("Rate limit exceeded. Try again in 12 seconds.", None, 12),
+        ("Try again in 1 second.", None, 1),
+        ("Try again in 0.5 seconds.", None, 0.5),
+        ("Try again in 2 minutes.", None, 120),
+        ("Try again in 1 hour.", None, 3600),
+        ("Try again in 12 seconds.", "7", 7),
+        ("Try again in 12 seconds.", "soon", 12),
+        ("Slow down.", None, None),
+        (None, None, None),
+    ],
+)
+def test_the_wait_is_in_the_header_if_there_is_one_and_in_the_words_otherwise(
+    message: str | None, header: str | None, seconds: float | None
+) -> None:
+    error = error_of(429, {"error": {"message": message}}, {"retry-after": header} if header else {})
+    assert isinstance(error, Transient)
+    assert error.retry_after == seconds
+
+
+def test_the_wait_may_be_a_date() -> None:
+    moment = datetime.datetime.now(datetime.UTC) + datetime.timedelta(seconds=100)
+    error = error_of(429, {}, {"retry-after": moment.strftime("%a, %d %b %Y %H:%M:%S GMT")})
+    assert isinstance(error, Transient)
+    assert error.retry_after is not None
+    assert 90 < error.retry_after <= 100
+
+
+def test_a_refused_key_is_not_tried_again_at_once() -> None:
+    error = error_of(401, {})
+    assert isinstance(error, Transient)
+    assert error.retry_after == OPERATOR_RETRY_SECONDS
+
+
+@pytest.mark.parametrize(
+    ("failure", "outcome"),
+    [
+        (httpx.ConnectError("refused"), "not_done"),
+        (httpx.ConnectTimeout("slow"), "not_done"),
+        (httpx.PoolTimeout("full"), "not_done"),
+        (httpx.ReadTimeout("silent"), "maybe_under_way"),
+        (httpx.WriteError("broken"), "maybe_under_way"),
+        (httpx.ReadError("reset"), "maybe_under_way"),
+        (httpx.RemoteProtocolError("cut"), "maybe_under_way"),
+    ],
+)
+def test_without_an_answer_only_a_missing_connection_proves_that_nothing_happened(
+    failure: Exception, outcome: str
+) -> None:
+    def fail(_: httpx.Request) -> httpx.Response:
+        raise failure
+
+    with pytest.raises(Transient) as caught:
+        create(fail)
+    assert caught.value.outcome == outcome
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[]", b"null", b"{}", b'{"id":"biz_1"}', b'{"id":"biz_1","owner_user":null}']
+)
+def test_a_success_that_cannot_be_read_may_have_been_one(body: bytes) -> None:
+    with pytest.raises(Transient) as caught:
+        create(lambda _: httpx.Response(200, content=body))
+    assert (caught.value.reason, caught.value.outcome) == ("whop_unreadable", "maybe_done")
+
+
+@pytest.mark.parametrize("body", [{}, {"data": []}, {"data": [], "page_info": None}, {"page_info": {}}])
+def test_a_list_that_cannot_be_read_is_no_empty_list(body: object) -> None:
+    with pytest.raises(Transient):
+        whop(lambda _: httpx.Response(200, json=body)).find_account(
+            parent="biz_0", user_id="u1", before_page=lambda: None
+        )
+
+
+def test_every_call_names_key_and_version_and_an_upload_neither() -> None:
+    requests: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        requests.append(request)
+        file = {"id": "file_1", "upload_status": "pending", "upload_url": "https://store.test/x?sig=1"}
+        return httpx.Response(
+            200, json={**COMPANY, **file, "upload_headers": {"Content-Type": "image/png", "X-None": None}}
+        )
+
+    client = whop(answer)
+    create(answer)
+    client.user("user_1", company="biz_0")
+    client.update_user("user_1", company="biz_0", changes={"name": None})
+    client.file("file_1")
+    file = client.create_file("avatar.png")
+    for request in requests:
+        assert request.headers["authorization"] == "Bearer apik_1"
+        assert request.headers["api-version-date"] == "2026-07-20"
+
+    client.upload(file, b"bytes")
+    upload = requests[-1]
+    assert (upload.url.host, upload.headers["content-type"], upload.content) == ("store.test", "image/png", b"bytes")
+    assert "authorization" not in upload.headers
+    assert "x-none" not in upload.headers
+
+
+def test_an_idempotency_key_belongs_to_one_attempt_at_one_request() -> None:
+    keys: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        keys.append(request.headers["idempotency-key"])
+        return httpx.Response(200, json=COMPANY)
+
+    create(answer)
+    create(answer)
+    create(answer, attempt="a2")
+    create(answer, title="Anna (u1)")
+    create(answer, user_id="u2")
+    assert keys[0] == keys[1]
+    assert len(set(keys)) == 4
+    assert all(len(key) <= 255 for key in keys)
