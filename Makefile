@@ -52,8 +52,8 @@ test: $(DEV) $(SAM) $(ENGINE) ## Run every test
 	$(PYTEST) tests/e2e
 
 lint: $(DEV) ## Check style, format and types
-	.venv/bin/ruff check .
-	.venv/bin/ruff format --check .
+	.venv/bin/ruff check functions shared tests
+	.venv/bin/ruff format --check functions shared tests
 	.venv/bin/mypy shared/whop_sync tests
 	@# Every function's module is called app, so each is checked on its own.
 	@for function in functions/*/app.py; do echo ".venv/bin/mypy $$function"; .venv/bin/mypy "$$function" || exit 1; done

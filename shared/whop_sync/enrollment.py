@@ -113,6 +113,5 @@ class Enrollment:
 
 def title(title_format: str, event: UserEvent) -> str:
     """The title of a user's connected account: unique by the user's id, since Whop refuses one title twice."""
-    name = (event.profile.get("name") or "")[:MAX_NAME_LENGTH]
-    filled = title_format.replace("{name}", name).replace("{user_id}", event.user_id)
-    return " ".join(filled.split())
+    name = " ".join((event.profile.get("name") or "")[:MAX_NAME_LENGTH].split())
+    return title_format.replace("{name}", name).replace("{user_id}", event.user_id).strip()

@@ -89,7 +89,6 @@ class Whop:
             "email": email,
             "parent_company_id": parent,
             "metadata": {"internal_user_id": user_id},
-            "send_customer_emails": False,
         }
         key = hashlib.sha256(json.dumps([user_id, attempt, self._version, body]).encode()).hexdigest()
         try:
