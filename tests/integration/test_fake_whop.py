@@ -915,13 +915,14 @@ def test_on_the_legacy_routes_the_key_counts_only_when_switched_on(whop: FakeWho
 
 
 @pytest.mark.parametrize(
-    ("path", "version"), [("/accounts", GUIDE), ("/accounts?x=1", GUIDE), ("/files", NATIVE_FILES)]
+    ("path", "email"),
+    [("/accounts", "joe@acme.test"), ("/accounts?x=1", "jane@acme.test"), ("/files", "jane@acme.test")],
+    ids=["body", "query", "path"],
 )
-def test_a_key_with_a_different_request_is_400(api: Api, path: str, version: str) -> None:
+def test_a_key_with_a_different_request_is_400(whop: FakeWhop, path: str, email: str) -> None:
+    api = Api(whop, version=NATIVE_FILES)
     api.create_account("k", email="jane@acme.test")
-    headers = {"Idempotency-Key": "k", "Api-Version-Date": version}
-    body = {"email": "joe@acme.test"} if path == "/accounts" else {"email": "jane@acme.test"}
-    response = api.http.post(path, json=body, headers=headers)
+    response = api.http.post(path, json={"email": email}, headers={"Idempotency-Key": "k"})
     assert response.status_code == 400
     assert error(response)["code"] == "idempotency_key_mismatch"
 
@@ -1088,6 +1089,14 @@ def test_a_timeout_before_or_after_the_commit(whop: FakeWhop, impatient: Api, ki
     assert impatient.enroll(2).status_code == 200
 
 
+def test_a_request_that_never_arrived_leaves_its_key_free(whop: FakeWhop, impatient: Api) -> None:
+    whop.fault(Fault("POST /accounts", "timeout_before"))
+    with pytest.raises(httpx.ReadTimeout):
+        impatient.create_account("k", email="jane@acme.test")
+    again = impatient.create_account("k", email="jane@acme.test")
+    assert (again.status_code, "Idempotent-Replayed" in again.headers) == (201, False)
+
+
 def test_after_a_lost_answer_the_key_replays_it(whop: FakeWhop, impatient: Api) -> None:
     whop.fault(Fault("POST /accounts", "timeout_after"))
     with pytest.raises(httpx.ReadTimeout):
@@ -1149,8 +1158,8 @@ def test_a_late_commit_happens_after_the_client_gave_up(whop: FakeWhop, impatien
         impatient.create_account("k", email="jane@acme.test")
     assert whop.companies() == []
     assert error_code(impatient.create_account("k", email="jane@acme.test")) == "idempotency_request_in_progress"
-    clock.passes(30)
-    assert [account.created_at for account in whop.companies()] == [clock.now]
+    clock.passes(45)
+    assert [account.created_at for account in whop.companies()] == [clock.now - 15]
     assert impatient.create_account("k", email="jane@acme.test").headers["Idempotent-Replayed"] == "true"
 
 
@@ -1314,6 +1323,8 @@ def test_the_page_shows_the_users_and_no_secret(whop: FakeWhop, api: Api) -> Non
     assert "Jane &amp; Co" in page.text
     assert "<script>alert" not in page.text
     assert httpx.get(f"{whop.control_url}/_fake/pictures/{file}", trust_env=False).content == PNG
+    state = httpx.get(f"{whop.control_url}/_fake/state", trust_env=False).json()
+    assert [(entry["status"], entry["size"]) for entry in state["files"]] == [("ready", len(PNG)), ("pending", 0)]
     everything = page.text + "".join(
         httpx.get(f"{whop.control_url}/_fake/{name}", trust_env=False).text for name in ("state", "calls")
     )
