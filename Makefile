@@ -10,24 +10,33 @@ DEV := .venv/.installed
 SAM := .local/sam/.installed
 ENGINE := .local/engine/.installed
 
-# Nothing here may reach anybody's AWS account, and nothing phones home.
-unexport AWS_PROFILE AWS_DEFAULT_PROFILE AWS_SESSION_TOKEN AWS_ENDPOINT_URL AWS_REGION VIRTUAL_ENV PYTHONPATH PYTHONHOME
+# Nothing here may reach anybody's AWS account, and nothing phones home. Only what is asked of a stack by its name, and
+# nothing else in the same breath, goes by the AWS settings of whoever asks.
+OPERATING := $(and $(STACK),$(if $(filter-out parked redrive,$(or $(MAKECMDGOALS),help)),,yes))
+ifndef OPERATING
+unexport AWS_PROFILE AWS_DEFAULT_PROFILE AWS_SESSION_TOKEN AWS_ENDPOINT_URL AWS_REGION
 export AWS_ACCESS_KEY_ID := test
 export AWS_SECRET_ACCESS_KEY := test
 export AWS_DEFAULT_REGION := us-east-1
 export AWS_CONFIG_FILE := /dev/null
 export AWS_SHARED_CREDENTIALS_FILE := /dev/null
 export AWS_EC2_METADATA_DISABLED := true
+endif
+unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 export SAM_CLI_TELEMETRY := 0
 
 # `make send` goes by what is said to it: a shell may well have a NAME or an EMAIL of its own.
 $(foreach name,TYPE USER_ID NAME EMAIL,$(if $(filter command%,$(origin $(name))),,$(eval unexport $(name))))
 
 LOCAL_STACK := PYTHONPATH=shared:tests .venv/bin/python -m local_stack
+# Without STACK it is the one that `make up` left running.
+OPERATIONS := .venv/bin/python -m operations
+OF_STACK = $(if $(STACK),--stack "$(STACK)",--stack whop-user-sync-local --endpoint-url http://127.0.0.1:4566) \
+	$(if $(USER_ID),--user "$(USER_ID)") $(if $(REASON),--reason "$(REASON)")
 PYTEST := .venv/bin/python -m pytest --quiet
 WITH_TOOLS := PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" PYTHON="$(CURDIR)/$(TOOLS)/bin/python"
 
-.PHONY: help demo up send down event test lint validate build lock
+.PHONY: help demo up send down event parked redrive load test lint validate build lock
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,14 +56,23 @@ down: $(DEV) ## Stop what `make up` left running
 event: $(DEV) ## Sign the sample events for now: a signature is good for five minutes
 	@$(LOCAL_STACK) event
 
+parked: $(DEV) ## List what could not be handled (STACK=name, else that of `make up`; USER_ID= REASON=)
+	@$(OPERATIONS) parked $(OF_STACK)
+
+redrive: $(DEV) ## Send it round again (STACK=name, else that of `make up`; USER_ID= REASON=)
+	@$(OPERATIONS) redrive $(OF_STACK)
+
+load: $(DEV) $(SAM) $(ENGINE) ## Post thousands of webhooks to the whole application on this machine (WEBHOOKS= USERS=)
+	@PYTHONPATH=shared:tests:. .venv/bin/python -m load $(if $(WEBHOOKS),--webhooks $(WEBHOOKS)) $(if $(USERS),--users $(USERS))
+
 test: $(DEV) $(SAM) $(ENGINE) ## Run every test
 	$(PYTEST) tests/unit tests/integration --numprocesses auto
 	$(PYTEST) tests/e2e
 
 lint: $(DEV) ## Check style, format and types
-	.venv/bin/ruff check functions shared tests
-	.venv/bin/ruff format --check functions shared tests
-	.venv/bin/mypy shared/whop_sync tests
+	.venv/bin/ruff check functions operations shared tests
+	.venv/bin/ruff format --check functions operations shared tests
+	.venv/bin/mypy shared/whop_sync operations tests
 	@# Every function's module is called app, so each is checked on its own.
 	@for function in functions/*/app.py; do echo ".venv/bin/mypy $$function"; .venv/bin/mypy "$$function" || exit 1; done
 

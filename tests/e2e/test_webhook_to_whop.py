@@ -166,9 +166,10 @@ def test_a_delivery_that_comes_twice_changes_nothing(
     # When the sender sends it again, as it does when our answer got lost
     answer = platform.deliver(delivery)
     platform.wait()
-    # Then it is told that all is well, and Whop is not asked for anything
+    # Then it is told that all is well, and neither Whop nor the picture's host is asked for anything
     assert answer.status_code == 200
     assert len(stack.fake.calls) == calls
+    assert stack.pictures.requests["/445566.png"] == 1
     assert len(platform.accounts(user["id"])) == 1
 
 

@@ -60,24 +60,31 @@ def _up(terminal: Terminal, host: str) -> None:
         terminal.line("it is running already")
     else:
         found = up.start(terminal, host)
-    container_host = " --add-host host.docker.internal:host-gateway" if sys.platform == "linux" else ""
     terminal.title("Running")
-    terminal.line(f"webhooks        {found.webhook_url}")
-    terminal.line(f"Whop, to look   {found.whop_page}")
-    terminal.line(f"pictures        {found.pictures_origin}/c2410c.png, or any other colour")
-    terminal.line(f"AWS             {found.engine_url}")
+    terminal.table(
+        ("what", "where"),
+        [
+            ("webhooks", found.webhook_url),
+            ("Whop, to look at", found.whop_page),
+            ("pictures, any colour", f"{found.pictures_origin}/c2410c.png"),
+            ("AWS", found.engine_url),
+        ],
+    )
     terminal.title("Try")
-    terminal.line("make send                                             a new user signs up")
-    terminal.line("make send TYPE=updated USER_ID=12345 NAME='Ada King'  a user changes")
+    terminal.line("make send")
+    terminal.line("make send TYPE=updated USER_ID=12345 NAME='Ada King'")
+    terminal.line("make down")
+    terminal.title("With the aws and sam commands")
+    terminal.line("export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_DEFAULT_REGION=us-east-1")
+    terminal.line(f"aws --endpoint-url {found.engine_url} dynamodb scan --table-name {samples.STACK}-user-mappings")
+    terminal.line("make event && sam local invoke UserCreatedFunction --env-vars events/env.json \\")
+    linux = sys.platform == "linux"
     terminal.line(
-        "make event && AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test sam local invoke UserCreatedFunction \\"
+        "  --event events/user_created/user_created.json"
+        + (f" --add-host {samples.HOST}:host-gateway" if linux else "")
     )
-    terminal.line(
-        "  --region us-east-1 --env-vars events/env.json --event events/user_created/user_created.json" + container_host
-    )
-    if container_host and host == LOOPBACK:
-        terminal.line("  (containers reach this only after `make down up LISTEN=172.17.0.1`, Docker's bridge)")
-    terminal.line("make down                                             stop all of it")
+    if linux and host == LOOPBACK:
+        terminal.line("  (containers reach this only on Docker's bridge: make down up LISTEN=172.17.0.1)")
     terminal.line()
 
 

@@ -11,6 +11,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import httpx
+
 from local_stack.asking_whop import SANDBOX_URL, WhopAccess
 from local_stack.deployment import FUNCTIONS, build
 from local_stack.sending import Delivery, body
@@ -64,10 +66,20 @@ def sandbox_from(environment: Mapping[str, str]) -> WhopAccess | None:
     return WhopAccess(SANDBOX_URL, company, key, sandbox=True)
 
 
+def _ensure_admitted(sandbox: WhopAccess) -> None:
+    try:
+        sandbox.accounts(since=datetime.now(UTC))
+    except httpx.HTTPError as error:
+        raise UsageError(f"Whop's sandbox cannot be used with this key and company: {error}") from None
+
+
 def run(terminal: Terminal, environment: Mapping[str, str] = os.environ) -> bool:
     """Plays the demo. Returns whether every claim held. Raises UsageError and DeploymentError."""
     sandbox = sandbox_from(environment)
     terminal.title("whop-user-sync, the whole of it on this machine")
+    if sandbox:
+        with terminal.step("asking Whop's sandbox whether it knows the key"):
+            _ensure_admitted(sandbox)
     with ExitStack() as running:
         built = Path(running.enter_context(TemporaryDirectory(prefix="whop-user-sync-"))) / "build"
         with terminal.step("building the functions with SAM"):
@@ -214,11 +226,15 @@ class Demo:
     def _show_whop(self) -> None:
         terminal, whop = self.terminal, self.stack.whop
         terminal.title(f"What Whop shows for {whop.company_id}, asked at Whop")
-        accounts = whop.accounts(since=self.started - timedelta(minutes=5))
+        try:
+            accounts = self._accounts()
+        except httpx.HTTPError as error:
+            terminal.expect(False, "Whop could be asked", found=error)
+            return
         lines: list[tuple[object, ...]] = []
         checks: list[tuple[bool, str, object]] = []
         for person in self.cast.enrolled:
-            own = [account for account in accounts if (account["metadata"] or {}).get("internal_user_id") == person.id]
+            own = accounts[person.id]
             checks.append((len(own) == 1, f"user {person.id} has exactly one connected account", len(own)))
             for account in own:
                 user_id = account["owner_user"]["id"]
@@ -228,10 +244,26 @@ class Demo:
                 checks.append((here["name"] == person.name, f"Whop shows {person.id} as {person.name}", here["name"]))
                 if person.picture:
                     checks.append((has_picture, f"Whop shows {person.id} with the picture of the platform", None))
-                checks.append((elsewhere["name"] is None, f"the global profile of {person.id} is untouched", None))
+                if not whop.sandbox:  # who knows what a person on the real Whop calls themselves
+                    checks.append((elsewhere["name"] is None, f"the global profile of {person.id} is untouched", None))
         terminal.table(("connected account", "Whop user", "name", "picture"), lines)
         for holds, claim, found in checks:
             terminal.expect(holds, claim, found=found)
+
+    def _accounts(self) -> dict[str, list[dict[str, Any]]]:
+        """The connected accounts that Whop lists for each person. Its list may lag behind, so it is given a while."""
+        found: dict[str, list[dict[str, Any]]] = {}
+
+        def everybody_is_listed() -> bool:
+            listed = self.stack.whop.accounts(since=self.started - timedelta(minutes=5))
+            for person in self.cast.enrolled:
+                found[person.id] = [
+                    account for account in listed if (account["metadata"] or {}).get("internal_user_id") == person.id
+                ]
+            return all(found.values())
+
+        becomes_true(everybody_is_listed, 20)
+        return found
 
     def _show_parked(self) -> None:
         terminal = self.terminal
@@ -279,8 +311,9 @@ class Demo:
         self.terminal.title("Not everything held, so here is what the functions logged")
         for function in FUNCTIONS:
             self.terminal.line(f"-- {function}")
-            for line in self.stack.deployment.log_lines(function)[-40:]:
-                self.terminal.line(line)
+            for line in self.stack.deployment.log_lines(function):
+                if not line.startswith(("START ", "END ", "REPORT ", '{"_aws"')):
+                    self.terminal.line(line)
 
 
 def _entries(lines: Sequence[str], user_id: str) -> Iterator[dict[str, Any]]:

@@ -9,12 +9,12 @@ import json
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from fake_whop import PLATFORM_COMPANY
 from local_stack import ROOT
 from local_stack.sending import Delivery, body
-from whop_sync.payloads import PRESETS, read
+from whop_sync.events import ProfileField, UserEvent
 
 FOLDER = ROOT / "events"
 STACK = "whop-user-sync-local"
@@ -25,22 +25,41 @@ HOST = "host.docker.internal"
 _ACCOUNT = "000000000000"
 _REGION = "us-east-1"
 
-_ADA = {"id": "12345", "email": "ada@people.test", "name": "Ada Lovelace"}
-_PICTURE = f"http://{HOST}:{PICTURES_PORT}/c2410c.png"
 _SIGNED_UP = datetime(2026, 1, 5, 9, 30, tzinfo=UTC)
 _CHANGED = datetime(2026, 2, 10, 17, 45, tzinfo=UTC)
+_NEW_NAME = "Ada King, Countess of Lovelace"
+_PICTURE = f"http://{HOST}:{PICTURES_PORT}/c2410c.png"
 
+_ADA = {"id": "12345", "email": "ada@people.test", "name": "Ada Lovelace"}
 _DELIVERIES = {
     "user_created": Delivery(body("created", _ADA, at=_SIGNED_UP), "msg_sample_user_created"),
-    "user_created_with_picture": Delivery(
-        body("created", {**_ADA, "avatar_url": _PICTURE}, at=_SIGNED_UP), "msg_sample_user_created_with_picture"
+    "profile_updated": Delivery(body("updated", {**_ADA, "name": _NEW_NAME}, at=_CHANGED), "msg_sample_updated"),
+    "with_picture": Delivery(
+        body("created", {**_ADA, "avatar_url": _PICTURE}, at=_SIGNED_UP), "msg_sample_with_picture"
     ),
-    "profile_updated": Delivery(
-        body("updated", {**_ADA, "name": "Ada King, Countess of Lovelace"}, at=_CHANGED), "msg_sample_profile_updated"
+}
+
+
+def _message(
+    kind: Literal["created", "updated"], event_id: str, at: datetime, profile: dict[ProfileField, str | None]
+) -> UserEvent:
+    return UserEvent(
+        kind=kind,
+        event_id=event_id,
+        user_id=_ADA["id"],
+        version=int(at.timestamp()) * 1_000_000,
+        email=_ADA["email"],
+        profile=profile,
+    )
+
+
+_MESSAGES = {
+    "user_created": _message("created", "msg_sample_user_created", _SIGNED_UP, {"name": _ADA["name"]}),
+    "with_picture": _message(
+        "created", "msg_sample_with_picture", _SIGNED_UP, {"name": _ADA["name"], "picture": _PICTURE}
     ),
-    "picture_removed": Delivery(
-        body("updated", {"id": "12345", "avatar_url": None}, at=_CHANGED), "msg_sample_picture_removed"
-    ),
+    "profile_updated": _message("updated", "msg_sample_updated", _CHANGED, {"name": _NEW_NAME}),
+    "picture_removed": _message("updated", "msg_sample_picture_removed", _CHANGED, {"picture": None}),
 }
 
 
@@ -50,11 +69,11 @@ def samples(at: datetime) -> dict[Path, str]:
         "receive_webhook/user_created.json": _http(_DELIVERIES["user_created"], at),
         "receive_webhook/profile_updated.json": _http(_DELIVERIES["profile_updated"], at),
         # What API Gateway makes of a body whose content type it takes for binary.
-        "receive_webhook/base64_body.json": _http(_DELIVERIES["user_created_with_picture"], at, encoded=True),
-        "user_created/user_created.json": _sqs("user-created", "user_created", at),
-        "user_created/user_created_with_picture.json": _sqs("user-created", "user_created_with_picture", at),
-        "profile_updated/profile_updated.json": _sqs("profile-updated", "profile_updated", at),
-        "profile_updated/picture_removed.json": _sqs("profile-updated", "picture_removed", at),
+        "receive_webhook/base64_body.json": _http(_DELIVERIES["with_picture"], at, encoded=True),
+        "user_created/user_created.json": _sqs("user-created", _MESSAGES["user_created"], at),
+        "user_created/user_created_with_picture.json": _sqs("user-created", _MESSAGES["with_picture"], at),
+        "profile_updated/profile_updated.json": _sqs("profile-updated", _MESSAGES["profile_updated"], at),
+        "profile_updated/picture_removed.json": _sqs("profile-updated", _MESSAGES["picture_removed"], at),
         "env.json": _environments(),
     }
     return {
@@ -114,17 +133,14 @@ def _http(delivery: Delivery, at: datetime, *, encoded: bool = False) -> dict[st
     }
 
 
-def _sqs(queue: str, delivery_name: str, at: datetime) -> dict[str, Any]:
+def _sqs(queue: str, event: UserEvent, at: datetime) -> dict[str, Any]:
     """The batch of one that Lambda makes of what the receiver sent to a queue."""
-    delivery = _DELIVERIES[delivery_name]
-    event = read(delivery.content, PRESETS["standard"], event_id=delivery.id, now=at.timestamp())
-    assert event is not None
     message = event.to_json()
     return {
         "Records": [
             {
-                "messageId": _fixed_id("message", delivery.id),
-                "receiptHandle": base64.b64encode(_fixed_id("receipt", delivery.id).encode()).decode(),
+                "messageId": _fixed_id("message", event.event_id),
+                "receiptHandle": base64.b64encode(_fixed_id("receipt", event.event_id).encode()).decode(),
                 "body": message,
                 "attributes": {
                     "ApproximateReceiveCount": "1",
@@ -175,8 +191,8 @@ def _environments() -> dict[str, dict[str, str]]:
     }
 
 
-def _fixed_id(kind: str, delivery_id: str) -> str:
-    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{kind}/{delivery_id}"))
+def _fixed_id(kind: str, event_id: str) -> str:
+    return str(uuid.uuid5(uuid.NAMESPACE_URL, f"{kind}/{event_id}"))
 
 
 def _milliseconds(at: datetime) -> int:
