@@ -8,11 +8,12 @@ TOOLS := .local/python
 UV := $(TOOLS)/bin/uv
 DEV := .venv/.installed
 SAM := .local/sam/.installed
+CHECKOV := .local/checkov/.installed
 ENGINE := .local/engine/.installed
 
 # Nothing here may reach anybody's AWS account, and nothing phones home. Only what is asked of a stack by its name, and
 # nothing else in the same breath, goes by the AWS settings of whoever asks.
-OPERATING := $(and $(STACK),$(if $(filter-out parked redrive,$(or $(MAKECMDGOALS),help)),,yes))
+OPERATING := $(and $(STACK),$(if $(filter-out parked redrive trace,$(or $(MAKECMDGOALS),help)),,yes))
 ifndef OPERATING
 unexport AWS_PROFILE AWS_DEFAULT_PROFILE AWS_SESSION_TOKEN AWS_ENDPOINT_URL AWS_REGION
 export AWS_ACCESS_KEY_ID := test
@@ -36,7 +37,7 @@ OF_STACK = $(if $(STACK),--stack "$(STACK)",--stack whop-user-sync-local --endpo
 PYTEST := .venv/bin/python -m pytest --quiet
 WITH_TOOLS := PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" PYTHON="$(CURDIR)/$(TOOLS)/bin/python"
 
-.PHONY: help demo up send down event parked redrive load test lint validate build lock
+.PHONY: help demo up send down event preview parked redrive trace load test lint validate build lock
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,11 +57,18 @@ down: $(DEV) ## Stop what `make up` left running
 event: $(DEV) ## Sign the sample events for now: a signature is good for five minutes
 	@$(LOCAL_STACK) event
 
+preview: $(DEV) ## Show what a webhook's body would become (PRESET= FILE= HEADERS= SECRET= OVERRIDES= SIGNATURE_...=)
+	@PYTHONPATH=shared:tests .venv/bin/python -m preview "$(FILE)" --preset "$(PRESET)" \
+		$(if $(HEADERS),--headers "$(HEADERS)") $(if $(SECRET),--secret "$$SECRET") $(if $(OVERRIDES),--overrides "$$OVERRIDES")
+
 parked: $(DEV) ## List what could not be handled (STACK=name, else that of `make up`; USER_ID= REASON=)
 	@$(OPERATIONS) parked $(OF_STACK)
 
 redrive: $(DEV) ## Send it round again (STACK=name, else that of `make up`; USER_ID= REASON=)
 	@$(OPERATIONS) redrive $(OF_STACK)
+
+trace: $(DEV) ## Show all that happened to a user (USER_ID= or DELIVERY=; STACK=name, else that of `make up`; DAYS=)
+	@$(OPERATIONS) trace $(OF_STACK) $(if $(DELIVERY),--delivery "$(DELIVERY)") $(if $(DAYS),--days "$(DAYS)")
 
 load: $(DEV) $(SAM) $(ENGINE) ## Post thousands of webhooks to the whole application on this machine (WEBHOOKS= USERS=)
 	@PYTHONPATH=shared:tests:. .venv/bin/python -m load $(if $(WEBHOOKS),--webhooks $(WEBHOOKS)) $(if $(USERS),--users $(USERS))
@@ -76,8 +84,9 @@ lint: $(DEV) ## Check style, format and types
 	@# Every function's module is called app, so each is checked on its own.
 	@for function in functions/*/app.py; do echo ".venv/bin/mypy $$function"; .venv/bin/mypy "$$function" || exit 1; done
 
-validate: $(SAM) ## Check the template
+validate: $(SAM) $(CHECKOV) ## Check the template, for errors and for what is not safe
 	.local/sam/bin/sam validate --lint
+	.local/checkov/bin/checkov --config-file .checkov.yaml
 
 build: $(SAM) ## Build what would be deployed, into .aws-sam/build
 	$(WITH_TOOLS) .local/sam/bin/sam build
@@ -86,6 +95,7 @@ lock: $(UV) ## Pin the newest version of every package
 	$(call pin,layer,shared/requirements.txt)
 	$(call pin,dev,tests/requirements-dev.txt,--constraint shared/requirements.txt)
 	$(call pin,sam,tests/requirements-sam.txt)
+	$(call pin,checkov,tests/requirements-checkov.txt)
 	$(call pin,engine,tests/requirements-engine.txt)
 
 define pin
@@ -93,7 +103,7 @@ $(UV) pip compile --quiet --upgrade --group pyproject.toml:$(1) $(3) --python-ve
 	--no-emit-index-url --custom-compile-command "make lock" --output-file $(2)
 endef
 
-# -- what the targets above stand on: three environments, since their packages contradict each other -----------------
+# -- what the targets above stand on: four environments, since their packages contradict each other -----------------
 
 # A Python with pip, which the layer's build needs and a system's own may lack.
 $(UV):
@@ -105,6 +115,9 @@ $(DEV): tests/requirements-dev.txt | $(UV)
 
 $(SAM): tests/requirements-sam.txt | $(UV)
 	@$(call environment,.local/sam,SAM)
+
+$(CHECKOV): tests/requirements-checkov.txt | $(UV)
+	@$(call environment,.local/checkov,the security check)
 
 $(ENGINE): tests/requirements-engine.txt | $(UV)
 	@$(call environment,.local/engine,the local AWS)

@@ -20,6 +20,12 @@ def engine() -> Iterator[Engine]:
 
 
 @pytest.fixture
-def world(engine: Engine) -> Iterator[World]:
-    with World(engine) as world:
+def enrollment() -> str:
+    """The generation of Whop's connected accounts; a test that holds for both is run with each."""
+    return "companies"
+
+
+@pytest.fixture
+def world(engine: Engine, enrollment: str) -> Iterator[World]:
+    with World(engine, enrollment=enrollment) as world:
         yield world

@@ -19,8 +19,8 @@ config = receiver_config()
 credentials = Credentials(boto3.client("secretsmanager", config=AWS))
 sqs = boto3.client("sqs", config=AWS)
 receiver = Receiver(
-    preset=config.preset,
-    signing_keys=lambda: credentials.signing_keys(config.signing_secrets_arn),
+    platform=config.platform,
+    signing_keys=lambda: credentials.signing_keys(config.signing_secrets_arn, config.platform.scheme),
     queues={
         "created": Queue(sqs, config.user_created_queue_url),
         "updated": Queue(sqs, config.profile_updated_queue_url),
@@ -32,4 +32,7 @@ receiver = Receiver(
 
 
 def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+    # An HTTP request only ever fills the values of API Gateway's own keys, so nobody from outside can say this.
+    if event.keys() == {"redelivery"}:
+        return receiver.redeliver(event["redelivery"])
     return receiver.answer(event)

@@ -2,5 +2,5 @@
 
 Dependencies point one way: handlers, then `assembly`, then use cases (`deliveries`, `worker`, `synchronization`,
 `enrollment`, `profiles`), then ports (`whop`, `mappings`, `avatars`, `queues`, `credentials`, `journal`), then plain
-values (`events`, `payloads`, `signatures`, `errors`, `config`).
+values (`events`, `payloads`, `platforms`, `signatures`, `errors`, `config`).
 """

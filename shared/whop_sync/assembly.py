@@ -12,6 +12,7 @@ from whop_sync.credentials import Credentials
 from whop_sync.enrollment import Enrollment
 from whop_sync.journal import Journal
 from whop_sync.mappings import Mappings
+from whop_sync.pacing import Pacer, SharedSchedule
 from whop_sync.profiles import Profiles
 from whop_sync.queues import Queue
 from whop_sync.synchronization import Synchronization
@@ -32,14 +33,20 @@ _AWS = Config(
 def worker() -> Worker:
     """Raises ValueError if the environment is not what the template sets."""
     config = worker_config()
+    dynamodb = boto3.client("dynamodb", config=_AWS)
+    schedule = SharedSchedule(dynamodb, config.user_mappings_table, time.time)
     credentials = Credentials(boto3.client("secretsmanager", config=_AWS))
+    journal = Journal()
     whop = Whop(
         http_client(),
         url=config.whop_api_url,
         version=config.whop_api_version,
         api_key=lambda: credentials.whop_api_key(config.whop_api_key_arn),
+        witness=journal,
+        generation=config.generation,
+        pace=Pacer(schedule, clock=time.time, sleep=time.sleep),
     )
-    mappings = Mappings(boto3.client("dynamodb", config=_AWS), config.user_mappings_table, time.time)
+    mappings = Mappings(dynamodb, config.user_mappings_table, time.time)
     enrollment = Enrollment(
         whop=whop,
         mappings=mappings,
@@ -49,7 +56,7 @@ def worker() -> Worker:
     )
     profiles = Profiles(
         whop=whop,
-        avatars=Avatars(clock=time.time, allowed_origin=config.picture_allowed_origin),
+        avatars=Avatars(clock=time.monotonic, allowed_origin=config.picture_allowed_origin),
         company=config.whop_company_id,
         clock=time.time,
         sleep=time.sleep,
@@ -59,7 +66,7 @@ def worker() -> Worker:
         handler=Synchronization(mappings=mappings, enrollment=enrollment, profiles=profiles),
         queue=Queue(sqs, config.queue_url),
         dead_letters=Queue(sqs, config.dead_letter_queue_url),
-        journal=Journal(),
+        journal=journal,
         clock=time.time,
         pool=ThreadPoolExecutor(max_workers=BATCH_SIZE),
     )

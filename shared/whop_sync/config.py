@@ -1,20 +1,24 @@
 """What the template tells the functions, read once from the environment and checked."""
 
 import os
-from dataclasses import dataclass
+import re
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from functools import cache
 
-from whop_sync.payloads import PRESETS, Preset
+from whop_sync.generations import GENERATIONS, OLDEST_VERSION, Generation, api_version
+from whop_sync.platforms import Platform, configured
 
-_WHOP_API_URLS = {
+WHOP_API_URLS = {
     "production": "https://api.whop.com/api/v1",
     "sandbox": "https://sandbox-api.whop.com/api/v1",
 }
+_ACTION = re.compile(r"[a-z_]+(:[a-z_]+)+", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceiverConfig:
-    preset: Preset
+    platform: Platform
     signing_secrets_arn: str
     user_created_queue_url: str
     profile_updated_queue_url: str
@@ -22,13 +26,26 @@ class ReceiverConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerConfig:
-    """`picture_allowed_origin` is the one `http://host:port` whose pictures need neither https nor a public address."""
-
+class WhopConfig:
     whop_api_url: str
     whop_api_version: str
     whop_api_key_arn: str
     whop_company_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChatTokenConfig(WhopConfig):
+    """`actions` are what a token allows, never none."""
+
+    actions: Sequence[str]
+    user_mappings_table: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerConfig(WhopConfig):
+    """`picture_allowed_origin` is the one `http://host:port` whose pictures need neither https nor a public address."""
+
+    generation: Generation
     title_format: str
     picture_allowed_origin: str | None
     user_mappings_table: str
@@ -39,11 +56,8 @@ class WorkerConfig:
 @cache
 def receiver_config() -> ReceiverConfig:
     """Raises ValueError with a sentence that names the setting and what it must be."""
-    preset = _setting("PAYLOAD_PRESET")
-    if preset not in PRESETS:
-        raise ValueError(f"PAYLOAD_PRESET must be one of {', '.join(PRESETS)}, not {preset}")
     return ReceiverConfig(
-        preset=PRESETS[preset],
+        platform=configured(os.environ),
         signing_secrets_arn=_setting("WEBHOOK_SIGNING_SECRETS_ARN"),
         user_created_queue_url=_setting("USER_CREATED_QUEUE_URL"),
         profile_updated_queue_url=_setting("PROFILE_UPDATED_QUEUE_URL"),
@@ -54,27 +68,76 @@ def receiver_config() -> ReceiverConfig:
 @cache
 def worker_config() -> WorkerConfig:
     """Raises ValueError with a sentence that names the setting and what it must be."""
-    environment = _setting("WHOP_ENVIRONMENT")
-    if environment not in _WHOP_API_URLS:
-        raise ValueError(f"WHOP_ENVIRONMENT must be sandbox or production, not {environment}")
-    stand_in = os.environ.get("WHOP_API_URL") or None
+    whop = _whop_config()
     picture_allowed_origin = os.environ.get("PICTURE_ALLOWED_ORIGIN") or None
-    if environment == "production" and (stand_in or picture_allowed_origin):
-        raise ValueError("WHOP_API_URL and PICTURE_ALLOWED_ORIGIN must be empty when WHOP_ENVIRONMENT is production")
+    if picture_allowed_origin and os.environ["WHOP_ENVIRONMENT"] == "production":
+        raise ValueError("PICTURE_ALLOWED_ORIGIN must be empty when WHOP_ENVIRONMENT is production")
     title_format = _setting("TITLE_FORMAT")
     if "{user_id}" not in title_format:
         raise ValueError("TITLE_FORMAT must contain {user_id}: Whop refuses two connected accounts with one title")
     return WorkerConfig(
-        whop_api_url=stand_in or _WHOP_API_URLS[environment],
-        whop_api_version=_setting("WHOP_API_VERSION"),
-        whop_api_key_arn=_setting("WHOP_API_KEY_ARN"),
-        whop_company_id=_setting("WHOP_COMPANY_ID"),
+        **asdict(whop),
+        generation=_generation(whop.whop_api_version),
         title_format=title_format,
         picture_allowed_origin=picture_allowed_origin,
-        user_mappings_table=_setting("USER_MAPPINGS_TABLE"),
+        user_mappings_table=user_mappings_table(),
         queue_url=_setting("QUEUE_URL"),
         dead_letter_queue_url=_setting("DEAD_LETTER_QUEUE_URL"),
     )
+
+
+@cache
+def chat_token_config() -> ChatTokenConfig:
+    """Raises ValueError with a sentence that names the setting and what it must be."""
+    actions = _setting("CHAT_TOKEN_ACTIONS").split(",")
+    if not all(_ACTION.fullmatch(action) for action in actions):
+        # Never an empty one: Whop takes no actions at all for everything that the key may do.
+        raise ValueError(
+            "CHAT_TOKEN_ACTIONS must be actions of Whop with commas between them, such as chat:read,dms:read"
+        )
+    return ChatTokenConfig(**asdict(_whop_config()), actions=actions, user_mappings_table=user_mappings_table())
+
+
+def user_mappings_table() -> str:
+    return _setting("USER_MAPPINGS_TABLE")
+
+
+def _whop_config() -> WhopConfig:
+    environment = _setting("WHOP_ENVIRONMENT")
+    if environment not in WHOP_API_URLS:
+        raise ValueError(f"WHOP_ENVIRONMENT must be sandbox or production, not {environment}")
+    stand_in = os.environ.get("WHOP_API_URL") or None
+    if stand_in and environment == "production":
+        raise ValueError("WHOP_API_URL must be empty when WHOP_ENVIRONMENT is production")
+    version = _setting("WHOP_API_VERSION")
+    try:
+        too_old = api_version(version) < OLDEST_VERSION
+    except ValueError as error:
+        raise ValueError(f"WHOP_API_VERSION is {version}, and {error}") from None
+    if too_old:
+        raise ValueError(
+            f"WHOP_API_VERSION is {version}, and must be 2026-07-08-1 or later: before that, changes meant for your"
+            " company alone might reach a user's global profile"
+        )
+    return WhopConfig(
+        whop_api_url=stand_in or WHOP_API_URLS[environment],
+        whop_api_version=version,
+        whop_api_key_arn=_setting("WHOP_API_KEY_ARN"),
+        whop_company_id=_setting("WHOP_COMPANY_ID"),
+    )
+
+
+def _generation(version: str) -> Generation:
+    name = _setting("WHOP_ENROLLMENT")
+    generation = GENERATIONS.get(name)
+    if generation is None:
+        raise ValueError(f"WHOP_ENROLLMENT must be {' or '.join(GENERATIONS)}, not {name}")
+    if api_version(version) < generation.since:
+        raise ValueError(
+            f"WHOP_ENROLLMENT is {name}, and needs a WHOP_API_VERSION of 2026-08-21 or later, not {version}: before"
+            " that, Whop does not tell whose an account is"
+        )
+    return generation
 
 
 def _setting(name: str) -> str:

@@ -1,6 +1,5 @@
 """The secrets, read from AWS Secrets Manager and read again while an environment lives: rotation needs no deploy."""
 
-import json
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
@@ -9,7 +8,7 @@ from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterEr
 from aws_lambda_powertools.utilities.parameters.secrets import SecretsProvider
 
 from whop_sync.errors import Transient
-from whop_sync.signatures import signing_key
+from whop_sync.signatures import Scheme, parse_secrets
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
@@ -25,8 +24,8 @@ class Credentials:
     def __init__(self, client: "SecretsManagerClient") -> None:
         self._provider = SecretsProvider(boto3_client=client)
 
-    def signing_keys(self, arn: str) -> Sequence[bytes]:
-        return _parse_signing_secrets(self._read(arn, "signing_secrets"))
+    def signing_keys(self, arn: str, scheme: Scheme) -> Sequence[bytes]:
+        return _signing_keys(self._read(arn, "signing_secrets"), scheme)
 
     def whop_api_key(self, arn: str) -> str:
         key = self._read(arn, "whop_api_key").strip()
@@ -50,14 +49,8 @@ class Credentials:
 
 
 @lru_cache(maxsize=1)
-def _parse_signing_secrets(text: str) -> tuple[bytes, ...]:
+def _signing_keys(text: str, scheme: Scheme) -> tuple[bytes, ...]:
     try:
-        secrets = json.loads(text)
-        if not isinstance(secrets, list) or not secrets or not all(isinstance(secret, str) for secret in secrets):
-            raise ValueError("it must be a list of texts")  # noqa: TRY301 - joins the other ways to be wrong
-        return tuple(signing_key(secret) for secret in secrets)
-    except json.JSONDecodeError:
-        explanation = 'the signing secrets must be a JSON list like ["whsec_..."]'
+        return parse_secrets(text, scheme)
     except ValueError as error:
-        explanation = f'the signing secrets must be a JSON list like ["whsec_..."]: {error}'
-    raise Transient("signing_secrets_invalid", explanation)
+        raise Transient("signing_secrets_invalid", str(error)) from None

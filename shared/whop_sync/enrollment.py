@@ -1,4 +1,4 @@
-"""Exactly one connected account a user, ever, on an API whose create call promises no idempotency.
+"""Exactly one connected account a user, ever, on an API whose older create call promises no idempotency.
 
     the row notes an attempt ── POST /companies ── the mapping is recorded
                                      │
@@ -7,6 +7,11 @@
 
 An open attempt is never followed by a second create before the orphan was looked for in the parent's list, and before
 the list had two minutes to show it. Besides, the title is unique under the parent, and Whop refuses a title twice.
+
+The newer create call, POST /accounts, answers the account that a user has already. It may be repeated at once, so it
+leaves no attempt open. One that is open all the same, from a worker that died or from before the stack moved to the
+newer call, is looked for and waited out like any other. If a user's e-mail changed between two such calls, Whop refuses
+the second, and the account is found by the user's id.
 """
 
 from collections.abc import Callable
@@ -16,7 +21,7 @@ from typing import Literal
 from whop_sync.errors import Permanent, Transient
 from whop_sync.events import UserEvent
 from whop_sync.mappings import Claim, Mappings
-from whop_sync.whop import MAX_NAME_LENGTH, Account, TitleTaken, Whop
+from whop_sync.whop import MAX_NAME_LENGTH, Account, AccountExists, Whop
 
 ORPHAN_WAIT_SECONDS = 120
 """How long Whop's list is given to show an account that a lost create may have made. Its lag is not known."""
@@ -62,8 +67,8 @@ class Enrollment:
             self.mappings.reopen_attempt(claim)
         try:
             return self._create(event, event.email, claim), "enrolled"
-        except TitleTaken as error:
-            return self._holder_of_title(claim, error, resuming=resuming), "adopted"
+        except AccountExists as error:
+            return self._existing(claim, error, resuming=resuming), "adopted"
 
     def _create(self, event: UserEvent, email: str, claim: Claim) -> Account:
         claim.ensure_time()
@@ -80,17 +85,17 @@ class Enrollment:
             claim.attempt_open = False
             raise
         except Transient as error:
-            claim.attempt_open = error.outcome != "not_done"
+            claim.attempt_open = error.outcome != "not_done" and not self.whop.create_is_repeatable
             raise
 
-    def _holder_of_title(self, claim: Claim, error: TitleTaken, *, resuming: bool) -> Account:
-        """The title names the user, so whoever holds it should be an orphan of ours, of whatever age."""
+    def _existing(self, claim: Claim, error: AccountExists, *, resuming: bool) -> Account:
+        """Title and external id name the user, so the account that has them should be an orphan, of whatever age."""
         orphan = self._find_orphan(claim, created_after=None)
         if orphan:
             return orphan
         if resuming:
-            explanation = "an account of this title exists on Whop, and none carries this user's id in its metadata"
-            raise Permanent("title_taken", explanation, answer=error.answer)
+            explanation = "Whop has an account like this already, and lists none that carries this user's id"
+            raise Permanent(error.reason, explanation, answer=error.answer)
         claim.attempt_open = True
         raise Transient("orphan_not_listed", retry_after=ORPHAN_WAIT_SECONDS)
 

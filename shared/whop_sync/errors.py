@@ -22,6 +22,10 @@ class WhopAnswer:
     request_id: str | None = None
 
 
+OPERATOR_REASONS = frozenset({"whop_key_rejected", "whop_gone", "whop_api_key_unavailable", "whop_api_key_invalid"})
+"""The events are fine: they wait until an operator has mended the key or the API version."""
+
+
 class SyncError(Exception):
     """Root of every error this package raises on purpose.
 

@@ -73,14 +73,22 @@ class UserEvent:
     def from_json(cls, text: str) -> "UserEvent":
         """Reads what `to_json` wrote. Raises ValueError, KeyError or TypeError on anything else."""
         stored = json.loads(text)
-        if stored["kind"] not in ("created", "updated"):
-            raise ValueError("kind is neither created nor updated")
+        profile = stored["profile"]
+        if (
+            not isinstance(profile, dict)
+            or stored["kind"] not in ("created", "updated")
+            or not all(isinstance(stored[name], str) for name in ("event_id", "user_id"))
+            or not isinstance(stored["version"], int)
+            or not all(isinstance(stored[name], str | None) for name in ("email", "whop_user_id"))
+            or not all(name in PROFILE_FIELDS and isinstance(value, str | None) for name, value in profile.items())
+        ):
+            raise ValueError("not an event as it is stored")
         return cls(
             kind=stored["kind"],
             event_id=stored["event_id"],
             user_id=stored["user_id"],
             version=stored["version"],
             email=stored["email"],
-            profile=stored["profile"],
+            profile=profile,
             whop_user_id=stored["whop_user_id"],
         )

@@ -3,60 +3,131 @@
 import logging
 import threading
 import traceback
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from pathlib import Path
+from typing import Literal
 
-from aws_lambda_powertools import Logger, Metrics
-from aws_lambda_powertools.metrics import MetricUnit
+from aws_lambda_powertools import Logger
+from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
-from whop_sync.errors import SyncError
+from whop_sync.errors import OPERATOR_REASONS, SyncError
 from whop_sync.events import UserEvent
+
+type DeliveryOutcome = Literal["accepted", "ignored", "parked", "rejected", "deferred"]
+type RequestOutcome = Literal["answered", "absent", "refused", "failed"]
+type EventOutcome = Literal["enrolled", "adopted", "mapped", "synced", "stale", "retried", "parked"]
 
 # These log URLs and bodies when a deployment turns the log level down.
 _TALKATIVE = ("boto3", "botocore", "urllib3", "httpx", "httpcore")
 
+_under_way: ContextVar[UserEvent | None] = ContextVar("event", default=None)
+
 
 class Journal:
-    """Log lines are JSON with `outcome`, ids and a `reason`. Metrics carry no dimension but the stack's name."""
+    """Log lines are JSON with `outcome`, ids and a `reason`.
+
+    Metrics are counted for the stack as a whole (dimension `service`) and some a second time by one thing more: the
+    `reason`, which is one of our own words, or the `operation` of Whop's API. Nothing that a user, the platform or Whop
+    wrote ever becomes a dimension.
+    """
 
     def __init__(self) -> None:
         self._logger = Logger()
-        self._metrics = Metrics()
+        self._metrics: dict[tuple[tuple[str, str], ...], EphemeralMetrics] = {}
         self._counting = threading.Lock()
         self._levels = {
             "rejected": self._logger.warning,
             "retried": self._logger.warning,
             "deferred": self._logger.error,
             "parked": self._logger.error,
+            "failed": self._logger.error,
         }
         for name in _TALKATIVE:
             logging.getLogger(name).setLevel(logging.WARNING)
+        self._count("ColdStart")  # there is one journal an environment
 
     def delivery(
         self,
-        outcome: str,
+        outcome: DeliveryOutcome,
         *,
         event_id: str | None = None,
         event: UserEvent | None = None,
         error: SyncError | None = None,
     ) -> None:
         """A webhook delivery was accepted, ignored, parked, rejected or deferred."""
-        self._count(f"Delivery{outcome.capitalize()}")
+        self._count(f"Delivery{outcome.capitalize()}", error)
         self._log("delivery", outcome, event_id=event_id, event=event, error=error)
 
     def event(
         self,
-        outcome: str,
+        outcome: EventOutcome,
         event: UserEvent | None,
         *,
+        age: float,
         event_id: str | None = None,
         error: SyncError | None = None,
+        picture_refused: SyncError | None = None,
         retry_in: float | None = None,
     ) -> None:
-        """A worker is done with an event, for good or for now."""
-        self._count(f"Event{outcome.capitalize()}")
-        if error and error.reason == "whop_key_rejected":
-            self._count("WhopKeyRejected")
-        self._log("event", outcome, event_id=event_id, event=event, error=error, retry_in=retry_in)
+        """A worker is done with an event, for good or for now. `age` and `retry_in` are in seconds."""
+        self._count(f"Event{outcome.capitalize()}", error)
+        if picture_refused:
+            self._count("PictureRefused", picture_refused)
+        if outcome == "retried":
+            self._measure("EventWaiting", age, MetricUnit.Seconds)
+            if error and error.reason in OPERATOR_REASONS:
+                self._count("OperatorNeeded")
+        elif outcome != "parked":
+            self._measure("EventAge", age, MetricUnit.Seconds)
+        self._log("event", outcome, event_id=event_id, event=event, error=error or picture_refused, retry_in=retry_in)
+
+    def request(
+        self,
+        what: Literal["LookUp", "ChatToken"],
+        outcome: RequestOutcome,
+        *,
+        user_id: str | None,
+        error: SyncError | None = None,
+    ) -> None:
+        """The platform's backend asked for something. It was there, absent, wrongly asked for, or could not be had."""
+        self._count(f"{what}{outcome.capitalize()}", error)
+        if error and error.reason in OPERATOR_REASONS:
+            self._count("OperatorNeeded")
+        self._log("request", outcome, event_id=None, event=None, error=error, more={"what": what, "user_id": user_id})
+
+    @contextmanager
+    def about(self, event: UserEvent) -> Iterator[None]:
+        """What this thread asks of Whop meanwhile is done for this event."""
+        token = _under_way.set(event)
+        try:
+            yield
+        finally:
+            _under_way.reset(token)
+
+    def correlation_id(self) -> str | None:
+        """The delivery that this thread works for."""
+        event = _under_way.get()
+        return event.event_id if event else None
+
+    def whop_call(self, operation: str, *, status: int | None, seconds: float, request_id: str | None) -> None:
+        """One call to Whop, such as `POST /companies`. `status` is None if no answer came."""
+        self._measure(f"WhopCall{_kind_of_answer(status)}", operation=operation)
+        self._measure("WhopCallTime", seconds * 1000, MetricUnit.Milliseconds, operation=operation)
+        event = _under_way.get()
+        fields = {
+            "operation": operation,
+            "whop_status": status,
+            "milliseconds": round(seconds * 1000),
+            "whop_request_id": request_id,
+            "event_id": event and event.event_id,
+            "user_id": event and event.user_id,
+        }
+        self._logger.info("whop call", extra={name: value for name, value in fields.items() if value is not None})
+
+    def picture_uploaded(self) -> None:
+        self._count("PictureUploaded")
 
     def crash(self, error: BaseException, event: UserEvent | None = None) -> None:
         """A defect: the places it passed through, without its message, which may quote anything."""
@@ -67,11 +138,28 @@ class Journal:
         self._logger.error("crash", extra={"error": type(error).__name__, "places": places, **ids})
 
     def flush(self) -> None:
-        self._metrics.flush_metrics()
+        """Writes the metrics counted since the last time: one line for the stack, one a reason, one an operation."""
+        with self._counting:
+            counted, self._metrics = self._metrics, {}
+        for metrics in counted.values():
+            if metrics.metric_set:
+                metrics.flush_metrics()
 
-    def _count(self, metric: str) -> None:
+    def _count(self, metric: str, error: SyncError | None = None) -> None:
+        if error:
+            self._measure(metric, reason=error.reason)
+        else:
+            self._measure(metric)
+
+    def _measure(self, metric: str, value: float = 1, unit: MetricUnit = MetricUnit.Count, **by: str) -> None:
+        key = tuple(by.items())
         with self._counting:  # workers count from several threads, and Powertools' metrics are not made for it
-            self._metrics.add_metric(metric, MetricUnit.Count, 1)
+            metrics = self._metrics.get(key)
+            if metrics is None:
+                metrics = self._metrics[key] = EphemeralMetrics()
+                if by:
+                    metrics.add_dimensions(service=str(metrics.service), **by)
+            metrics.add_metric(metric, unit, value)
 
     def _log(
         self,
@@ -82,6 +170,7 @@ class Journal:
         event: UserEvent | None,
         error: SyncError | None,
         retry_in: float | None = None,
+        more: Mapping[str, str | None] | None = None,
     ) -> None:
         answer = error.answer if error else None
         fields = {
@@ -95,6 +184,21 @@ class Journal:
             "whop_code": answer.code if answer else None,
             "whop_request_id": answer.request_id if answer else None,
             "retry_in_seconds": round(retry_in) if retry_in is not None else None,
+            **(more or {}),
         }
         extra = {name: value for name, value in fields.items() if value is not None}
         self._levels.get(outcome, self._logger.info)(message, extra=extra)
+
+
+def _kind_of_answer(status: int | None) -> str:
+    if status is None:
+        return "Unanswered"
+    if status in (401, 403):
+        return "Unauthorized"
+    if status == 429:  # noqa: PLR2004 - a status speaks for itself
+        return "RateLimited"
+    if 200 <= status < 300:  # noqa: PLR2004
+        return "Succeeded"
+    if 400 <= status < 500:  # noqa: PLR2004
+        return "Refused"
+    return "Failed"

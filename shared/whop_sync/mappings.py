@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from whop_sync.directory import user_key, whop_user_key
 from whop_sync.errors import Permanent, SyncError, Transient
 from whop_sync.events import PROFILE_FIELDS, Position, ProfileField, UserEvent
 from whop_sync.whop import CALL_SECONDS, Account
@@ -145,7 +146,7 @@ class Mappings:
         try:
             old = self._client.update_item(
                 TableName=self._table,
-                Key=_user_key(event.user_id),
+                Key=user_key(event.user_id),
                 UpdateExpression=update,
                 # Our own lease counts as free: after a lost answer the AWS SDK sends the same claim once more.
                 ConditionExpression=(
@@ -170,7 +171,8 @@ class Mappings:
         except BotoCoreError as error:
             raise _unavailable(error) from None
         row = _row(old)
-        resuming = row.enrollment_attempt not in (None, lease_id)
+        # Every claim notes an attempt, also the claim of an enrolled user: there it means nothing.
+        resuming = row.account is None and row.enrollment_attempt not in (None, lease_id)
         return Claim(
             user_id=event.user_id,
             lease_id=lease_id,
@@ -181,6 +183,49 @@ class Mappings:
             attempt_open=resuming,
             attempt_started_at=row.enrollment_started_at if resuming and row.enrollment_started_at else now,
         )
+
+    def row(self, user_id: str) -> Row:
+        """The user's row as it is now, an empty one if there is none."""
+        try:
+            item = self._client.get_item(TableName=self._table, Key=user_key(user_id), ConsistentRead=True).get(
+                "Item", {}
+            )
+        except (ClientError, BotoCoreError) as error:
+            raise _unavailable(error) from None
+        return _row(item)
+
+    def doubt(self, user_id: str, name: ProfileField, position: Position) -> bool:
+        """Lets the news that stands at this position be told once more, and no older one. False if the row has moved on
+        or a worker has it.
+
+        What Whop shows is no longer what it was told. So the row's fingerprint loses its last character: it then sorts
+        right before what it was, behind all that it was ahead of, and equals the hash of no value.
+        """
+        try:
+            self._client.update_item(
+                TableName=self._table,
+                Key=user_key(user_id),
+                UpdateExpression="SET #fingerprint = :doubted ADD unsettled :field",
+                ConditionExpression=(
+                    "#version = :version AND #fingerprint IN (:fingerprint, :doubted)"
+                    " AND (attribute_not_exists(lease_id) OR lease_until < :now)"
+                ),
+                ExpressionAttributeNames={"#version": f"{name}_version", "#fingerprint": f"{name}_fingerprint"},
+                ExpressionAttributeValues={
+                    ":version": {"N": str(position.version)},
+                    ":fingerprint": {"S": position.fingerprint},
+                    ":doubted": {"S": position.fingerprint[:-1]},
+                    ":field": {"SS": [name]},
+                    ":now": _number(self._clock()),
+                },
+            )
+        except ClientError as error:
+            if _code(error) == "ConditionalCheckFailedException":
+                return False
+            raise _unavailable(error) from None
+        except BotoCoreError as error:
+            raise _unavailable(error) from None
+        return True
 
     def reopen_attempt(self, claim: Claim) -> None:
         """Counts the wait for an orphan from now, because Whop is about to be asked once more."""
@@ -201,7 +246,7 @@ class Mappings:
                     {
                         "Update": {
                             "TableName": self._table,
-                            "Key": _user_key(claim.user_id),
+                            "Key": user_key(claim.user_id),
                             "UpdateExpression": "SET whop_user_id = :whop_user"
                             + (", whop_company_id = :company" if company else ""),
                             "ConditionExpression": "lease_id = :lease",
@@ -216,7 +261,7 @@ class Mappings:
                         "Put": {
                             "TableName": self._table,
                             "Item": {
-                                "key": {"S": f"whop_user#{account.whop_user_id}"},
+                                **whop_user_key(account.whop_user_id),
                                 "user_id": {"S": claim.user_id},
                                 "created_at": _iso(self._clock()),
                             },
@@ -284,7 +329,7 @@ class Mappings:
         try:
             self._client.update_item(
                 TableName=self._table,
-                Key=_user_key(claim.user_id),
+                Key=user_key(claim.user_id),
                 UpdateExpression=expression,
                 ConditionExpression="lease_id = :lease",
                 ExpressionAttributeNames={f"#{name}": name for name in (*sets, *removals)},
@@ -323,10 +368,6 @@ def _row(item: _Item) -> Row:
         enrollment_started_at=number("enrollment_started_at"),
         lease_until=number("lease_until") or 0.0,
     )
-
-
-def _user_key(user_id: str) -> dict[str, Any]:
-    return {"key": {"S": f"user#{user_id}"}}
 
 
 def _number(seconds: float) -> dict[str, str]:

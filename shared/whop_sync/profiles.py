@@ -50,6 +50,8 @@ class Profiles:
                     newer.discard("picture")
         self._update(account, claim, changes, body)
         changes.applied |= {name: event.position(name) for name in newer}
+        if changes.picture_refused:
+            newer.discard("picture")  # Whop goes on showing what it did, known or not
         changes.unsettled -= newer
         if postponed:
             raise postponed
@@ -111,16 +113,15 @@ class Profiles:
     def _update(self, account: Account, claim: Claim, changes: Changes, body: dict[str, Any]) -> None:
         if not body:
             return
-        claim.ensure_time()
         try:
-            self._patch(account, changes, body)
+            self._patch(account, claim, changes, body)
         except Permanent as error:
             if "profile_picture" not in body or (error.answer and error.answer.status == 404):  # noqa: PLR2004
                 raise
             # Whop may dislike the picture: the name must get through all the same.
             rest = {name: value for name, value in body.items() if name != "profile_picture"}
             if rest:
-                self._patch(account, changes, rest)
+                self._patch(account, claim, changes, rest)
             changes.picture_refused = PictureRefused("picture_refused", "Whop refused the picture", answer=error.answer)
             return
         if "profile_picture" in body and body["profile_picture"] is None:
@@ -128,7 +129,8 @@ class Profiles:
         elif "profile_picture" in body and changes.avatar:
             changes.avatar = replace(changes.avatar, attached=True)
 
-    def _patch(self, account: Account, changes: Changes, body: dict[str, Any]) -> None:
+    def _patch(self, account: Account, claim: Claim, changes: Changes, body: dict[str, Any]) -> None:
+        claim.ensure_time()
         try:
             self.whop.update_user(account.whop_user_id, company=self.company, changes=body)
         except Transient as error:

@@ -1,10 +1,11 @@
 """SQS: where accepted events wait, and where events that cannot be handled are parked with their reason."""
 
 import base64
+import json
 import math
 import time
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
 
 _MAX_ATTRIBUTE_LENGTH = 1000
 _MAX_VISIBILITY_SECONDS = 12 * 3600
+
+# SQS's limits for one call that sends several messages.
+_BATCH_MESSAGES = 10
+_BATCH_BYTES = 1024 * 1024
+_BATCH_TRIES = 5
 
 
 class Queue:
@@ -27,7 +33,38 @@ class Queue:
     def send(self, body: str) -> None:
         self._send(body, {})
 
-    def park(self, body: str | bytes, error: SyncError, *, event_id: str, user_id: str | None = None) -> None:
+    def send_all(self, bodies: Iterable[str], *, sleep: Callable[[float], None] = time.sleep) -> None:
+        """Stores all bodies, in as few calls as SQS allows. After Transient any of them may be stored: send all again.
+
+        SQS may take a part of a batch only; the rest is sent again, at longer and longer intervals.
+        """
+        for batch in _batches(bodies):
+            for attempt in range(_BATCH_TRIES):
+                batch = self._send_batch(batch)  # noqa: PLW2901 - what is left of it
+                if not batch:
+                    break
+                sleep(0.1 * 2**attempt)
+            else:
+                raise Transient("sqs_unavailable", "SQS did not take all messages of a batch")
+
+    def waiting(self) -> int:
+        """About how many messages nobody has begun with."""
+        name: Literal["ApproximateNumberOfMessages"] = "ApproximateNumberOfMessages"
+        try:
+            answer = self._client.get_queue_attributes(QueueUrl=self._url, AttributeNames=[name])
+        except (ClientError, BotoCoreError) as error:
+            raise Transient("sqs_unavailable", type(error).__name__) from None
+        return int(answer["Attributes"][name])
+
+    def park(
+        self,
+        body: str | bytes,
+        error: SyncError,
+        *,
+        event_id: str,
+        user_id: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         """Keeps what could not be handled, and why. Bytes, which may be no text at all, are kept as base64."""
         details = {
             "reason": error.reason,
@@ -37,6 +74,7 @@ class Queue:
             "user_id": user_id or "",
             "encoding": "text" if isinstance(body, str) else "base64",
             "parked_at": str(int(time.time())),
+            "headers": json.dumps(headers) if headers else "",
         }
         self._send(body if isinstance(body, str) else base64.b64encode(body).decode(), details)
 
@@ -51,6 +89,17 @@ class Queue:
         except (ClientError, BotoCoreError) as error:
             raise Transient("sqs_unavailable", type(error).__name__) from None
 
+    def _send_batch(self, bodies: list[str]) -> list[str]:
+        """What SQS did not take."""
+        try:
+            answer = self._client.send_message_batch(
+                QueueUrl=self._url,
+                Entries=[{"Id": str(index), "MessageBody": body} for index, body in enumerate(bodies)],
+            )
+        except (ClientError, BotoCoreError) as error:
+            raise Transient("sqs_unavailable", type(error).__name__) from None
+        return [bodies[int(failed["Id"])] for failed in answer.get("Failed", [])]
+
     def _send(self, body: str, details: Mapping[str, str]) -> None:
         try:
             self._client.send_message(
@@ -64,6 +113,20 @@ class Queue:
             )
         except (ClientError, BotoCoreError) as error:
             raise Transient("sqs_unavailable", type(error).__name__) from None
+
+
+def _batches(bodies: Iterable[str]) -> Iterator[list[str]]:
+    batch: list[str] = []
+    size = 0
+    for body in bodies:
+        length = len(body.encode())
+        if len(batch) == _BATCH_MESSAGES or (batch and size + length > _BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append(body)
+        size += length
+    if batch:
+        yield batch
 
 
 def _attribute(value: str) -> str:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
-from whop_sync.errors import Malformed, Permanent, SyncError, Transient
+from whop_sync.errors import OPERATOR_REASONS, Malformed, Permanent, SyncError, Transient
 from whop_sync.events import UserEvent
 from whop_sync.journal import Journal
 from whop_sync.queues import Queue
@@ -23,10 +23,8 @@ GIVE_UP_SECONDS = 3 * 86400
 OPERATOR_GIVE_UP_SECONDS = 10 * 86400
 """Events that wait for an operator to mend key or version stay longer; SQS itself forgets after 14 days."""
 
-LAST_START_SECONDS = 60.0
+LAST_START_SECONDS = 75.0
 """An event is not begun with less time left: a picture, its processing and the calls around them take up to this."""
-
-_OPERATOR_REASONS = ("whop_key_rejected", "whop_gone", "whop_api_key_unavailable", "whop_api_key_invalid")
 
 type Record = Mapping[str, Any]
 """An SQS record as Lambda hands it over: `messageId`, `receiptHandle`, `body`, `attributes`."""
@@ -51,7 +49,7 @@ class _Message:
     def of(cls, record: Record) -> Self:
         try:
             event = UserEvent.from_json(record["body"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             event = None
         return cls(
             id=record["messageId"],
@@ -78,19 +76,34 @@ class Worker:
 
         Users are handled side by side, the events of one user one after the other in the order of their versions.
         """
-        deadline = self.clock() + seconds_left
+        try:
+            staying = self._handle(records, self.clock() + seconds_left)
+        except Exception as error:  # noqa: BLE001 - Lambda would log its message, which may quote events
+            self.journal.crash(error)
+            staying = [record["messageId"] for record in records]
+        self.journal.flush()
+        return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in staying]}
+
+    def _handle(self, records: Sequence[Record], deadline: float) -> list[str]:
         by_user: defaultdict[str, list[_Message]] = defaultdict(list)
         for message in map(_Message.of, records):
             by_user[message.event.user_id if message.event else ""].append(message)
         for messages in by_user.values():
             messages.sort(key=lambda message: message.event.version if message.event else 0)
         futures = [self.pool.submit(self._handle_user, messages, deadline) for messages in by_user.values()]
-        staying = [message_id for future in futures for message_id in future.result()]
-        self.journal.flush()
-        return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in staying]}
+        return [message_id for future in futures for message_id in future.result()]
 
     def _handle_user(self, messages: Sequence[_Message], deadline: float) -> list[str]:
-        return [message.id for message in messages if not self._is_done(message, deadline)]
+        staying = []
+        for message in messages:
+            try:
+                done = self._is_done(message, deadline)
+            except Exception as error:  # noqa: BLE001 - a defect that one event meets must not cost its whole batch
+                self.journal.crash(error, message.event)
+                done = False
+            if not done:
+                staying.append(message.id)
+        return staying
 
     def _is_done(self, message: _Message, deadline: float) -> bool:
         """Whether the message may leave the queue."""
@@ -101,22 +114,20 @@ class Worker:
         if self.clock() > deadline - LAST_START_SECONDS:
             return self._postpone(message, Transient("out_of_time", retry_after=0))
         try:
-            result = self.handler.handle(event, age=self.clock() - message.sent_at, deadline=deadline)
+            with self.journal.about(event):
+                result = self.handler.handle(event, age=self._age(message), deadline=deadline)
         except Permanent as error:
             return self._park(message, error)
         except Transient as error:
-            patience = OPERATOR_GIVE_UP_SECONDS if error.reason in _OPERATOR_REASONS else GIVE_UP_SECONDS
-            given_up = self.clock() - message.sent_at > patience
+            patience = OPERATOR_GIVE_UP_SECONDS if error.reason in OPERATOR_REASONS else GIVE_UP_SECONDS
+            given_up = self._age(message) > patience
             return self._park(message, error) if given_up else self._postpone(message, error)
-        except Exception as error:  # noqa: BLE001 - a defect that one event meets must not cost its whole batch
-            self.journal.crash(error, event)
-            return False
-        self.journal.event(result.outcome, event, error=result.refused)
+        self.journal.event(result.outcome, event, age=self._age(message), picture_refused=result.refused)
         return True
 
     def _postpone(self, message: _Message, error: Transient) -> bool:
         delay = self._delay(error, message.receives)
-        self.journal.event("retried", message.event, error=error, retry_in=delay)
+        self.journal.event("retried", message.event, age=self._age(message), error=error, retry_in=delay)
         # If this fails, the queue's own visibility timeout brings the message back, only later.
         with contextlib.suppress(Transient):
             self.queue.postpone(message.receipt_handle, delay)
@@ -132,14 +143,22 @@ class Worker:
                 user_id=event.user_id if event else None,
             )
         except Transient as unparked:
-            self.journal.event("retried", event, event_id=message.id, error=unparked)
+            self.journal.event("retried", event, age=self._age(message), event_id=message.id, error=unparked)
             return False
-        self.journal.event("parked", event, event_id=message.id, error=error)
+        self.journal.event("parked", event, age=self._age(message), event_id=message.id, error=error)
         return True
 
+    def _age(self, message: _Message) -> float:
+        """Seconds since the receiver accepted the event."""
+        return self.clock() - message.sent_at
+
     def _delay(self, error: Transient, receives: int) -> float:
-        """Seconds until the next try: what the other side named, a little spread, else doubling with wide spread."""
+        """Seconds until the next try: what the other side named, a little spread, else doubling with wide spread.
+
+        SQS takes a message away after a thousand receives at most. So a wait that the other side named is never shorter
+        than a second for each receive before: however often it is named, it takes days to get there.
+        """
         if error.retry_after is not None:
-            return error.retry_after * self.jitter(1.0, 1.1)
+            return max(error.retry_after, receives - 1) * self.jitter(1.0, 1.1)
         backoff = min(FIRST_BACKOFF_SECONDS * 2.0 ** min(receives - 1, 20), MAX_BACKOFF_SECONDS)
         return backoff * self.jitter(0.5, 1.0)

@@ -394,7 +394,7 @@ def _reply(fault: Fault | None, told: Answer | None) -> Reply:
     return Reply(told)
 
 
-_LOGGED_HEADERS = ("api-version-date", "content-type", "idempotency-key", "user-agent")
+_LOGGED_HEADERS = ("api-version-date", "content-type", "idempotency-key", "user-agent", "x-correlation-id")
 
 
 def _call(name: str, request: Request, at: float, reply: Reply, fault: Fault | None) -> Call:

@@ -15,10 +15,14 @@ from world import World, created, event
 RED, BLUE = png("ff0000"), png("0000ff")
 
 
+both_generations = pytest.mark.parametrize("enrollment", ["companies", "accounts"])
+
+
 def accounts_of(world: World, user_id: str = "u1") -> int:
-    return sum(company.metadata == {"internal_user_id": user_id} for company in world.fake.companies())
+    return sum((company.metadata or {}).get("internal_user_id") == user_id for company in world.fake.companies())
 
 
+@both_generations
 class TestEnrollment:
     def test_a_new_user_gets_one_account_and_their_profile(self, world: World) -> None:
         result = world.handle(created(name="Ann Bee", picture=world.pictures.url("ff0000")))
@@ -45,7 +49,7 @@ class TestEnrollment:
 
     def test_first_sight_without_a_picture_takes_two_calls(self, world: World) -> None:
         world.handle(created(name="Ann", picture=None))
-        assert world.operations() == ["POST /companies", "PATCH /users/{id}"]
+        assert world.operations() == [world.create_call, "PATCH /users/{id}"]
 
     def test_two_users_of_one_name_get_an_account_each(self, world: World) -> None:
         world.settle(created("u1", name="Jane Doe"), created("u2", name="Jane Doe"))
@@ -434,6 +438,17 @@ class TestTakingTurns:
         world.settle(event(version=3, name="Ann"))
         world.settle(event(version=2, name="Bob"))
         assert world.shown()[0] == "Ann"
+
+    def test_a_picture_that_may_have_been_cleared_is_not_trusted_after_one_that_cannot_be_had(
+        self, world: World
+    ) -> None:
+        """The row still says red, Whop may show none, then comes a dead link, and the newest event says red again."""
+        red = world.pictures.url("ff0000")
+        world.handle(created(version=1, picture=red))
+        world.fake.fault(Fault("PATCH /users/{id}", "error_500_after"))
+        world.failure(event(version=2, picture=None))
+        world.settle(event(version=3, picture=world.pictures.origin + "/broken.png"), event(version=4, picture=red))
+        assert world.shown()[1] == RED
 
     def test_a_name_that_a_dead_worker_may_have_written_is_not_trusted(self, world: World) -> None:
         world.handle(created(version=1, name="Ann"))

@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 
+from local_stack.asking import show_answers
 from local_stack.asking_whop import SANDBOX_URL, WhopAccess
 from local_stack.deployment import FUNCTIONS, build
 from local_stack.sending import Delivery, body
@@ -139,6 +140,7 @@ class Demo:
         self._show_whop()
         self._show_parked()
         self._show_logs()
+        show_answers(self.terminal, self.stack, enrolled=self.cast.ada.id, refused=self.cast.twin.id)
         if not settled or self.terminal.failed:
             self._dump_logs()
 
@@ -317,11 +319,11 @@ class Demo:
 
 
 def _entries(lines: Sequence[str], user_id: str) -> Iterator[dict[str, Any]]:
-    """The structured log lines about a user."""
+    """The structured log lines about a user's events."""
     for line in lines:
         if line.startswith("{"):
             entry: dict[str, Any] = json.loads(line)
-            if entry.get("user_id") == user_id:
+            if entry.get("user_id") == user_id and "kind" in entry:
                 yield entry
 
 

@@ -15,7 +15,7 @@ from local_stack.processes import installing_environment
 
 SAM = ROOT / ".local" / "sam" / "bin" / "sam"
 WORKERS = ("user-created", "profile-updated")
-FUNCTIONS = ("receive-webhook", *WORKERS)
+FUNCTIONS = ("receive-webhook", *WORKERS, "look-up-user", "mint-chat-token")
 
 
 class DeploymentError(Exception):
@@ -100,7 +100,12 @@ def deploy(
 
     `parameters` are the template's. Raises DeploymentError.
     """
-    settings = {"AwsEndpointUrl": engine.url, "TableDeletionProtection": "false", **parameters}
+    settings = {
+        "AwsEndpointUrl": engine.url,
+        "TableDeletionProtection": "false",
+        "ImportEnabled": "true",
+        **parameters,
+    }
     _sam(
         "deploy",
         *("--template-file", built / "template.yaml", "--stack-name", stack, "--resolve-s3"),
@@ -110,6 +115,7 @@ def deploy(
         environment={"AWS_ENDPOINT_URL": engine.url, "SAM_CLI_POLL_DELAY": "0.1"},
     )
     _mend_event_sources(engine)
+    _mend_roles(engine, stack)
     secrets = {"webhook-signing-secrets": json.dumps(signing_secrets), "whop-api-key": whop_api_key}
     for name, value in secrets.items():
         engine.secrets.put_secret_value(SecretId=f"{stack}/{name}", SecretString=value)
@@ -123,6 +129,20 @@ def _mend_event_sources(engine: Engine) -> None:
         engine.functions.update_event_source_mapping(
             UUID=source["UUID"], ScalingConfig={"MaximumConcurrency": concurrency}
         )
+
+
+def _mend_roles(engine: Engine, stack: str) -> None:
+    # The engine checks an action for batches that AWS does not have: there sqs:SendMessage allows both.
+    queue = engine.sqs.get_queue_attributes(
+        QueueUrl=engine.sqs.get_queue_url(QueueName=f"{stack}-user-created")["QueueUrl"], AttributeNames=["QueueArn"]
+    )["Attributes"]["QueueArn"]
+    statement = {"Effect": "Allow", "Action": "sqs:SendMessageBatch", "Resource": queue}
+    role = engine.functions.get_function_configuration(FunctionName=f"{stack}-import-users")["Role"]
+    engine.iam.put_role_policy(
+        RoleName=role.rpartition("/")[2],
+        PolicyName="batches",
+        PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
+    )
 
 
 def _local_webhook_url(engine: Engine, stack: str) -> str:

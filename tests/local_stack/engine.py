@@ -14,10 +14,13 @@ from local_stack.processes import LOOPBACK, NO_ACCOUNT, GuardedProcess, bare_env
 if TYPE_CHECKING:
     from mypy_boto3_cloudformation import CloudFormationClient
     from mypy_boto3_dynamodb import DynamoDBServiceResource
+    from mypy_boto3_iam import IAMClient
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_logs import CloudWatchLogsClient
+    from mypy_boto3_s3 import S3Client
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_stepfunctions import SFNClient
 
 PROGRAM = ROOT / ".local" / "engine" / "bin" / "ministack"
 
@@ -46,8 +49,16 @@ class Engine:
         return self._session.client("lambda", endpoint_url=self.url)
 
     @cached_property
+    def iam(self) -> "IAMClient":
+        return self._session.client("iam", endpoint_url=self.url)
+
+    @cached_property
     def logs(self) -> "CloudWatchLogsClient":
         return self._session.client("logs", endpoint_url=self.url)
+
+    @cached_property
+    def s3(self) -> "S3Client":
+        return self._session.client("s3", endpoint_url=self.url)
 
     @cached_property
     def secrets(self) -> "SecretsManagerClient":
@@ -56,6 +67,10 @@ class Engine:
     @cached_property
     def sqs(self) -> "SQSClient":
         return self._session.client("sqs", endpoint_url=self.url)
+
+    @cached_property
+    def state_machines(self) -> "SFNClient":
+        return self._session.client("stepfunctions", endpoint_url=self.url)
 
 
 @contextmanager

@@ -7,6 +7,7 @@ import base64
 import hashlib
 import json
 import uuid
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +23,7 @@ ENGINE_PORT, WHOP_PORT, UPLOADS_PORT, PICTURES_PORT = 4566, 4680, 4681, 4682
 HOST = "host.docker.internal"
 """This machine, seen from a container that `sam local invoke` starts."""
 
+_LOOK_UP, _MINT = "GET /users/{user_id}", "POST /users/{user_id}/chat-token"
 _ACCOUNT = "000000000000"
 _REGION = "us-east-1"
 
@@ -66,14 +68,20 @@ _MESSAGES = {
 def samples(at: datetime) -> dict[Path, str]:
     """Every file below events/ with its text, as if all had been sent at that time."""
     documents: dict[str, Any] = {
-        "receive_webhook/user_created.json": _http(_DELIVERIES["user_created"], at),
-        "receive_webhook/profile_updated.json": _http(_DELIVERIES["profile_updated"], at),
+        "receive_webhook/user_created.json": _webhook(_DELIVERIES["user_created"], at),
+        "receive_webhook/profile_updated.json": _webhook(_DELIVERIES["profile_updated"], at),
         # What API Gateway makes of a body whose content type it takes for binary.
-        "receive_webhook/base64_body.json": _http(_DELIVERIES["with_picture"], at, encoded=True),
+        "receive_webhook/base64_body.json": _webhook(_DELIVERIES["with_picture"], at, encoded=True),
         "user_created/user_created.json": _sqs("user-created", _MESSAGES["user_created"], at),
         "user_created/user_created_with_picture.json": _sqs("user-created", _MESSAGES["with_picture"], at),
         "profile_updated/profile_updated.json": _sqs("profile-updated", _MESSAGES["profile_updated"], at),
         "profile_updated/picture_removed.json": _sqs("profile-updated", _MESSAGES["picture_removed"], at),
+        "look_up_user/user.json": _asked(_LOOK_UP, "/users/12345", at, user_id="12345"),
+        "look_up_user/id_in_query.json": _asked(_LOOK_UP, "/users/-", at, query="user_id=shop%2F12345", user_id="-"),
+        "mint_chat_token/for_an_hour.json": _asked(_MINT, "/users/12345/chat-token", at, user_id="12345"),
+        "mint_chat_token/for_ten_minutes.json": _asked(
+            _MINT, "/users/12345/chat-token", at, body='{"expires_in_seconds": 600}', user_id="12345"
+        ),
         "env.json": _environments(),
     }
     return {
@@ -90,14 +98,40 @@ def write(at: datetime | None = None) -> list[Path]:
     return list(files)
 
 
-def _http(delivery: Delivery, at: datetime, *, encoded: bool = False) -> dict[str, Any]:
+def _webhook(delivery: Delivery, at: datetime, *, encoded: bool = False) -> dict[str, Any]:
+    text = base64.b64encode(delivery.content).decode() if encoded else delivery.content.decode()
+    headers = {**delivery.headers(at=at), "content-length": str(len(delivery.content))}
+    return {
+        **_http("POST /webhooks", "/webhooks", at, id_=delivery.id, headers=headers, body=text),
+        "isBase64Encoded": encoded,
+    }
+
+
+def _asked(
+    route: str, path: str, at: datetime, *, query: str = "", body: str = "", **parameters: str
+) -> dict[str, Any]:
+    """A request of the platform's backend, let in by API Gateway."""
+    headers = {"content-type": "application/json", "content-length": str(len(body))} if body else {}
+    event = _http(route, path, at, id_=f"{route} {path}{query}{body}", headers=headers, body=body)
+    iam = {
+        "accessKey": "AKIASAMPLE",
+        "accountId": _ACCOUNT,
+        "callerId": "AIDASAMPLE",
+        "cognitoIdentity": None,
+        "principalOrgId": None,
+        "userArn": f"arn:aws:iam::{_ACCOUNT}:user/backend",
+        "userId": "AIDASAMPLE",
+    }
+    event["requestContext"]["authorizer"] = {"iam": iam}
+    return {**event, "rawQueryString": query, "pathParameters": parameters, "isBase64Encoded": False}
+
+
+def _http(route: str, path: str, at: datetime, *, id_: str, headers: Mapping[str, str], body: str) -> dict[str, Any]:
     """An HTTP API event, payload format 2.0."""
     domain = f"sample.execute-api.{_REGION}.amazonaws.com"
-    text = base64.b64encode(delivery.content).decode() if encoded else delivery.content.decode()
     headers = {
-        **delivery.headers(at=at),
+        **headers,
         "accept": "*/*",
-        "content-length": str(len(delivery.content)),
         "host": domain,
         "user-agent": "sample-platform/1.0",
         "x-forwarded-for": "203.0.113.10",
@@ -106,8 +140,8 @@ def _http(delivery: Delivery, at: datetime, *, encoded: bool = False) -> dict[st
     }
     return {
         "version": "2.0",
-        "routeKey": "POST /webhooks",
-        "rawPath": "/webhooks",
+        "routeKey": route,
+        "rawPath": path,
         "rawQueryString": "",
         "headers": dict(sorted(headers.items())),
         "requestContext": {
@@ -116,20 +150,19 @@ def _http(delivery: Delivery, at: datetime, *, encoded: bool = False) -> dict[st
             "domainName": domain,
             "domainPrefix": "sample",
             "http": {
-                "method": "POST",
-                "path": "/webhooks",
+                "method": route.partition(" ")[0],
+                "path": path,
                 "protocol": "HTTP/1.1",
                 "sourceIp": "203.0.113.10",
                 "userAgent": "sample-platform/1.0",
             },
-            "requestId": _fixed_id("request", delivery.id),
-            "routeKey": "POST /webhooks",
+            "requestId": _fixed_id("request", id_),
+            "routeKey": route,
             "stage": "$default",
             "time": at.strftime("%d/%b/%Y:%H:%M:%S +0000"),
             "timeEpoch": _milliseconds(at),
         },
-        "body": text,
-        "isBase64Encoded": encoded,
+        **({"body": body} if body else {}),
     }
 
 
@@ -165,15 +198,15 @@ def _environments() -> dict[str, dict[str, str]]:
         return f"http://{HOST}:{ENGINE_PORT}/{_ACCOUNT}/{STACK}-{name}"
 
     everywhere = {"AWS_ENDPOINT_URL": f"http://{HOST}:{ENGINE_PORT}"}
-    worker = {
-        **everywhere,
+    reader = {**everywhere, "USER_MAPPINGS_TABLE": f"{STACK}-user-mappings"}
+    caller = {
+        **reader,
         "WHOP_ENVIRONMENT": "sandbox",
         "WHOP_COMPANY_ID": PLATFORM_COMPANY,
         "WHOP_API_URL": f"http://{HOST}:{WHOP_PORT}/api/v1",
         "WHOP_API_KEY_ARN": f"{STACK}/whop-api-key",
-        "PICTURE_ALLOWED_ORIGIN": f"http://{HOST}:{PICTURES_PORT}",
-        "USER_MAPPINGS_TABLE": f"{STACK}-user-mappings",
     }
+    worker = {**caller, "PICTURE_ALLOWED_ORIGIN": f"http://{HOST}:{PICTURES_PORT}"}
 
     def worker_of(name: str) -> dict[str, str]:
         return {**worker, "QUEUE_URL": queue(name), "DEAD_LETTER_QUEUE_URL": queue(f"{name}-dead-letters")}
@@ -188,6 +221,8 @@ def _environments() -> dict[str, dict[str, str]]:
         },
         "UserCreatedFunction": worker_of("user-created"),
         "ProfileUpdatedFunction": worker_of("profile-updated"),
+        "LookUpUserFunction": reader,
+        "MintChatTokenFunction": caller,
     }
 
 

@@ -1,14 +1,19 @@
 """Settings and secrets that cannot be right are told in words that help."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
+from fake_whop.protocol import KNOWN_VERSIONS
+from local_stack import ROOT
 from whop_sync import config
 from whop_sync.credentials import MAX_AGE_SECONDS, Credentials
 from whop_sync.errors import Transient
+from whop_sync.generations import GENERATIONS, OLDEST_VERSION, api_version
+from whop_sync.platforms import PLATFORMS
 
 SECRET = "whsec_" + "a" * 43 + "="
 
@@ -16,6 +21,7 @@ WORKER = {
     "WHOP_ENVIRONMENT": "sandbox",
     "WHOP_COMPANY_ID": "biz_1",
     "WHOP_API_VERSION": "2026-07-20",
+    "WHOP_ENROLLMENT": "companies",
     "WHOP_API_KEY_ARN": "arn:key",
     "TITLE_FORMAT": "{name} ({user_id})",
     "USER_MAPPINGS_TABLE": "mappings",
@@ -54,6 +60,12 @@ def test_a_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch, missing: st
     [
         ({"WHOP_ENVIRONMENT": "prod"}, "sandbox or production"),
         ({"TITLE_FORMAT": "{name}"}, "user_id"),
+        ({"WHOP_ENROLLMENT": "users"}, "WHOP_ENROLLMENT must be companies or accounts"),
+        ({"WHOP_ENROLLMENT": "accounts"}, "WHOP_ENROLLMENT is accounts, and needs .* 2026-08-21 or later"),
+        ({"WHOP_ENROLLMENT": "accounts", "WHOP_API_VERSION": "2026-08-14"}, "2026-08-21 or later"),
+        ({"WHOP_API_VERSION": "2026-07-08"}, "2026-07-08-1 or later"),
+        ({"WHOP_API_VERSION": "2025-01-01"}, "2026-07-08-1 or later"),
+        ({"WHOP_API_VERSION": "latest"}, "WHOP_API_VERSION is latest, and an Api-Version-Date is a date"),
         ({"WHOP_ENVIRONMENT": "production", "WHOP_API_URL": "http://127.0.0.1"}, "must be empty"),
         ({"WHOP_ENVIRONMENT": "production", "PICTURE_ALLOWED_ORIGIN": "http://127.0.0.1"}, "must be empty"),
     ],
@@ -65,6 +77,43 @@ def test_a_wrong_setting_is_refused_with_a_hint(
         monkeypatch.setenv(name, value)
     with pytest.raises(ValueError, match=hint):
         config.worker_config()
+
+
+@pytest.mark.parametrize(
+    ("enrollment", "version"),
+    [
+        ("companies", "2026-07-08-1"),
+        ("companies", "2026-07-20"),
+        ("companies", "2026-10-15-1"),
+        ("accounts", "2026-08-21"),
+        ("accounts", "2026-08-21-1"),
+        ("accounts", "2026-10-15-1"),
+        ("accounts", "2027-01-01"),
+    ],
+)
+def test_each_generation_goes_with_its_versions(monkeypatch: pytest.MonkeyPatch, enrollment: str, version: str) -> None:
+    monkeypatch.setenv("WHOP_ENROLLMENT", enrollment)
+    monkeypatch.setenv("WHOP_API_VERSION", version)
+    assert config.worker_config().generation is GENERATIONS[enrollment]
+
+
+def test_a_later_change_of_one_day_is_later() -> None:
+    versions = ["2026-07-20", "2026-08-21", "2026-08-21-1", "2026-08-21-2", "2026-08-21-10", "2026-08-25"]
+    assert sorted(versions, key=api_version) == versions
+
+
+@pytest.mark.parametrize("text", ["", "2026-07", "2026-07-20-1-1", "2026-07-2O", "2026-07--1", "٢٠٢٦-07-20"])
+def test_a_version_is_a_date(text: str) -> None:
+    with pytest.raises(ValueError, match="Api-Version-Date is a date"):
+        api_version(text)
+
+
+def test_the_template_refuses_the_versions_that_a_function_would_refuse_at_its_start() -> None:
+    """Given the versions of Whop that are known, then those too old for accounts are the ones that the rule lists."""
+    rule = (ROOT / "template.yaml").read_text().partition("AccountsTellTheirOwner:")[2].partition("Conditions:")[0]
+    accounts = GENERATIONS["accounts"].since
+    too_old = [version for version in KNOWN_VERSIONS if OLDEST_VERSION <= api_version(version) < accounts]
+    assert re.findall(r"'(\d[\d-]+)'", rule) == too_old
 
 
 class Secrets:
@@ -113,3 +162,13 @@ def test_a_secret_is_read_once_and_again_after_its_time() -> None:
         reader._provider.store[key] = kept._replace(ttl=kept.ttl.__class__.fromtimestamp(0))
     assert reader.whop_api_key("arn") == "apik_new"
     assert MAX_AGE_SECONDS <= 300
+
+
+def test_a_signing_secret_of_another_kind_waits_for_an_operator_who_is_told_why() -> None:
+    scheme = PLATFORMS["stripe"].scheme
+    for wrong in ('["sk_live_abcdefghijklmnop"]', "whsec_abcdefghijklmnop", '["whsec_1"]'):
+        with pytest.raises(Transient) as refusal:
+            credentials(wrong).signing_keys("arn", scheme)
+        assert refusal.value.reason == "signing_secrets_invalid"
+        assert not set(re.findall(r"[a-z]+_\w+", wrong)) & set(refusal.value.explanation.split())
+    assert credentials('["whsec_abcdefghijklmnop"]').signing_keys("arn", scheme) == (b"whsec_abcdefghijklmnop",)

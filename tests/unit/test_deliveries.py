@@ -1,6 +1,8 @@
 """What the receiver answers to a delivery, and what it keeps."""
 
 import base64
+import hashlib
+import hmac
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -15,7 +17,7 @@ from whop_sync.deliveries import MAX_BODY_BYTES, Receiver
 from whop_sync.errors import Transient
 from whop_sync.events import UserEvent
 from whop_sync.journal import Journal
-from whop_sync.payloads import PRESETS
+from whop_sync.platforms import PLATFORMS, Platform
 from whop_sync.queues import Queue
 from whop_sync.signatures import sign
 
@@ -43,13 +45,14 @@ class Endpoint:
 
     sqs: Sqs = field(default_factory=Sqs)
     keys: Sequence[bytes] | Transient = (KEY,)
+    platform: Platform = PLATFORMS["standard"]
 
     def __post_init__(self) -> None:
         def queue(name: str) -> Queue:
             return Queue(self.sqs, name)  # type: ignore[arg-type]
 
         self.receiver = Receiver(
-            preset=PRESETS["standard"],
+            platform=self.platform,
             signing_keys=self._keys,
             queues={"created": queue("created"), "updated": queue("updated")},
             parked=queue("parked"),
@@ -193,3 +196,49 @@ def test_whatever_is_posted_signed_is_kept_or_none_of_ours(body: bytes) -> None:
     endpoint = Endpoint()
     assert endpoint.post(body, encoded=True)["statusCode"] == 200
     assert endpoint.queues == ["parked"]
+
+
+# -- platforms whose signature covers the body and nothing else ----------------------------------------------------
+
+
+def post_by_hmac(body: bytes, platform: str = "own", header: str = "x-signature", **headers: str) -> Endpoint:
+    """An endpoint that was posted a body with its hexadecimal HMAC and any other headers."""
+    endpoint = Endpoint(platform=PLATFORMS[platform])
+    signature = hmac.new(KEY, body, hashlib.sha256).hexdigest()
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    answer = endpoint.receiver.answer({"headers": {header: signature, **named}, "body": body.decode()})
+    assert (answer["statusCode"], answer["headers"]["content-type"]) == (200, "application/json")
+    return endpoint
+
+
+def test_without_a_signed_id_the_event_is_known_by_its_own_id_else_by_a_hash_of_the_body() -> None:
+    (with_id,) = post_by_hmac(json.dumps({"id": "evt_1", **UPDATED}).encode()).sqs.sent
+    assert UserEvent.from_json(with_id["MessageBody"]).event_id == "evt_1"
+
+    body = json.dumps(UPDATED).encode()
+    first, second = (post_by_hmac(body, webhook_id=unsigned).sqs.sent[0] for unsigned in ("msg_1", "msg_2"))
+    assert first == second
+    assert UserEvent.from_json(first["MessageBody"]).event_id == f"body-{hashlib.sha256(body).hexdigest()[:32]}"
+
+
+def test_what_is_parked_carries_the_senders_id_too() -> None:
+    (parked,) = post_by_hmac(json.dumps({"id": "evt_1", **UPDATED, "data": {}}).encode()).sqs.sent
+    assert parked["MessageAttributes"]["event_id"]["StringValue"] == "evt_1"
+    (parked,) = post_by_hmac(b"not json").sqs.sent
+    assert parked["MessageAttributes"]["event_id"]["StringValue"].startswith("body-")
+
+
+def test_an_update_that_names_a_user_and_nothing_else_is_answered_and_not_kept() -> None:
+    body = json.dumps({"event": "User.Data.Updated", "params": {"userId": "u1"}, "createdAt": 1, "data": {"a": 1}})
+    assert post_by_hmac(body.encode(), "logto", "logto-signature-sha-256").sqs.sent == []
+
+
+@given(body=st.binary(max_size=100), platform=st.sampled_from(sorted(PLATFORMS)), value=st.text(max_size=40))
+def test_no_platform_takes_what_is_not_proven(body: bytes, platform: str, value: str) -> None:
+    endpoint = Endpoint(platform=PLATFORMS[platform])
+    scheme = endpoint.platform.scheme
+    names = ["webhook-id", "webhook-timestamp", "webhook-signature", getattr(scheme, "header", "x-other")]
+    text = base64.b64encode(body).decode()
+    answer = endpoint.receiver.answer({"headers": dict.fromkeys(names, value), "body": text, "isBase64Encoded": True})
+    assert answer["statusCode"] == 401
+    assert endpoint.sqs.sent == []

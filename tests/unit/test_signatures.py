@@ -2,7 +2,12 @@
 
 import base64
 import datetime
-from collections.abc import Mapping
+import hashlib
+import hmac
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,7 +15,19 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
 from whop_sync.errors import Unauthentic
-from whop_sync.signatures import TOLERANCE_SECONDS, sign, signing_key, verify
+from whop_sync.platforms import PLATFORMS
+from whop_sync.signatures import (
+    MIN_SECRET_LENGTH,
+    TOLERANCE_SECONDS,
+    Hmac,
+    Jwt,
+    Scheme,
+    Standard,
+    Token,
+    parse_secrets,
+    sign,
+    signing_key,
+)
 
 SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
 OLD_SECRET = "whsec_" + base64.b64encode(b"o" * 24).decode()
@@ -28,7 +45,7 @@ def headers(
 
 def accepted(given_headers: Mapping[str, str], body: bytes = BODY, keys: tuple[bytes, ...] = (KEY,)) -> bool:
     try:
-        verify(body, given_headers, keys, now=NOW)
+        Standard().verify(body, given_headers, keys, now=NOW)
     except Unauthentic:
         return False
     return True
@@ -36,7 +53,7 @@ def accepted(given_headers: Mapping[str, str], body: bytes = BODY, keys: tuple[b
 
 @pytest.mark.parametrize("family", ["webhook-", "svix-"])
 def test_a_genuine_delivery_is_known_by_its_id(family: str) -> None:
-    assert verify(BODY, headers(family=family), [KEY], now=NOW) == "msg_1"
+    assert Standard().verify(BODY, headers(family=family), [KEY], now=NOW) == "msg_1"
 
 
 @given(
@@ -50,7 +67,7 @@ def test_what_the_reference_library_signs_is_accepted_and_what_we_sign_it_accept
     moment = datetime.datetime.fromtimestamp(int(datetime.datetime.now(datetime.UTC).timestamp()), datetime.UTC)
     theirs = Webhook(SECRET).sign(delivery_id, moment, text)
     signed = {"webhook-id": delivery_id, "webhook-timestamp": str(int(moment.timestamp())), "webhook-signature": theirs}
-    assert verify(text.encode(), signed, [KEY], now=moment.timestamp()) == delivery_id
+    assert Standard().verify(text.encode(), signed, [KEY], now=moment.timestamp()) == delivery_id
     ours = {**signed, "webhook-signature": "v1," + sign(KEY, delivery_id, signed["webhook-timestamp"], text.encode())}
     Webhook(SECRET).verify(text, ours, json_parse=False)
 
@@ -186,6 +203,10 @@ def test_a_secret_is_read_as_senders_print_it(written: str) -> None:
         ("whsec_" + base64.b64encode(b"k" * 23).decode(), "24 to 64"),
         ("whsec_" + base64.b64encode(b"k" * 65).decode(), "24 to 64"),
         ("whsec_", "24 to 64"),
+        ("whsec_" + "ab12" * 16, "hex"),
+        ("whsec_" + "AB12" * 8, "hex"),
+        ("v1a,whpk_" + base64.b64encode(b"k" * 32).decode(), "asymmetric"),
+        ("whsk_" + base64.b64encode(b"k" * 64).decode(), "asymmetric"),
     ],
 )
 def test_a_secret_that_cannot_be_right_is_refused_in_words_that_do_not_tell_it(secret: str, hint: str) -> None:
@@ -193,3 +214,312 @@ def test_a_secret_that_cannot_be_right_is_refused_in_words_that_do_not_tell_it(s
         signing_key(secret)
     key = secret.removeprefix("whsec_")
     assert not key or key not in str(refusal.value)
+
+
+def test_supabases_secrets_stand_in_one_text_and_sign_in_one_header() -> None:
+    """Supabase writes `v1,whsec_A|v1,whsec_B`, and joins the signatures of both with a comma and a blank."""
+    keys = Standard().keys(f"v1,{OLD_SECRET}|v1,{SECRET}")
+    assert keys == (b"o" * 24, KEY)
+    signatures = ", ".join("v1," + sign(key, "msg_1", str(int(NOW)), BODY) for key in keys)
+    assert accepted({**headers(), "webhook-signature": signatures}, keys=keys)
+    assert accepted({**headers(), "webhook-signature": signatures}, keys=keys[1:])
+
+
+# -- schemes of the platforms' own ---------------------------------------------------------------------------------
+
+TEXT = "a secret that is plain text"
+
+
+def verified(
+    scheme: Scheme, given_headers: Mapping[str, str], body: bytes = BODY, secrets: Sequence[str] = (TEXT,)
+) -> str | None:
+    """None if the delivery counts as genuine, else the reason for the refusal."""
+    keys = parse_secrets(json.dumps(list(secrets)), scheme)
+    try:
+        assert scheme.verify(body, given_headers, keys, now=NOW) is None
+    except Unauthentic as error:
+        return error.reason
+    return None
+
+
+def digest(content: bytes = BODY, secret: str = TEXT) -> bytes:
+    return hmac.new(secret.encode(), content, hashlib.sha256).digest()
+
+
+def hexadecimal(content: bytes = BODY, secret: str = TEXT) -> str:
+    return digest(content, secret).hex()
+
+
+def in_base64(content: bytes = BODY, secret: str = TEXT) -> str:
+    return base64.b64encode(digest(content, secret)).decode()
+
+
+BY_BODY = {
+    "hex": (Hmac(header="x-signature"), hexadecimal, "{}"),
+    "prefix": (Hmac(header="x-hub-signature-256", prefix="sha256="), hexadecimal, "sha256={}"),
+    "prefix and blank": (Hmac(header="x-signature", prefix="HMAC "), hexadecimal, "HMAC {}"),
+    "base64": (Hmac(header="x-signature", encoding="base64"), in_base64, "{}"),
+}
+by_body = pytest.mark.parametrize(("scheme", "write", "form"), BY_BODY.values(), ids=BY_BODY)
+
+
+def test_githubs_published_example_is_accepted() -> None:
+    scheme = Hmac(header="x-hub-signature-256", prefix="sha256=")
+    signature = "sha256=757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17"
+    secrets = ["It's a Secret to Everybody"]
+    assert verified(scheme, {"x-hub-signature-256": signature}, b"Hello, World!", secrets) is None
+
+
+@by_body
+def test_a_signature_of_the_body_is_accepted_and_of_any_other_is_not(scheme: Hmac, write: Any, form: str) -> None:
+    assert verified(scheme, {scheme.header: form.format(write())}) is None
+    assert verified(scheme, {scheme.header: form.format(write(BODY + b" "))}) == "wrong_signature"
+    assert verified(scheme, {scheme.header: form.format(write(secret=TEXT + "!"))}) == "wrong_signature"
+
+
+@by_body
+def test_each_of_several_secrets_and_signatures_may_be_the_one(scheme: Hmac, write: Any, form: str) -> None:
+    other = "another secret, the older one"
+    for signed_with in (TEXT, other):
+        signed = {scheme.header: form.format(write(secret=signed_with))}
+        assert verified(scheme, signed, secrets=[TEXT, other]) is None
+    both = ", ".join(form.format(write(secret=secret)) for secret in ("of somebody else, really", TEXT))
+    assert verified(scheme, {scheme.header: both}) is None
+    assert verified(scheme, {scheme.header: both.replace(", ", ",")}) is None
+
+
+@by_body
+def test_a_signature_counts_only_in_the_form_that_is_configured(scheme: Hmac, write: Any, form: str) -> None:
+    good = form.format(write())
+    for spoilt in ("x" + good, good + "x", good[:-1], good + "=", good.replace(write(), ""), "é", "=", f"v0={good}"):
+        assert verified(scheme, {scheme.header: spoilt}) in ("malformed_signature", "missing_header"), spoilt
+    assert verified(scheme, {}) == "missing_header"
+    assert verified(scheme, {scheme.header: ""}) == "missing_header"
+    assert verified(scheme, {scheme.header + "-2": good}) == "missing_header"
+
+
+def test_hex_may_be_written_in_capitals() -> None:
+    assert verified(Hmac(header="x-signature"), {"x-signature": hexadecimal().upper()}) is None
+
+
+def timed(at: float = NOW, *, factor: int = 1, secret: str = TEXT) -> tuple[str, str]:
+    timestamp = str(int(at * factor))
+    return timestamp, hexadecimal(timestamp.encode() + b"." + BODY, secret)
+
+
+BY_TIME = Hmac(header="x-signature", content="timestamp.body")
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        "t={t},v1={v}",
+        "t={t}, v1={v}",
+        "v1={v},t={t}",
+        "t={t},v1=" + "0" * 64 + ",v1={v}",
+        "t={t},v1={v},v1=short",
+        "t={t},v1={v},v0=" + "0" * 64,
+        "t={t},x=,,v1={v}, ",
+    ],
+)
+def test_time_and_signatures_are_found_in_one_header(form: str) -> None:
+    timestamp, signature = timed()
+    assert verified(BY_TIME, {"x-signature": form.format(t=timestamp, v=signature)}) is None
+    assert verified(BY_TIME, {"x-signature": form.format(t=timestamp, v="0" * 64)}) == "wrong_signature"
+
+
+@pytest.mark.parametrize(
+    ("form", "reason"),
+    [
+        ("v1={v}", "malformed_timestamp"),
+        ("t=,v1={v}", "malformed_timestamp"),
+        ("t= {t},v1={v}", "malformed_timestamp"),
+        ("t={t}.0,v1={v}", "malformed_timestamp"),
+        ("t={t},t={t},v1={v}", "malformed_timestamp"),
+        ("at={t},v1={v}", "malformed_timestamp"),
+        ("t={t},v0={v}", "malformed_signature"),
+        ("t={t},{v}", "malformed_signature"),
+        ("t={t}", "malformed_signature"),
+        ("t={t}1,v1={v}", "timestamp_in_future"),
+    ],
+)
+def test_a_header_of_another_form_is_refused(form: str, reason: str) -> None:
+    timestamp, signature = timed()
+    assert verified(BY_TIME, {"x-signature": form.format(t=timestamp, v=signature)}) == reason
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("s", 1), ("ms", 1000)])
+@pytest.mark.parametrize("tolerance", [60, 300])
+def test_the_signed_time_counts_within_the_tolerance_both_ways(unit: Any, factor: int, tolerance: int) -> None:
+    scheme = Hmac(header="x-signature", content="timestamp.body", unit=unit, tolerance=tolerance)
+    for age, expected in {
+        tolerance - 1: None,
+        1 - tolerance: None,
+        tolerance + 2: "timestamp_too_old",
+        -tolerance - 1: "timestamp_in_future",
+    }.items():
+        timestamp, signature = timed(NOW - age, factor=factor)
+        assert verified(scheme, {"x-signature": f"t={timestamp},v1={signature}"}) == expected
+
+
+def test_milliseconds_are_never_taken_for_seconds_nor_seconds_for_milliseconds() -> None:
+    for unit, factor, reason in (("s", 1000, "timestamp_in_future"), ("ms", 1, "timestamp_too_old")):
+        scheme: Any = Hmac(header="x-signature", content="timestamp.body", unit=unit)  # type: ignore[arg-type]
+        timestamp, signature = timed(factor=factor)
+        assert verified(scheme, {"x-signature": f"t={timestamp},v1={signature}"}) == reason
+
+
+def test_the_time_may_have_a_header_of_its_own() -> None:
+    scheme = Hmac(header="x-signature", prefix="v0=", content="timestamp.body", timestamp_header="x-request-time")
+    timestamp, signature = timed()
+    assert verified(scheme, {"x-signature": f"v0={signature}", "x-request-time": timestamp}) is None
+    assert verified(scheme, {"x-signature": f"v0={signature}"}) == "missing_header"
+    later = str(int(timestamp) + 1)
+    assert verified(scheme, {"x-signature": f"v0={signature}", "x-request-time": later}) == "wrong_signature"
+
+
+TOKEN = "dXNlcjphIHBhc3N3b3Jk"
+
+
+@pytest.mark.parametrize(
+    ("sent", "stored"),
+    [
+        (TOKEN, TOKEN),
+        (f"Bearer {TOKEN}", TOKEN),
+        (f"bearer  {TOKEN}", TOKEN),
+        (f"Bearer {TOKEN}", f"Bearer {TOKEN}"),
+        (f"Basic {TOKEN}", TOKEN),
+        (f"Basic {TOKEN}", f"Basic {TOKEN}"),
+        (f"Basic {TOKEN}", base64.b64decode(TOKEN).decode()),
+        ("Basic not base64 at all", "not base64 at all"),
+    ],
+)
+def test_a_token_is_known_with_and_without_the_word_before_it(sent: str, stored: str) -> None:
+    assert verified(Token(), {"authorization": sent}, secrets=["some other token", stored]) is None
+
+
+@pytest.mark.parametrize(
+    "sent", [TOKEN[:-1], TOKEN + "x", f"Bearer {TOKEN}x", f"Digest {TOKEN}", "Bearer ", "é" * 20, f"{TOKEN},{TOKEN}"]
+)
+def test_any_other_token_is_refused(sent: str) -> None:
+    assert verified(Token(), {"authorization": sent}, secrets=[TOKEN])
+
+
+def test_what_stands_before_a_token_may_be_configured_and_is_needed_then() -> None:
+    scheme = Token(header="x-hook", prefix="ApiKey")
+    assert verified(scheme, {"x-hook": f"ApiKey {TOKEN}"}, secrets=[TOKEN]) is None
+    assert verified(scheme, {"x-hook": TOKEN}, secrets=[TOKEN]) == "malformed_token"
+    assert verified(scheme, {"x-hook": f"Bearer {TOKEN}"}, secrets=[TOKEN]) == "malformed_token"
+    assert verified(scheme, {"authorization": f"ApiKey {TOKEN}"}, secrets=[TOKEN]) == "missing_header"
+
+
+def jwt(secret: str = TEXT, **claims: Any) -> str:
+    def part(content: bytes) -> str:
+        return base64.urlsafe_b64encode(content).decode().rstrip("=")
+
+    stated = {"iat": int(NOW), "exp": int(NOW) + 300, **claims}
+    signed = f"{part(b'{"alg":"HS256","typ":"JWT"}')}.{part(json.dumps(stated).encode())}"
+    return f"{signed}.{part(digest(signed.encode(), secret))}"
+
+
+def test_a_json_web_token_is_taken_until_it_expires() -> None:
+    scheme = Jwt(header="x-webhook-secret")
+    assert verified(scheme, {"x-webhook-secret": jwt()}) is None
+    assert verified(scheme, {"x-webhook-secret": f"Bearer {jwt()}"}) is None
+    assert verified(scheme, {"x-webhook-secret": jwt(exp=int(NOW) - 1)}) == "timestamp_too_old"
+    assert verified(scheme, {"x-webhook-secret": jwt(iat=NOW + 301)}) == "timestamp_in_future"
+    assert verified(scheme, {"x-webhook-secret": jwt(secret=TEXT + "!")}) == "wrong_signature"
+
+
+def test_a_json_web_token_that_says_no_end_is_refused() -> None:
+    scheme = Jwt(header="x-webhook-secret")
+    wrong: list[dict[str, Any]] = [{"exp": None}, {"iat": None}, {"exp": "never"}, {"exp": []}]
+    for claims in wrong:
+        assert verified(scheme, {"x-webhook-secret": jwt(**claims)}) == "malformed_token"
+
+
+def test_a_json_web_token_never_chooses_its_own_algorithm() -> None:
+    head, body, _ = jwt().split(".")
+    unsigned = base64.urlsafe_b64encode(b'{"alg":"none"}').decode().rstrip("=")
+    for token in (f"{unsigned}.{body}.", f"{head}.{body}.", f"{head}.{body}", "..", ".", "a.b.c.d", "é.é.é", "x"):
+        assert verified(Jwt(header="h"), {"h": token}) in ("wrong_signature", "malformed_token")
+
+
+SCHEMES: list[Scheme] = [
+    *(platform.scheme for platform in PLATFORMS.values()),
+    Hmac(header="authorization", prefix="sha256=", encoding="base64"),
+    Hmac(header="authorization", content="timestamp.body", timestamp_header="webhook-timestamp"),
+    Token(prefix="Bearer"),
+]
+
+
+@given(
+    scheme=st.sampled_from(SCHEMES),
+    value=st.text(max_size=80) | st.from_regex(r"(t=|v1=|v1,|Basic |Bearer |sha256=|\.|,| ){0,6}[0-9a-f]{0,64}"),
+    body=st.binary(max_size=30),
+)
+def test_whatever_stands_in_the_headers_makes_nothing_but_a_refusal(scheme: Scheme, value: str, body: bytes) -> None:
+    names = {"webhook-id", "webhook-timestamp", "webhook-signature", "svix-id", getattr(scheme, "header", "")}
+    with pytest.raises(Unauthentic):
+        scheme.verify(body, dict.fromkeys(names, value), [KEY], now=NOW)
+
+
+@pytest.mark.parametrize("filler", [" ", ",", "v1=", "v1,", "t=", "sha256=", "a", ".", "Bearer ", "t=1, v1= "])
+@pytest.mark.parametrize("scheme", SCHEMES, ids=lambda scheme: scheme.name)
+def test_the_time_taken_grows_with_the_headers_length_and_not_with_its_square(scheme: Scheme, filler: str) -> None:
+    names = {"webhook-id", "webhook-timestamp", "webhook-signature", getattr(scheme, "header", "")}
+    with pytest.raises(Unauthentic):
+        scheme.verify(b"", dict.fromkeys(names, "x" + filler * 200_000 + "x"), [KEY], now=NOW)
+
+
+def secret_of(platform: str) -> str:
+    scheme = PLATFORMS[platform].scheme
+    return (
+        SECRET if isinstance(scheme, Standard) else "whsec_abcdefghij" if platform == "stripe" else "shpss_abcdefghij"
+    )
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_every_platforms_secret_is_a_key(platform: str) -> None:
+    assert len(parse_secrets(json.dumps([secret_of(platform)] * 2), PLATFORMS[platform].scheme)) == 2
+
+
+def test_stripes_secret_is_text_and_not_base64_although_it_looks_so() -> None:
+    assert PLATFORMS["stripe"].scheme.keys(SECRET) == (SECRET.encode(),)
+
+
+def test_a_secret_of_hex_is_text_and_not_base64_although_it_looks_so() -> None:
+    assert PLATFORMS["shopify"].scheme.keys("ab12" * 8) == (b"ab12" * 8,)
+
+
+@pytest.mark.parametrize(
+    ("platform", "secret", "hint"),
+    [
+        ("stripe", "sk_live_abcdefghijklmnop", "start with whsec_"),
+        ("stripe", "rk_test_abcdefghijklmnop", "API keys"),
+        ("workos", SECRET, "Standard Webhooks"),
+        ("workos", "sk_test_abcdefghijklmnop", "API keys"),
+        ("shopify", f"v1,{SECRET}", "Standard Webhooks"),
+        ("logto", "too short", f"{MIN_SECRET_LENGTH} or more"),
+        ("auth0", "too short", f"{MIN_SECRET_LENGTH} or more"),
+        ("auth0", "Bearer too short", f"{MIN_SECRET_LENGTH} or more"),
+        ("frontegg", "too short", f"{MIN_SECRET_LENGTH} or more"),
+        ("keycloak", "two lines of\na secret text", "printable"),
+        ("clerk", "ab12" * 16, "whsec_"),
+    ],
+)
+def test_a_secret_of_another_kind_is_refused_in_words_that_do_not_tell_it(
+    platform: str, secret: str, hint: str
+) -> None:
+    scheme = PLATFORMS[platform].scheme
+    with pytest.raises(ValueError, match=re.escape(hint)) as refusal:
+        parse_secrets(json.dumps([secret_of(platform), secret]), scheme)
+    assert "secret 2 of 2" in str(refusal.value)
+    assert secret not in str(refusal.value)
+
+
+@pytest.mark.parametrize("text", ["", SECRET, "{}", "[]", '"text"', "[1]", f'["{SECRET}", null]', "[" * 100_000])
+def test_secrets_that_are_no_list_of_texts_are_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="JSON list") as refusal:
+        parse_secrets(text, Standard())
+    assert SECRET not in str(refusal.value)

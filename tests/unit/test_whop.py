@@ -3,20 +3,28 @@
 import datetime
 import json
 from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 import pytest
 
 from whop_sync.errors import Permanent, SyncError, Transient
-from whop_sync.whop import OPERATOR_RETRY_SECONDS, TitleTaken, Whop
+from whop_sync.whop import OPERATOR_RETRY_SECONDS, AccountExists, File, Whop, Witness
+from world import Unwatched
 
 COMPANY = {"id": "biz_1", "owner_user": {"id": "user_1", "name": None, "username": "ann"}, "metadata": None}
 
 
-def whop(answer: Callable[[httpx.Request], httpx.Response]) -> Whop:
-    http = httpx.Client(transport=httpx.MockTransport(answer))
-    return Whop(http, url="https://whop.test/api/v1/", version="2026-07-20", api_key=lambda: "apik_1")
+def whop(answer: Callable[[httpx.Request], httpx.Response], witness: Witness | None = None) -> Whop:
+    return Whop(
+        httpx.Client(transport=httpx.MockTransport(answer)),
+        url="https://whop.test/api/v1/",
+        version="2026-07-20",
+        api_key=lambda: "apik_1",
+        witness=witness or Unwatched(),
+    )
 
 
 def create(answer: Callable[[httpx.Request], httpx.Response], attempt: str = "a1", **changed: str) -> Any:
@@ -38,7 +46,7 @@ def error_of(status: int, body: object, headers: dict[str, str] | None = None) -
         (400, Permanent, "whop_refused"),
         (401, Transient, "whop_key_rejected"),
         (403, Transient, "whop_key_rejected"),
-        (404, Permanent, "whop_not_found"),
+        (404, Transient, "whop_gone"),
         (408, Transient, "whop_failed"),
         (409, Permanent, "whop_refused"),
         (410, Transient, "whop_gone"),
@@ -95,10 +103,22 @@ def test_what_does_not_look_like_a_word_is_not_taken_for_a_code() -> None:
     assert (answer.type, answer.code, answer.param, answer.request_id) == (None, None, None, None)
 
 
+def test_only_a_user_or_a_file_can_be_missing_for_good() -> None:
+    """Given a call that names neither, when Whop does not know it, then the version or the company is wrong."""
+    missing = whop(lambda _: httpx.Response(404))
+    for call in (lambda: missing.user("user_1", company="biz_0"), lambda: missing.file("file_1")):
+        with pytest.raises(Permanent) as caught:
+            call()
+        assert caught.value.reason == "whop_not_found"
+    with pytest.raises(Transient) as waiting:
+        missing.find_account(parent="biz_0", user_id="u1", before_page=lambda: None)
+    assert (waiting.value.reason, waiting.value.retry_after) == ("whop_gone", OPERATOR_RETRY_SECONDS)
+
+
 def test_a_taken_title_is_known_by_its_message_whatever_the_status() -> None:
     body = {"error": {"message": "You have already created an account with the same name"}}
     for status in (400, 409, 422):
-        assert isinstance(error_of(status, body), TitleTaken)
+        assert isinstance(error_of(status, body), AccountExists)
 
 
 def test_a_request_in_progress_may_still_be_carried_out() -> None:
@@ -235,3 +255,68 @@ def test_an_idempotency_key_belongs_to_one_attempt_at_one_request() -> None:
     assert keys[0] == keys[1]
     assert len(set(keys)) == 4
     assert all(len(key) <= 255 for key in keys)
+
+
+@dataclass
+class Watch:
+    """Remembers what a witness is told."""
+
+    delivery: str | None = "msg_1"
+    told: list[tuple[str, int | None, str | None]] = field(default_factory=list)
+
+    def correlation_id(self) -> str | None:
+        return self.delivery
+
+    def whop_call(self, operation: str, *, status: int | None, seconds: float, request_id: str | None) -> None:
+        assert seconds >= 0
+        self.told.append((operation, status, request_id))
+
+    def picture_uploaded(self) -> None:
+        self.told.append(("picture uploaded", None, None))
+
+
+def silent(request: httpx.Request) -> httpx.Response:
+    raise httpx.ReadTimeout("no answer", request=request)
+
+
+def test_every_call_is_told_by_its_operation_and_never_by_whom_it_is_about() -> None:
+    watch = Watch()
+    answers = iter([200, 404, 429])
+    client = whop(lambda _: httpx.Response(next(answers), json={}, headers={"x-request-id": "req_1"}), watch)
+    client.user("user_1", company="biz_0")
+    for _ in range(2):
+        with pytest.raises(SyncError):
+            client.update_user("user_1", company="biz_0", changes={"name": "Ann"})
+    with pytest.raises(Transient):
+        whop(silent, watch).file("file_1")
+    assert watch.told == [
+        ("GET /users/{id}", 200, "req_1"),
+        ("PATCH /users/{id}", 404, "req_1"),
+        ("PATCH /users/{id}", 429, "req_1"),
+        ("GET /files/{id}", None, None),
+    ]
+
+
+@pytest.mark.parametrize(("status", "more"), [(200, [("picture uploaded", None, None)]), (403, [])])
+def test_an_upload_is_told_and_counts_when_it_was_taken(status: int, more: list[object]) -> None:
+    watch = Watch()
+    file = File(id="file_1", status="pending", upload_url="https://storage.test/put")
+    with suppress(Transient):
+        whop(lambda _: httpx.Response(status), watch).upload(file, b"png")
+    assert watch.told == [("PUT upload", status, None), *more]
+
+
+@pytest.mark.parametrize(
+    ("delivery", "header"), [("msg_1", "msg_1"), (None, None), ("msg\r\nX-Evil: 1", None), ("é", None), ("", None)]
+)
+def test_a_call_carries_the_delivery_it_is_made_for(delivery: str | None, header: str | None) -> None:
+    seen: list[httpx.Headers] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request.headers)
+        return httpx.Response(200, json={})
+
+    client = whop(answer, Watch(delivery))
+    client.user("user_1", company="biz_0")
+    client.upload(File(id="file_1", status="pending", upload_url="https://storage.test/put"), b"png")
+    assert [headers.get("x-correlation-id") for headers in seen] == [header, None]

@@ -124,6 +124,15 @@ def test_whops_own_delay_is_kept_to() -> None:
     assert 40 <= bench.sqs.postponed["receipt-m1"] <= 44
 
 
+def test_a_short_wait_named_again_and_again_does_not_use_up_the_receives() -> None:
+    bench = Bench(failing(Transient("whop_rate_limited", retry_after=1)))
+    waits = []
+    for receives in (1, 2, 10, 500):
+        bench.run(bench.record(event(), receives=receives))
+        waits.append(bench.sqs.postponed["receipt-m1"])
+    assert waits == [2, 2, 10, 524]
+
+
 def test_a_wait_is_never_longer_than_sqs_can_hide_a_message() -> None:
     bench = Bench(failing(Transient("whop_rate_limited", retry_after=10**6)))
     bench.run(bench.record(event()))
@@ -142,10 +151,31 @@ def test_what_can_never_work_is_parked_at_once_with_its_reason() -> None:
     assert UserEvent.from_json(message["MessageBody"]) == event("u1", version=7)
 
 
-@pytest.mark.parametrize("body", ["", "no json", "[]", "{}", json.dumps({"kind": "deleted"}), "null"])
+def spoilt(**changed: Any) -> str:
+    return json.dumps({**json.loads(event("u1", version=1, name="Ann").to_json()), **changed})
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        *("", "no json", "[]", "{}", "null", "[" * 100_000),
+        spoilt(kind="deleted"),
+        spoilt(kind=["created"]),
+        spoilt(user_id=["u1"]),
+        spoilt(event_id=None),
+        spoilt(version="7"),
+        spoilt(email=5),
+        spoilt(profile=[]),
+        spoilt(profile={"nickname": "Ann"}),
+        spoilt(profile={"name": 5}),
+        spoilt(whop_user_id={}),
+    ],
+)
 def test_a_message_that_the_receiver_did_not_write_is_parked_as_it_is(body: str) -> None:
     bench = Bench()
-    assert bench.run(bench.record(body)) == set()
+    # Also beside one that it did write
+    assert bench.run(bench.record(body), bench.record(event("u1", version=2), id="m2")) == set()
+    assert [each.version for each in bench.handled] == [2]
     assert bench.reasons() == ["unreadable_message"]
     assert bench.sqs.parked[0]["MessageBody"] == body
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Self
 import boto3
 import httpx
 import yaml
+from botocore.config import Config
 
 from fake_whop import PLATFORM_COMPANY, PLATFORM_KEY, FakeWhop, Switches
 from local_stack import ROOT
@@ -24,16 +25,24 @@ from whop_sync.avatars import Avatars
 from whop_sync.enrollment import Enrollment
 from whop_sync.errors import Permanent, SyncError, Transient
 from whop_sync.events import Kind, ProfileField, UserEvent
+from whop_sync.generations import GENERATIONS
 from whop_sync.mappings import Mappings
 from whop_sync.profiles import Profiles
 from whop_sync.synchronization import Result, Synchronization
 from whop_sync.whop import Whop
+from world.wire import Wire, http_client, running_door
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
 START = 1_772_359_200.0
 TITLE_FORMAT = "{name} ({user_id})"
+
+VERSIONS = {"companies": "2026-07-20", "accounts": "2026-10-15-1"}
+"""Each generation of Whop's connected accounts, with an Api-Version-Date to go with it."""
+
+WORKER_SECONDS = 120
+"""A worker's timeout (template.yaml)."""
 
 
 class Clock:
@@ -90,6 +99,67 @@ def create_table(client: "DynamoDBClient") -> str:
     return name
 
 
+def aws_client(url: str, service: str) -> Any:
+    """A client whose SDK repeats a failed call once, as good as at once."""
+    return boto3.client(  # type: ignore[call-overload]
+        service,
+        endpoint_url=url,
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        config=Config(retries={"mode": "legacy", "total_max_attempts": 2}),
+    )
+
+
+class Unwatched:
+    """Hears of calls to Whop and tells nobody."""
+
+    def correlation_id(self) -> str | None:
+        return None
+
+    def whop_call(self, operation: str, *, status: int | None, seconds: float, request_id: str | None) -> None:
+        pass
+
+    def picture_uploaded(self) -> None:
+        pass
+
+
+def assembled(
+    *,
+    api_url: str,
+    api_key: Callable[[], str],
+    http: httpx.Client,
+    dynamodb: "DynamoDBClient",
+    table: str,
+    picture_origin: str,
+    clock: Clock,
+    enrollment: str = "companies",
+) -> Synchronization:
+    """The use cases as one worker has them."""
+    whop = Whop(
+        http,
+        url=api_url,
+        version=VERSIONS[enrollment],
+        api_key=api_key,
+        witness=Unwatched(),
+        generation=GENERATIONS[enrollment],
+    )
+    mappings = Mappings(dynamodb, table, clock)
+    return Synchronization(
+        mappings=mappings,
+        enrollment=Enrollment(
+            whop=whop, mappings=mappings, company=PLATFORM_COMPANY, title_format=TITLE_FORMAT, clock=clock
+        ),
+        profiles=Profiles(
+            whop=whop,
+            avatars=Avatars(clock=clock, allowed_origin=picture_origin),
+            company=PLATFORM_COMPANY,
+            clock=clock,
+            sleep=clock.sleep,
+        ),
+    )
+
+
 @dataclass
 class World:
     engine: Engine
@@ -97,6 +167,8 @@ class World:
     clock: Clock = field(default_factory=Clock)
     call_timeout: float = 0.25
     """Seconds of real time after which a call to Whop counts as unanswered."""
+    enrollment: str = "companies"
+    """The generation of Whop's connected accounts that users are enrolled by."""
 
     def __enter__(self) -> Self:
         self._running = ExitStack()
@@ -105,8 +177,12 @@ class World:
         self.pictures = self._running.enter_context(running_pictures())
         self.dynamodb = self.client("dynamodb")
         self.table = create_table(self.dynamodb)
-        self.http = self._running.enter_context(httpx.Client(timeout=self.call_timeout, trust_env=False))
+        self.http = self._running.enter_context(http_client(self.call_timeout))
+        self._eyes = self._running.enter_context(http_client())
         self.api_key = PLATFORM_KEY
+        self.door = self._running.enter_context(running_door(lambda call: self.wire.trouble(call)))  # noqa: PLW0108
+        self.wire = Wire(control_url=self.fake.control_url, door=self.door, clock=self.clock)
+        self.wire.attach(self.http, self.dynamodb)
         self.synchronization = self.assembled()
         return self
 
@@ -117,39 +193,35 @@ class World:
         self.dynamodb.delete_table(TableName=self.table)
 
     def client(self, service: str) -> Any:
-        return boto3.client(  # type: ignore[call-overload]
-            service,
-            endpoint_url=self.engine.url,
-            region_name="us-east-1",
-            aws_access_key_id="test",
-            aws_secret_access_key="test",
+        return aws_client(self.engine.url, service)
+
+    def assembled(self, *, picture_origin: str | None = None) -> Synchronization:
+        """The use cases as one worker has them."""
+        return assembled(
+            api_url=self.fake.api_url,
+            api_key=lambda: self.api_key,
+            http=self.http,
+            dynamodb=self.dynamodb,
+            table=self.table,
+            picture_origin=picture_origin or self.pictures.origin,
+            clock=self.clock,
+            enrollment=self.enrollment,
         )
 
-    def assembled(
-        self, *, clock: Callable[[], float] | None = None, dynamodb: Any = None, picture_origin: str | None = None
-    ) -> Synchronization:
-        """The use cases as one worker has them; another one may go by another clock."""
-        clock = clock or self.clock
-        whop = Whop(self.http, url=self.fake.api_url, version="2026-07-20", api_key=lambda: self.api_key)
-        mappings = Mappings(dynamodb or self.dynamodb, self.table, clock)
-        return Synchronization(
-            mappings=mappings,
-            enrollment=Enrollment(
-                whop=whop, mappings=mappings, company=PLATFORM_COMPANY, title_format=TITLE_FORMAT, clock=clock
-            ),
-            profiles=Profiles(
-                whop=whop,
-                avatars=Avatars(clock=clock, allowed_origin=picture_origin or self.pictures.origin),
-                company=PLATFORM_COMPANY,
-                clock=clock,
-                sleep=self.clock.sleep,
-            ),
-        )
+    def move_to(self, enrollment: str) -> None:
+        """The stack is deployed with the other generation; the table stays."""
+        self.enrollment = enrollment
+        self.synchronization = self.assembled()
+
+    @property
+    def create_call(self) -> str:
+        return f"POST {GENERATIONS[self.enrollment].path}"
 
     # -- delivering ------------------------------------------------------------------------------------------------
 
     def handle(self, event: UserEvent, *, age: float = 0.0) -> Result:
-        return self.synchronization.handle(event, age=age, deadline=self.clock() + 120)
+        self.wire.begin_delivery()
+        return self.synchronization.handle(event, age=age, deadline=self.clock() + WORKER_SECONDS)
 
     def settle(self, *events: UserEvent, rounds: int = 200) -> list[Result | Permanent]:
         """Delivers each event until it is done or refused for good, waiting as told; returns how each ended."""
@@ -181,6 +253,12 @@ class World:
         item = self.dynamodb.get_item(TableName=self.table, Key={"key": {"S": f"user#{user_id}"}}, ConsistentRead=True)
         return {name: next(iter(value.values())) for name, value in item.get("Item", {}).items()}
 
+    def owner(self, whop_user_id: str) -> str | None:
+        """The platform user whom the table says a Whop user belongs to."""
+        key = {"key": {"S": f"whop_user#{whop_user_id}"}}
+        item = self.dynamodb.get_item(TableName=self.table, Key=key, ConsistentRead=True).get("Item", {})
+        return item["user_id"]["S"] if item else None
+
     def shown(self, user_id: str = "u1") -> tuple[str | None, bytes | None]:
         """The company-specific name and picture that Whop shows for a mapped user, asked through GET."""
         whop_user_id = self.row(user_id)["whop_user_id"]
@@ -188,7 +266,7 @@ class World:
         globally = self.whop.user_everywhere_else(whop_user_id)
         name = user["name"] if user["name"] != globally["name"] else None
         url, global_url = ((each.get("profile_picture") or {}).get("url") for each in (user, globally))
-        picture = httpx.get(url, trust_env=False).content if url and url != global_url else None
+        picture = self._eyes.get(url).content if url and url != global_url else None
         return name, picture
 
     def operations(self) -> list[str]:

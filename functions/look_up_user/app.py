@@ -1,0 +1,23 @@
+"""GET /users/{user_id} and GET /whop-users/{whop_user_id}: tells the platform what is recorded about a user."""
+
+from typing import Any
+
+import boto3
+from botocore.config import Config
+
+from whop_sync.config import user_mappings_table
+from whop_sync.directory import Directory
+from whop_sync.journal import Journal
+from whop_sync.lookups import LookUp
+
+# Somebody waits for the answer.
+AWS = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "max_attempts": 3})
+
+look_up = LookUp(
+    directory=Directory(boto3.client("dynamodb", config=AWS), user_mappings_table()),
+    journal=Journal(),
+)
+
+
+def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+    return look_up.answer(event)

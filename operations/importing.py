@@ -1,0 +1,171 @@
+"""Streams a file of users to a stack's queue, at the pace of its workers, and goes on where an interrupted run ended.
+
+Beside the file it keeps FILE.import.json, how far it is, until it is through; and FILE.rejected.ndjson, a line for each
+row that no event can be made of. Neither holds more of a row than the user's id.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import BinaryIO, Self
+
+from whop_sync.imports import MAX_WAITING, Chunk, Sink, Source, import_rows
+from whop_sync.queues import Queue
+from whop_sync.user_files import Place, Row, open_users, rows, user_id
+
+PAUSE_SECONDS = 5.0
+"""Between two looks at a queue that is full."""
+
+TELL_SECONDS = 2.0
+"""Between two lines of progress."""
+
+
+class NotResumableError(Exception):
+    """The state of an earlier run does not fit the file, and the message says why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """How far a run is. `size` and `changed_at` are the file's, so that no other file is taken for it."""
+
+    size: int
+    changed_at: int
+    as_of: str
+    offset: int = 0
+    line: int = 1
+    sent: int = 0
+    rejected: int = 0
+    rejected_bytes: int = 0
+
+    @classmethod
+    def new(cls, file: Path, as_of: str) -> Self:
+        found = file.stat()
+        return cls(size=found.st_size, changed_at=found.st_mtime_ns, as_of=as_of)
+
+    @property
+    def remaining(self) -> int:
+        """Rows not yet read, about: as many as fit into the rest if they are as long as those so far."""
+        done = self.sent + self.rejected
+        return round((self.size - self.offset) * done / self.offset) if self.offset else 0
+
+    def __str__(self) -> str:
+        return f"{self.sent:,} done, {self.rejected:,} rejected, about {self.remaining:,} remaining"
+
+
+class NoQueue:
+    """Where the events of a dry run go."""
+
+    def send_all(self, bodies: Iterable[str]) -> None:
+        pass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PacedQueue:
+    """A queue that takes more only while its workers are not behind, since sign-ups wait in it too."""
+
+    queue: Queue
+    wait: Callable[[int], None]
+    """Called with the number of waiting events while these are too many."""
+
+    def send_all(self, bodies: Iterable[str]) -> None:
+        while (waiting := self.queue.waiting()) > MAX_WAITING:
+            self.wait(waiting)
+        self.queue.send_all(bodies)
+
+
+class Import:
+    """One file on its way. `tell` is called with the state after each chunk. A dry run leaves no state behind."""
+
+    def __init__(self, file: Path, sink: Sink, *, as_of: str, dry: bool, tell: Callable[[State], None]) -> None:
+        self._file = file
+        self._dry = dry
+        self._sink = sink
+        self._tell = tell
+        self._state_file = file.with_name(file.name + ".import.json")
+        self.rejected_file = file.with_name(file.name + ".rejected.ndjson")
+        self.state = State.new(file, as_of)
+
+    def resume(self) -> None:
+        """Goes on where the last run ended, if one did not end. Raises NotResumableError."""
+        try:
+            last = State(**json.loads(self._state_file.read_text()))
+        except FileNotFoundError:
+            return
+        except (ValueError, TypeError):
+            raise NotResumableError(f"{self._state_file} is damaged. Without --resume it begins anew.") from None
+        if replace(self.state, **{name: getattr(last, name) for name in _COUNTS}) != last:
+            raise NotResumableError(
+                "The file or --as-of is not that of the run that did not end. Without --resume it begins anew:"
+                " rows that are sent twice change nothing."
+            )
+        self.state = last
+
+    def run(self) -> State:
+        """Raises Malformed if it is no file of users, and Transient when the queue does not take a chunk."""
+        with self._file.open("rb") as stream, self.rejected_file.open("a+b") as rejected:
+            form, start = open_users(stream, self._file.name)
+            if self.state.offset:
+                start = Place(self.state.offset, self.state.line)
+                stream.seek(start.offset)
+            rejected.truncate(self.state.rejected_bytes)
+            source = Source(form=form, name=self._file.name, as_of=self.state.as_of)
+            for chunk in import_rows(rows(stream, form, start), source, self._sink, clock=time.time):
+                self._note(chunk, rejected)
+        self.state = replace(self.state, offset=self.state.size)
+        if not self._dry:
+            self._state_file.unlink(missing_ok=True)
+        if not self.state.rejected:
+            self.rejected_file.unlink()
+        return self.state
+
+    def _note(self, chunk: Chunk, rejected: BinaryIO) -> None:
+        for rejection in chunk.rejections:
+            rejected.write(rejection.to_json().encode() + b"\n")
+        rejected.flush()
+        self.state = replace(
+            self.state,
+            offset=chunk.end.offset,
+            line=chunk.end.line,
+            sent=self.state.sent + chunk.sent,
+            rejected=self.state.rejected + len(chunk.rejections),
+            rejected_bytes=rejected.tell(),
+        )
+        self._tell(self.state)
+        if self._dry:
+            return
+        draft = self._state_file.with_name(self._state_file.name + ".new")
+        draft.write_text(json.dumps(asdict(self.state)))
+        draft.replace(self._state_file)
+
+
+_COUNTS = ("offset", "line", "sent", "rejected", "rejected_bytes")
+
+
+def import_user(file: Path, wanted: str, sink: Sink, *, as_of: str) -> Iterator[Chunk]:
+    """Sends the rows of one user only. Raises as Import.run does."""
+    with file.open("rb") as stream:
+        form, start = open_users(stream, file.name)
+        source = Source(form=form, name=file.name, as_of=as_of)
+        theirs: Iterator[Row] = (row for row in rows(stream, form, start) if user_id(row, form) == wanted)
+        yield from import_rows(theirs, source, sink, clock=time.time)
+
+
+class Progress:
+    """One line on a terminal that is written over, else a line now and then."""
+
+    def __init__(self) -> None:
+        self._told_at = 0.0
+
+    def __call__(self, text: object) -> None:
+        if time.monotonic() - self._told_at >= TELL_SECONDS:
+            self._told_at = time.monotonic()
+            over = sys.stderr.isatty()
+            print(f"\r\x1b[K{text}" if over else text, end="" if over else os.linesep, file=sys.stderr, flush=True)
+
+    def end(self) -> None:
+        if sys.stderr.isatty():
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)

@@ -1,0 +1,140 @@
+"""Compares what a stack's rows say was told to Whop with what Whop shows, and lets it be told again.
+
+The rows hold hashes only. So a name that Whop shows is compared by its hash, and what was lost can be told again only
+if the file at hand knows it: if its value has the row's hash, or is newer than the row. A picture is known to be the
+company's own if it is another one than that of the user's global profile; which one it is cannot be known.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+from whop_sync.errors import Permanent, Transient
+from whop_sync.events import Kind, Position, ProfileField, UserEvent, content_hash
+from whop_sync.mappings import Mappings, Row
+from whop_sync.queues import Queue
+from whop_sync.whop import MAX_NAME_LENGTH, Whop
+
+MAX_PATIENCE_SECONDS = 120.0
+"""A longer wait than this is not a matter of pace: somebody has to mend the key or the version."""
+
+_TRIES = 5
+
+type Kinds = Literal["not_enrolled", "not_applied", "name_differs", "picture_missing", "picture_left", "gone"]
+"""No mapping; the file knows better than the row; Whop shows another name than it was told, none of the pictures it was
+told, one although it was told to clear it; Whop does not know the user any more."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drift:
+    """`cure` is the event that mends it, None if the file does not know what is right."""
+
+    user_id: str
+    kind: Kinds
+    field: ProfileField | None = None
+    cure: UserEvent | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reconciliation:
+    whop: Whop
+    company: str
+    mappings: Mappings
+    queue: Queue
+    sleep: Callable[[float], None]
+
+    def drifts(self, event: UserEvent) -> Iterator[Drift]:
+        """What is not as it should be with the user of a file's row. Raises Transient when it cannot be known now."""
+        row = self.mappings.row(event.user_id)
+        if row.account is None:
+            enrollable = event.email or event.whop_user_id
+            yield Drift(user_id=event.user_id, kind="not_enrolled", cure=event if enrollable else None)
+            return
+        behind = [name for name in event.profile if row.outranked_by(event, name)]
+        if behind:
+            yield Drift(user_id=event.user_id, kind="not_applied", cure=event)
+        try:
+            shown = self._shown(row.account.whop_user_id, self.company)
+            everywhere = self._shown(row.account.whop_user_id, None) if _is_global_needed(row) else {}
+        except Permanent:
+            yield Drift(user_id=event.user_id, kind="gone")
+            return
+        if "name" not in behind and _name_differs(row, event, shown, everywhere):
+            yield self._differing(event, row, "name", "name_differs")
+        if "picture" not in behind and (kind := _picture_differs(row, shown, everywhere)):
+            yield self._differing(event, row, "picture", kind)
+
+    def repair(self, drift: Drift) -> bool:
+        """Sends the cure on its way; False if there is none, or if the row has changed meanwhile. Raises Transient."""
+        if drift.cure is None:
+            return False
+        if drift.field and not self.mappings.doubt(drift.user_id, drift.field, drift.cure.position(drift.field)):
+            return False
+        self.queue.send(drift.cure.to_json())
+        return True
+
+    @staticmethod
+    def _differing(event: UserEvent, row: Row, name: ProfileField, kind: Kinds) -> Drift:
+        """The cure is the very news that the row has, so that it outranks nothing that the row did not."""
+        position = row.positions[name]
+        if name not in event.profile or not _is_told(position, event.profile[name]):
+            return Drift(user_id=event.user_id, kind=kind, field=name)
+        cure = dataclasses.replace(
+            event,
+            kind=cast("Kind", position.fingerprint.partition(":")[0]),
+            version=position.version,
+            profile={name: event.profile[name]},
+        )
+        return Drift(user_id=event.user_id, kind=kind, field=name, cure=cure)
+
+    def _shown(self, whop_user_id: str, company: str | None) -> dict[str, Any]:
+        for attempt in range(_TRIES):
+            try:
+                return self.whop.user(whop_user_id, company=company)
+            except Transient as error:
+                wait = error.retry_after if error.retry_after is not None else 2.0**attempt
+                if attempt == _TRIES - 1 or wait > MAX_PATIENCE_SECONDS:
+                    raise
+                self.sleep(wait)
+        raise AssertionError
+
+
+def _is_told(position: Position, value: str | None) -> bool:
+    """Whether the row's hash is that of the value, be it doubted by an earlier run or not."""
+    return position.content in (content_hash(value), content_hash(value)[:-1])
+
+
+def _is_global_needed(row: Row) -> bool:
+    name = row.positions.get("name")
+    return "picture" in row.positions or (name is not None and _is_told(name, None))
+
+
+def _name_differs(row: Row, event: UserEvent, shown: dict[str, Any], everywhere: dict[str, Any]) -> bool:
+    position = row.positions.get("name")
+    if position is None:
+        return False
+    name = shown.get("name")
+    if _is_told(position, None):
+        return bool(name != everywhere.get("name"))
+    told = event.profile.get("name")
+    if told and _is_told(position, told):
+        return bool(name != told[:MAX_NAME_LENGTH].rstrip())
+    # Of a name that was cut for Whop, the row has the hash of the whole.
+    return not name or (len(name) < MAX_NAME_LENGTH and content_hash(name) != position.content)
+
+
+def _picture_differs(row: Row, shown: dict[str, Any], everywhere: dict[str, Any]) -> Kinds | None:
+    position = row.positions.get("picture")
+    if position is None:
+        return None
+    own = _picture(shown) is not None and _picture(shown) != _picture(everywhere)
+    if _is_told(position, None):
+        return "picture_left" if own else None
+    attached = row.avatar is not None and row.avatar.attached  # a picture that was refused is not on Whop either
+    return "picture_missing" if attached and not own else None
+
+
+def _picture(user: dict[str, Any]) -> str | None:
+    picture = user.get("profile_picture")
+    return picture.get("url") if isinstance(picture, dict) else None

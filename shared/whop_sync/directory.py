@@ -1,0 +1,94 @@
+"""The UserMappings table for those who only read it: what is recorded about one user."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from whop_sync.errors import Transient
+from whop_sync.events import PROFILE_FIELDS, ProfileField
+from whop_sync.payloads import MAX_USER_ID_LENGTH
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """What the row of a user says.
+
+    - `status`: enrolling, synced or failed.
+    - `whop_user_id`, `whop_company_id`: who the user is on Whop (user_...) and their connected account (biz_...). The
+      first is missing until the user is enrolled, the second for good if they came by Whop sign-in.
+    - `versions`: the newest version told to Whop, in integer microseconds, None for a field never told.
+    - `created_at`, `updated_at`: ISO 8601 in UTC.
+    """
+
+    user_id: str
+    status: str
+    whop_user_id: str | None
+    whop_company_id: str | None
+    versions: Mapping[ProfileField, int | None]
+    last_error: str | None
+    last_event_id: str | None
+    created_at: str | None
+    updated_at: str | None
+
+
+class Directory:
+    """Every method raises Transient when DynamoDB does not take the call."""
+
+    def __init__(self, client: "DynamoDBClient", table: str) -> None:
+        self._client = client
+        self._table = table
+
+    def entry(self, user_id: str) -> Entry | None:
+        """What is recorded about a platform user, None if nothing ever came of them."""
+        if len(user_id) > MAX_USER_ID_LENGTH:  # no such user gets in, and DynamoDB takes no key of any length
+            return None
+        item = self._item(user_key(user_id))
+        if not item:
+            return None
+
+        def text(name: str) -> str | None:
+            return item[name]["S"] if name in item else None
+
+        return Entry(
+            user_id=user_id,
+            status=item["status"]["S"],
+            whop_user_id=text("whop_user_id"),
+            whop_company_id=text("whop_company_id"),
+            versions={
+                name: int(item[f"{name}_version"]["N"]) if f"{name}_version" in item else None
+                for name in PROFILE_FIELDS
+            },
+            last_error=text("last_error"),
+            last_event_id=text("last_event_id"),
+            created_at=text("created_at"),
+            updated_at=text("updated_at"),
+        )
+
+    def user_of(self, whop_user_id: str) -> str | None:
+        """The platform user whom a Whop user belongs to."""
+        if len(whop_user_id) > MAX_USER_ID_LENGTH:
+            return None
+        item = self._item(whop_user_key(whop_user_id))
+        return item["user_id"]["S"] if item else None
+
+    def _item(self, key: dict[str, Any]) -> Mapping[str, Any]:
+        try:
+            return self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item", {})
+        except ClientError as error:
+            detail = error.response.get("Error", {}).get("Code", "")
+            raise Transient("dynamodb_unavailable", detail) from None
+        except BotoCoreError as error:
+            raise Transient("dynamodb_unavailable", type(error).__name__) from None
+
+
+def user_key(user_id: str) -> dict[str, Any]:
+    return {"key": {"S": f"user#{user_id}"}}
+
+
+def whop_user_key(whop_user_id: str) -> dict[str, Any]:
+    return {"key": {"S": f"whop_user#{whop_user_id}"}}

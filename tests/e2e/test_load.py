@@ -1,0 +1,19 @@
+"""`make load` in small: bursts, repetitions and disorder, against a Whop that limits and fails calls."""
+
+from load.traffic import Sizes
+from load.trial import Whop, run
+from local_stack.stack import LocalStack
+from local_stack.terminal import Terminal
+
+
+def test_nothing_is_lost_or_doubled_and_the_newest_wins_under_load(stack: LocalStack) -> None:
+    # Given a Whop that takes few calls and fails some, of a kind after which nobody has to wait for orphans
+    whop = Whop(limit=20, window=2, failing=0.05, failures=("error_500_after", "truncated_json"))
+    # When 200 webhooks about 40 users are posted
+    report = run(stack, Sizes(webhooks=200, users=40), whop, Terminal(), patience=120)
+    # Then every one of them is accepted and every user is on Whop as their newest events say, once
+    assert report.holds, report
+    assert report.parked == {}, report
+    # And it was not for want of trouble
+    assert report.limited_calls, report
+    assert report.failed_calls, report

@@ -1,0 +1,168 @@
+"""The platform's backend asks the deployed API: signed requests, IAM-authorised routes, and the built functions.
+
+The engine checks signature and policy of an IAM user as AWS does, and lets its root in with any signature.
+"""
+
+import base64
+import json
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlencode
+
+import boto3
+import pytest
+from botocore.credentials import Credentials
+
+from local_stack.backend import Backend
+from local_stack.processes import NO_ACCOUNT
+from local_stack.sending import Delivery, body
+from local_stack.stack import LocalStack
+from local_stack.waiting import becomes_true
+
+CHAT_SCOPES = {
+    "chat:message:create",
+    "chat:read",
+    "dms:read",
+    "dms:message:manage",
+    "dms:channel:manage",
+    "support_chat:read",
+    "support_chat:message:create",
+}
+
+
+def iam_user(stack: LocalStack, name: str, *routes: str) -> Credentials:
+    """Somebody who may call these routes and do nothing else."""
+    engine = stack.deployment.engine
+    keys = {
+        name.lower(): value for name, value in NO_ACCOUNT.items() if name.startswith("AWS_") and "ACCESS_KEY" in name
+    }
+    iam: Any = boto3.client("iam", endpoint_url=engine.url, region_name=NO_ACCOUNT["AWS_DEFAULT_REGION"], **keys)  # type: ignore[call-overload]
+    iam.create_user(UserName=name)
+    if routes:
+        api = stack.deployment.webhook_url.partition("/execute-api/")[2].partition("/")[0]
+        resources = [f"arn:aws:execute-api:*:*:{api}/*/{route}" for route in routes]
+        statement = {"Effect": "Allow", "Action": "execute-api:Invoke", "Resource": resources}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        iam.put_user_policy(UserName=name, PolicyName="routes", PolicyDocument=policy)
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    return Credentials(key["AccessKeyId"], key["SecretAccessKey"])
+
+
+@pytest.fixture(scope="module")
+def backend(stack: LocalStack) -> Backend:
+    routes = ("GET/users/*", "GET/whop-users/*", "POST/users/*/chat-token")
+    return Backend(stack.deployment, iam_user(stack, "backend", *routes))
+
+
+def sign_up(stack: LocalStack, *user_ids: str) -> None:
+    for user_id in user_ids:
+        address = base64.b32encode(user_id.encode()).decode().rstrip("=").lower()
+        user = {"id": user_id, "email": f"{address}@asked.test", "name": "Ann Bee"}
+        assert Delivery(body("created", user)).send(stack.deployment.webhook_url).is_success
+
+    def synced(user_id: str) -> bool:
+        return (stack.deployment.row(f"user#{user_id}") or {}).get("status") == "synced"
+
+    assert becomes_true(lambda: all(map(synced, user_ids)), 60)
+
+
+def claims(token: str) -> dict[str, Any]:
+    """What the stand-in for Whop wrote into a token."""
+    payload = token.split(".")[1]
+    document: dict[str, Any] = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    return document
+
+
+def test_a_user_is_told_by_either_id(stack: LocalStack, backend: Backend, new_id: Callable[[], str]) -> None:
+    # Given a user who was enrolled
+    user_id = new_id()
+    sign_up(stack, user_id)
+    row = stack.deployment.row(f"user#{user_id}") or {}
+    # When the backend asks by the platform's id, and by Whop's
+    answer = backend.look_up(user_id)
+    told = answer.json()
+    # Then it is told what the row says, and nobody may keep it
+    assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
+    assert (told["user_id"], told["status"], told["last_error"]) == (user_id, "synced", None)
+    assert (told["whop_user_id"], told["whop_company_id"]) == (row["whop_user_id"], row["whop_company_id"])
+    assert told["versions"] == {"name": int(row["name_version"]), "picture": None}
+    assert backend.look_up_whop_user(told["whop_user_id"]).json() == told
+
+
+def test_a_user_whom_nobody_knows_is_404(backend: Backend) -> None:
+    answers = [backend.look_up("nobody"), backend.look_up_whop_user("user_nobody"), backend.chat_token("nobody")]
+    assert [(answer.status_code, answer.json()["error"]) for answer in answers] == [(404, "unknown_user")] * 3
+
+
+def test_a_user_on_the_way_has_no_token_yet(stack: LocalStack, backend: Backend, new_id: Callable[[], str]) -> None:
+    # Given an update that waits for the event that brings an e-mail address
+    user_id = new_id()
+    Delivery(body("updated", {"id": user_id, "name": "Ann"})).send(stack.deployment.webhook_url)
+    assert becomes_true(lambda: "last_error" in (stack.deployment.row(f"user#{user_id}") or {}), 60)
+    # When the backend asks, then it is told that the user is known and not there yet
+    found, token = backend.look_up(user_id), backend.chat_token(user_id)
+    assert (found.status_code, found.json()["error"]) == (404, "not_enrolled_yet")
+    assert found.json()["user"]["last_error"] == "not_enrolled"
+    assert (token.status_code, token.json()["error"], token.headers["retry-after"]) == (409, "not_enrolled_yet", "5")
+    # And once the event has come, it gets its token
+    sign_up(stack, user_id)
+    assert backend.chat_token(user_id).status_code == 200
+
+
+def test_a_chat_token_is_for_one_user_and_chat_alone(
+    stack: LocalStack, backend: Backend, new_id: Callable[[], str]
+) -> None:
+    user_id = new_id()
+    sign_up(stack, user_id)
+    answer = backend.chat_token(user_id, expires_in_seconds=600)
+    assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
+    token = answer.json()["token"]
+    told = claims(token)
+    assert told["sub"] == backend.look_up(user_id).json()["whop_user_id"]
+    assert (told["account_id"], set(told["scopes"])) == (stack.whop.company_id, CHAT_SCOPES)
+    # And it is in no log line
+    logs = stack.deployment.log_lines("mint-chat-token")
+    assert any('"answered"' in line and user_id in line for line in logs)
+    assert not any(token in line for line in logs)
+
+
+def test_an_id_may_be_any_text(stack: LocalStack, backend: Backend) -> None:
+    in_path = ["two words", "ann@asked.test", "größe", "🦊", "a+b=c;d,e:f|g"]
+    in_query = ["a/b", "50%", "50%25", "a?b=c&d", "a#b", "-", "..", "%2F"]
+    sign_up(stack, *in_path, *in_query)
+    for user_id in in_path:
+        assert backend.look_up(user_id).json()["user_id"] == user_id
+        assert backend.chat_token(user_id).status_code == 200
+    for user_id in in_query:
+        query = urlencode({"user_id": user_id})
+        assert backend.ask("GET", f"/users/-?{query}").json()["user_id"] == user_id
+        assert backend.ask("POST", f"/users/-/chat-token?{query}").status_code == 200
+
+
+def test_an_id_with_a_percent_sign_in_the_path_is_refused_and_never_taken_for_another(backend: Backend) -> None:
+    answers = [backend.look_up("50%"), backend.chat_token("50%")]
+    assert [(answer.status_code, answer.json()["error"]) for answer in answers] == [(400, "bad_request")] * 2
+    assert "in the query" in answers[0].json()["message"]
+
+
+def test_only_those_who_may_get_an_answer(stack: LocalStack, backend: Backend) -> None:
+    def answers(credentials: Credentials) -> tuple[int, int]:
+        asking = Backend(stack.deployment, credentials)
+        return asking.look_up("nobody").status_code, asking.chat_token("nobody").status_code
+
+    reader = iam_user(stack, "reader", "GET/users/*")
+    assert answers(reader) == (404, 403)
+    assert answers(iam_user(stack, "stranger")) == (403, 403)
+    assert answers(Credentials(reader.access_key, "wrong")) == (403, 403)
+    assert answers(Credentials("AKIANOBODY", "wrong")) == (403, 403)
+    assert backend.ask_unsigned("GET", "/users/nobody").status_code == 403
+    assert backend.ask_unsigned("POST", "/users/nobody/chat-token").status_code == 403
+
+
+def test_the_routes_that_tell_about_users_are_for_callers_of_aws(stack: LocalStack) -> None:
+    processed: Any = stack.deployment.engine.cloudformation.get_template(
+        StackName=stack.deployment.stack, TemplateStage="Processed"
+    )["TemplateBody"]
+    routes = [one["Properties"] for one in processed["Resources"].values() if one["Type"] == "AWS::ApiGatewayV2::Route"]
+    open_ = {route["RouteKey"] for route in routes if route.get("AuthorizationType") != "AWS_IAM"}
+    assert open_ == {"POST /webhooks"}

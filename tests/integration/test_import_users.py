@@ -1,0 +1,283 @@
+"""An operator imports users that were there before the webhook: the real command on a real SQS API."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local_stack import ROOT
+from local_stack.engine import Engine
+from local_stack.processes import NO_ACCOUNT
+from local_stack.waiting import becomes_true
+from operations import __main__ as commands
+from operations import import_users
+from whop_sync.errors import Transient
+from whop_sync.events import UserEvent
+from whop_sync.imports import CHUNK_ROWS, MAX_WAITING
+from whop_sync.queues import Queue
+from world import World
+
+
+def line(number: int, **more: Any) -> str:
+    return json.dumps({"id": f"u{number}", "email": f"u{number}@shop.test", "name": f"Ann {number}", **more})
+
+
+@dataclass
+class Operator:
+    """Somebody with a shell, an AWS account (the local engine), a queue and a file."""
+
+    engine: Engine
+    stack: str
+    file: Path
+    run: Callable[..., int]
+    printed: Callable[[], str]
+
+    @property
+    def queue_url(self) -> str:
+        return self.engine.sqs.get_queue_url(QueueName=f"{self.stack}-user-created")["QueueUrl"]
+
+    @property
+    def state_file(self) -> Path:
+        return self.file.with_name(self.file.name + ".import.json")
+
+    def write(self, *lines: str) -> None:
+        self.file.write_text("\n".join(lines) + "\n")
+
+    def rejected(self) -> list[dict[str, Any]]:
+        file = self.file.with_name(self.file.name + ".rejected.ndjson")
+        return [json.loads(told) for told in file.read_text().splitlines()] if file.exists() else []
+
+    def received(self) -> list[UserEvent]:
+        """Takes all events out of the queue."""
+        taken: list[UserEvent] = []
+        while batch := self.engine.sqs.receive_message(QueueUrl=self.queue_url, MaxNumberOfMessages=10).get("Messages"):
+            for message in batch:
+                self.engine.sqs.delete_message(QueueUrl=self.queue_url, ReceiptHandle=message["ReceiptHandle"])
+                taken.append(UserEvent.from_json(message["Body"]))
+        return taken
+
+
+@pytest.fixture
+def operator(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Iterator[Operator]:
+    stack = f"s-{os.urandom(6).hex()}"
+    url = engine.sqs.create_queue(QueueName=f"{stack}-user-created")["QueueUrl"]
+    for name, value in NO_ACCOUNT.items():
+        monkeypatch.setenv(name, value)
+    file = tmp_path / "users.ndjson"
+
+    def run(*options: str, file: Path = file) -> int:
+        arguments = ["import", str(file), "--stack", stack, "--endpoint-url", engine.url, *options]
+        monkeypatch.setattr(sys, "argv", ["operations", *arguments])
+        return commands.main()
+
+    def printed() -> str:
+        said = capsys.readouterr()
+        return said.out + said.err
+
+    yield Operator(engine, stack, file, run, printed)
+    engine.sqs.delete_queue(QueueUrl=url)
+
+
+def test_every_good_row_becomes_a_user_created_event_and_every_bad_one_a_line(operator: Operator) -> None:
+    # Given a file with good and bad rows, more than one batch and one chunk
+    good = [line(number) for number in range(CHUNK_ROWS + 25)]
+    operator.write(*good[:3], "{bad", json.dumps({"id": "u1000", "name": "Ann Bee"}), line(1001, name=7), *good[3:])
+    # When it is imported
+    assert operator.run() == 1
+    # Then each good one is in the queue once
+    events = operator.received()
+    assert sorted(event.user_id for event in events) == sorted(f"u{number}" for number in range(CHUNK_ROWS + 25))
+    assert {(event.kind, event.version) for event in events} == {("created", 1_000_000)}
+    # And of each bad one the line, the id and the reason are told, and nothing else of it
+    told = [(each["line"], each["id"], each["reason"]) for each in operator.rejected()]
+    assert told == [(4, None, "not_json"), (5, "u1000", "no_email"), (6, "u1001", "not_text")]
+    assert "Ann" not in json.dumps(operator.rejected())
+    assert "125 sent, 3 rejected" in operator.printed()
+    assert not operator.state_file.exists()
+
+
+def test_csv_is_imported_too(operator: Operator) -> None:
+    file = operator.file.with_name("users.csv")
+    file.write_bytes(b'id,email,first_name,last_name\r\nu1,u1@shop.test,"Ann,",Bee\r\n')
+    assert operator.run("--as-of", "2026-03-01", file=file) == 0
+    [event] = operator.received()
+    assert (event.profile, event.version) == ({"name": "Ann, Bee"}, 1_772_323_200_000_000)
+    assert sorted(each.name for each in file.parent.iterdir()) == ["users.csv"]
+
+
+def test_a_dry_run_tells_the_same_and_sends_nothing(operator: Operator) -> None:
+    operator.write(line(1), "{bad", line(2))
+    assert operator.run("--dry-run") == 1
+    assert "2 would be sent, 1 rejected" in operator.printed()
+    assert [each["line"] for each in operator.rejected()] == [2]
+    assert operator.received() == []
+    assert not operator.state_file.exists()
+
+
+def test_one_user_can_be_sent_alone(operator: Operator) -> None:
+    operator.write(*map(line, range(300)), line(7, name="Newer", updated_at="2026-03-01"))
+    assert operator.run("--user", "u7") == 0
+    assert sorted(str(event.profile["name"]) for event in operator.received()) == ["Ann 7", "Newer"]
+    assert operator.run("--user", "u9999") == 1
+    assert "no row of this user" in operator.printed()
+
+
+def test_an_interrupted_import_goes_on_where_it_was(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given an import that AWS stops in its third chunk
+    rows = [line(number) if number % 50 else "{bad" for number in range(CHUNK_ROWS * 4)]
+    operator.write(*rows)
+    whole, calls = Queue.send_all, []
+
+    def failing(queue: Queue, bodies: Any) -> None:
+        calls.append(1)
+        if len(calls) == 3:
+            raise Transient("sqs_unavailable", "ConnectionClosedError")
+        whole(queue, bodies)
+
+    monkeypatch.setattr(Queue, "send_all", failing)
+    assert operator.run() == 1
+    told = operator.printed()
+    assert "196 done, 4 rejected, about 200 remaining" in told
+    assert "--resume" in told
+    # When it is resumed
+    assert operator.run("--resume") == 1
+    # Then every row was sent once, and every bad one is told once
+    assert len(operator.received()) == 392
+    assert [each["line"] for each in operator.rejected()] == list(range(1, 400, 50))
+    assert "392 sent, 8 rejected" in operator.printed()
+    assert not operator.state_file.exists()
+
+
+def test_an_import_that_is_killed_goes_on_too(operator: Operator) -> None:
+    # Given an import in a process of its own, killed while it waits for a full queue
+    operator.write(*map(line, range(MAX_WAITING + CHUNK_ROWS * 5)))
+    arguments = ["import", str(operator.file), "--stack", operator.stack, "--endpoint-url", operator.engine.url]
+    command = [sys.executable, "-m", "operations", *arguments]
+    with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        assert becomes_true(lambda: Queue(operator.engine.sqs, operator.queue_url).waiting() > MAX_WAITING, 60)
+        process.send_signal(signal.SIGKILL)
+        assert process.wait() == -signal.SIGKILL
+    first = operator.received()
+    # When it is resumed once the queue has been worked on
+    assert operator.run("--resume") == 0
+    # Then all are there, and at most one chunk twice
+    events = [*first, *operator.received()]
+    assert {event.user_id for event in events} == {f"u{number}" for number in range(MAX_WAITING + CHUNK_ROWS * 5)}
+    assert len(events) <= MAX_WAITING + CHUNK_ROWS * 6
+
+
+def test_sign_ups_never_wait_behind_more_than_a_few_minutes_of_imported_users(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given workers that only begin when the import pauses
+    operator.write(*map(line, range(MAX_WAITING + 500)))
+    depths, worked = [], []
+
+    def work(_: float) -> None:
+        depths.append(Queue(operator.engine.sqs, operator.queue_url).waiting())
+        worked.extend(operator.received())
+
+    monkeypatch.setattr(import_users.time, "sleep", work)
+    # When the file is imported
+    assert operator.run() == 0
+    # Then the queue never held much more than the limit, and all went through
+    assert depths
+    assert max(depths) <= MAX_WAITING + CHUNK_ROWS
+    assert len(worked) + len(operator.received()) == MAX_WAITING + 500
+    assert "pausing" in operator.printed()
+
+
+@pytest.mark.parametrize(
+    ("content", "options", "sentence"),
+    [
+        (line(2), ["--resume"], "The file or --as-of is not that of the run that did not end"),
+        (line(1), ["--resume", "--as-of", "2026-03-01"], "The file or --as-of is not that"),
+    ],
+)
+def test_another_file_is_not_taken_for_the_one_that_was_interrupted(
+    operator: Operator, content: str, options: list[str], sentence: str
+) -> None:
+    operator.write(line(1))
+    found = operator.file.stat()
+    state = {"size": found.st_size, "changed_at": found.st_mtime_ns, "as_of": "1970-01-01T00:00:01Z"}
+    operator.state_file.write_text(json.dumps(state))
+    if content != line(1):
+        time.sleep(0.01)
+        operator.write(content)
+    assert operator.run(*options) == 1
+    assert sentence in operator.printed()
+    assert operator.received() == []
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (["--sample", "3"], "go with --verify"),
+        (["--repair"], "go with --verify"),
+        (["--verify", "--dry-run"], "do not go with it"),
+        (["--verify", "--sample", "0"], "1 or more"),
+    ],
+)
+def test_options_that_contradict_each_other_are_refused(operator: Operator, options: list[str], sentence: str) -> None:
+    operator.write(line(1))
+    assert operator.run(*options) == 1
+    assert sentence in operator.printed()
+
+
+def test_a_file_or_stack_that_is_not_there_is_said_so(operator: Operator) -> None:
+    assert operator.run() == 1
+    assert "No such file" in operator.printed()
+    operator.write(line(1))
+    assert operator.run("--stack", "nowhere") == 1
+    assert "There is no stack nowhere here" in operator.printed()
+    assert operator.run(file=operator.file.with_name("users.xlsx")) == 1
+
+
+def test_a_million_rows_need_no_more_memory_than_a_few(operator: Operator) -> None:
+    # Given a file that is much larger than the difference allowed, one line of it very long
+    operator.file.write_bytes(b"x" * 30_000_000 + b"\n" + b'{"id":"u1"}\n' * 30_000)
+    script = (
+        "import resource, sys; from operations import __main__ as m; m.main();"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    )
+
+    def peak(file: Path) -> int:
+        command = [sys.executable, "-c", script, "import", str(file), "--dry-run"]
+        told = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True).stdout
+        return int(told.splitlines()[-1])
+
+    small = operator.file.with_name("small.ndjson")
+    small.write_text(line(1))
+    # Then it makes no difference worth speaking of (ru_maxrss is in KB, on macOS in bytes)
+    assert peak(operator.file) < peak(small) * 1.3
+
+
+# -- the same rules ------------------------------------------------------------------------------------------------
+
+
+def test_imported_twice_changes_nothing_and_never_outranks_a_webhook(operator: Operator, world: World) -> None:
+    # Given two users, of whom one has changed since by webhook
+    operator.write(line(1), line(2))
+    operator.run()
+    first = operator.received()
+    world.settle(*first)
+    world.settle(UserEvent(kind="updated", event_id="m", user_id="u2", version=5_000_000, profile={"name": "Anna"}))
+    before = world.operations()
+    # When the file is imported again
+    operator.run()
+    again = world.settle(*operator.received())
+    # Then Whop is not asked for anything, and shows what the webhook said
+    assert {getattr(result, "outcome", None) for result in again} == {"stale"}
+    assert world.operations() == before
+    assert [world.shown(user)[0] for user in ("u1", "u2")] == ["Ann 1", "Anna"]

@@ -1,0 +1,465 @@
+"""Nothing that a user, the platform or Whop wrote, and no secret, is ever logged, counted or answered.
+
+Everything that goes through the functions here carries the word below: secrets, addresses, names, picture URLs, bodies,
+headers, what Whop says and what errors quote. The real app.py runs in a process of its own, with every logger at its
+most talkative, and all that it prints or answers is searched.
+"""
+
+import base64
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fake_whop import PLATFORM_COMPANY, FakeWhop
+from local_stack import ROOT
+from local_stack.engine import Engine
+from local_stack.pictures import running_pictures
+from local_stack.processes import bare_environment
+from local_stack.sending import Delivery
+from whop_sync.events import UserEvent
+from world import created, event
+from world.invoking import AWS
+from world.surroundings import Surroundings
+
+WORD = "canary"
+SECRET = "whsec_" + base64.b64encode(WORD.encode() * 5).decode()
+API_KEY = f"apik_{WORD}_key"
+NAME, ADDRESS = f"Ann {WORD}", f"{WORD}@people.test"
+URL = f"https://{WORD}.invalid/{WORD}.png"
+
+
+def forms_of(word: str) -> Iterator[str]:
+    """The word as base64 shows it at each of its three offsets, and as hex."""
+    for offset in range(3):
+        text = base64.b64encode(b"\0" * offset + word.encode()).decode()
+        yield text[-(-offset * 8 // 6) : (offset + len(word)) * 8 // 6]
+    yield word.encode().hex()
+
+
+def leaks(text: str, also: Sequence[str] = ()) -> list[str]:
+    """The lines that tell anything of what must not be told."""
+    needles = (*forms_of(WORD), *also)
+    return [line for line in text.splitlines() if WORD in line.casefold() or any(needle in line for needle in needles)]
+
+
+@dataclass
+class Told:
+    """What one environment of a function printed and answered."""
+
+    printed: str
+    answers: list[Any] = field(default_factory=list)
+
+    @property
+    def all(self) -> str:
+        return self.printed + "\n" + json.dumps(self.answers)
+
+
+def run(app: Path, environment: dict[str, str], folder: Path, *steps: dict[str, Any]) -> Told:
+    answers = folder / "answers.json"
+    answers.unlink(missing_ok=True)
+    outcome = subprocess.run(
+        [sys.executable, "-m", "world.invoking", app, answers],
+        input=json.dumps(steps),
+        env={
+            **bare_environment(),
+            "PYTHONPATH": f"{ROOT / 'shared'}{os.pathsep}{ROOT / 'tests'}",
+            **environment,
+            "POWERTOOLS_LOG_LEVEL": "DEBUG",
+            "AWS_LAMBDA_LOG_LEVEL": "DEBUG",
+        },
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    return Told(outcome.stdout, json.loads(answers.read_text()) if answers.exists() else [])
+
+
+def of_function(name: str) -> Path:
+    return ROOT / "functions" / name / "app.py"
+
+
+def step(given: dict[str, Any], sabotage: str | None = None) -> dict[str, Any]:
+    return {"event": given, "sabotage": sabotage}
+
+
+# -- the receiver ------------------------------------------------------------------------------------------------------
+
+
+def document(**data: Any) -> bytes:
+    user = {"id": "u1", "email": ADDRESS, "name": NAME, "avatar_url": URL, "bio": WORD, **data}
+    return json.dumps({"type": "user.created", "timestamp": "2026-03-01T10:00:00Z", "data": user}).encode()
+
+
+def http(content: bytes, headers: Mapping[str, str] | None = None, *, encoded: bool = False) -> dict[str, Any]:
+    signed = Delivery(content, "msg_1").headers(secret=SECRET) if not encoded else {}
+    return {
+        "headers": {**signed, "user-agent": WORD, "cookie": WORD, **(headers or {})},
+        "rawPath": f"/{WORD}",
+        "rawQueryString": WORD,
+        "body": content.decode(),
+        "isBase64Encoded": encoded,
+        "requestContext": {"http": {"sourceIp": "192.0.2.1", "userAgent": WORD}},
+    }
+
+
+UNREADABLE = (
+    f"{WORD} is not JSON".encode(),
+    f'["{WORD}"]'.encode(),
+    f'{{"type": ["{WORD}"]}}'.encode(),
+    document(id=None),
+    document(id=WORD * 60),
+    document(id=[WORD]),
+    document(email={WORD: WORD}),
+    document(name=[[WORD], 5]),
+    document(avatar_url={WORD: 1}),
+    document(updated_at=WORD),
+    document(updated_at="9999-01-01T00:00:00Z"),
+    document(whop_user_id=WORD),
+    f'{{"type": "user.created", "{WORD}": {"[" * 100_000}'.encode(),
+)
+
+REFUSED = (
+    {"webhook-signature": f"v1,{WORD}"},
+    {"webhook-signature": f"v1,{base64.b64encode(WORD.encode() * 6).decode()}"},
+    {"webhook-signature": f"{WORD} {WORD}"},
+    {"webhook-timestamp": WORD},
+    {"webhook-timestamp": "1"},
+    {"webhook-id": WORD},
+    {"webhook-id": ""},
+)
+
+RECEIVER_PARTS = (
+    "whop_sync.deliveries.parse",
+    "whop_sync.deliveries.read",
+    "whop_sync.deliveries._raw_body",
+    "whop_sync.signatures.Standard.verify",
+    "whop_sync.queues.Queue.send",
+    "whop_sync.queues.Queue.park",
+    "whop_sync.journal.Journal.delivery",
+    "whop_sync.credentials.Credentials.signing_keys",
+    AWS,
+)
+
+
+@pytest.fixture
+def surroundings(engine: Engine) -> Surroundings:
+    surroundings = Surroundings(engine)
+    surroundings.set_signing_secrets(SECRET)
+    return surroundings
+
+
+def test_the_receiver_tells_nothing_whatever_it_is_sent(surroundings: Surroundings, tmp_path: Path) -> None:
+    # Given deliveries that are accepted, ignored, unreadable, forged, spoilt, and a parked one that comes again
+    genuine = http(document())
+    redelivery = {"body": "", "event_id": "msg_1", "headers": {"x": WORD}, "received_at": 1.0}
+    steps = [
+        step(genuine),
+        step(http(document().replace(b"user.created", f"user.{WORD}".encode()))),
+        *(step(http(body)) for body in UNREADABLE),
+        *(step(http(document(), headers)) for headers in REFUSED),
+        step({**genuine, "headers": None}),
+        step(http(f"{WORD}!".encode(), encoded=True)),
+        step(http(WORD.encode() * 100_000)),
+        *(
+            step({"redelivery": {**redelivery, "body": base64.b64encode(body).decode()}})
+            for body in (document(), *UNREADABLE)
+        ),
+        step({"redelivery": {**redelivery, "body": f"{WORD}!"}}),
+    ]
+    told = run(of_function("receive_webhook"), surroundings.environment("receive_webhook"), tmp_path, *steps)
+    # Then all of them are answered, none by an error, and no word of theirs nor their signature is told
+    assert len(told.answers) == len(steps)
+    statuses = [answer.get("statusCode") for answer in told.answers]
+    assert statuses[: 2 + len(UNREADABLE)] == [200] * (2 + len(UNREADABLE))
+    assert {status for status in statuses if status} == {200, 401, 413}
+    assert leaks(told.all, also=[genuine["headers"]["webhook-signature"].removeprefix("v1,")]) == []
+
+
+def test_the_receiver_tells_nothing_when_its_parts_fail(surroundings: Surroundings, tmp_path: Path) -> None:
+    # Given that each part in turn fails with an error that quotes what it was given, from the first delivery on
+    bodies = (document(), UNREADABLE[0])
+    steps = [step(http(body), part) for part in reversed(RECEIVER_PARTS) for body in bodies]
+    told = run(of_function("receive_webhook"), surroundings.environment("receive_webhook"), tmp_path, *steps)
+    # Then the sender learns that it has to come again, and nobody learns more
+    assert {answer["statusCode"] for answer in told.answers} <= {200, 500, 503}
+    assert len([answer for answer in told.answers if answer["statusCode"] == 500]) >= len(RECEIVER_PARTS)
+    assert leaks(told.all) == []
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        f"whsec_{WORD}",
+        f'["{WORD}',
+        json.dumps([WORD]),
+        json.dumps(["whsec_" + base64.b64encode(WORD.encode()).decode()]),
+    ],
+)
+def test_a_signing_secret_that_cannot_be_right_is_not_told(engine: Engine, tmp_path: Path, value: str) -> None:
+    surroundings = Surroundings(engine)
+    surroundings.set_secret("webhook-signing-secrets", value)
+    told = run(
+        of_function("receive_webhook"), surroundings.environment("receive_webhook"), tmp_path, step(http(document()))
+    )
+    assert [answer["statusCode"] for answer in told.answers] == [503]
+    assert leaks(told.all) == []
+
+
+# -- the workers -------------------------------------------------------------------------------------------------------
+
+
+def batch(*events: UserEvent | str) -> dict[str, Any]:
+    return {
+        "Records": [
+            {
+                "messageId": f"m{number}",
+                "receiptHandle": f"r{number}",
+                "body": each if isinstance(each, str) else each.to_json(),
+                "attributes": {"SentTimestamp": str(int(time.time() * 1000)), "ApproximateReceiveCount": "1"},
+            }
+            for number, each in enumerate(events)
+        ]
+    }
+
+
+def marked(user_id: str, version: int = 1, **profile: str | None) -> UserEvent:
+    return created(user_id, version, email=f"{user_id}.{ADDRESS}", **{"name": NAME, **profile})
+
+
+def words_in(surroundings: Surroundings) -> list[str]:
+    """What the table tells of what it must not hold."""
+    [table] = [
+        name
+        for name in surroundings.engine.dynamodb.meta.client.list_tables()["TableNames"]
+        if surroundings.stack in name
+    ]
+    return leaks("\n".join(map(str, surroundings.engine.dynamodb.Table(table).scan()["Items"])))
+
+
+WORKER_PARTS = (
+    "whop_sync.events.UserEvent.from_json",
+    "whop_sync.synchronization.Synchronization.handle",
+    "whop_sync.mappings.Mappings.claim",
+    "whop_sync.mappings.Mappings.record_account",
+    "whop_sync.mappings.Mappings.commit",
+    "whop_sync.profiles.Profiles.apply",
+    "whop_sync.avatars.Avatars.fetch",
+    "whop_sync.whop.Whop._call",
+    "whop_sync.whop.Whop._send",
+    "httpx.Client.request",
+    "httpcore.ConnectionPool.handle_request",
+    "socket.getaddrinfo",
+    "whop_sync.queues.Queue.park",
+    "whop_sync.queues.Queue.postpone",
+    "whop_sync.journal.Journal.event",
+    "whop_sync.journal.Journal.whop_call",
+    AWS,
+)
+
+
+@pytest.mark.parametrize("function", ["user_created", "profile_updated"])
+def test_a_worker_tells_nothing_of_what_it_does(engine: Engine, tmp_path: Path, function: str) -> None:
+    with FakeWhop(api_key=API_KEY) as whop, running_pictures() as pictures:
+        surroundings = Surroundings(
+            engine,
+            {
+                "WhopCompanyId": PLATFORM_COMPANY,
+                "WhopApiUrl": whop.api_url,
+                "PictureAllowedOrigin": pictures.origin,
+            },
+        )
+        surroundings.set_secret("whop-api-key", API_KEY)
+        # Given users who are enrolled, changed, refused for their address or picture, or share one address
+        picture = f"{pictures.origin}/aa00aa.png?{WORD}"
+        refused = (
+            URL,
+            f"http://{WORD}.test/a.png",
+            f"https://{WORD}:{WORD}@people.test/a.png",
+            f"{WORD} is no URL",
+            f"https://127.0.0.1/{WORD}",
+            f"{pictures.origin}/{WORD}.png",
+            f"https://{'x' * 70}.{WORD}",
+        )
+        events: list[UserEvent | str] = [
+            marked("u1", picture=picture),
+            marked("u1", 2, name=f"Bea {WORD}", picture=None),
+            marked("u1", 1),
+            created("u2", email=f"{WORD}@example.com", name=NAME),
+            created("u3", email=None, name=NAME),
+            event("u4", email=None, name=NAME),
+            created("u5", email=f"u1.{ADDRESS}", name=NAME),
+            created("u6", name=NAME, whop_user_id="user_nobody"),
+            *(marked(f"p{number}", picture=url) for number, url in enumerate(refused)),
+            WORD,
+            json.dumps({WORD: WORD}),
+            json.dumps({"kind": WORD, "user_id": [WORD]}),
+        ]
+        told = run(of_function(function), surroundings.environment(function), tmp_path, *map(step, map(batch, events)))
+        # Then they end as they should, and neither log nor metrics nor table tell a word
+        assert len(told.answers) == len(events)
+        for outcome in ('"enrolled"', '"synced"', '"stale"', "no_email", "whop_user_taken", "not_enrolled"):
+            assert outcome in told.printed
+        assert leaks(told.all) == []
+        assert words_in(surroundings) == []
+
+        # And when each part in turn fails with an error that quotes what it was given, still nothing is told
+        steps = [
+            step(batch(marked(f"s{number}", picture=picture), created(f"t{number}", email=None, name=NAME)), part)
+            for number, part in enumerate(WORKER_PARTS)
+        ]
+        told = run(of_function(function), surroundings.environment(function), tmp_path, *steps)
+        assert all("batchItemFailures" in answer for answer in told.answers)
+        assert told.printed.count('"crash"') >= len(WORKER_PARTS) - 3
+        assert leaks(told.all) == []
+        assert words_in(surroundings) == []
+
+
+STATUSES = (302, 400, 401, 403, 404, 408, 409, 410, 422, 429, 500, 503)
+FORMS = ("json", "words", "html", "list", "cut", "reset")
+
+
+@contextmanager
+def quoting_whop() -> Iterator[str]:
+    """A Whop that quotes the whole request in whatever it answers: how, the user's id says, as create-409-json."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self) -> None:
+            content = self.rfile.read(int(self.headers.get("Content-Length", "0")))
+            plan = re.search(r"(create|patch)[-_](\d{3})[-_]([a-z]+)", content.decode() + self.path)
+            operation, status, form = plan.groups() if plan else ("", "500", "html")
+            quoted = f"{self.path} {self.headers} {content.decode()}"
+            if operation == "patch" and self.command == "POST":
+                self.reply(200, json.dumps({"id": "biz_1", "owner_user": {"id": f"user_patch_{status}_{form}"}}))
+            elif form == "reset":
+                self.connection.close()
+            else:
+                self.reply(int(status), self.body(form, quoted))
+
+        def body(self, form: str, quoted: str) -> str:
+            error = {"message": f"{quoted} Try again in 5 seconds.", "type": NAME, "code": ADDRESS, "param": URL}
+            forms = {
+                "json": json.dumps({"error": error}),
+                "words": json.dumps({"error": quoted}),
+                "html": f"<html>{quoted}</html>",
+                "list": json.dumps([quoted]),
+                "cut": json.dumps({"error": error})[:-30],
+            }
+            return forms[form]
+
+        def reply(self, status: int, body: str) -> None:
+            self.send_response(status, WORD)
+            for name, value in (("x-request-id", ADDRESS), ("retry-after", WORD), ("location", f"http://{WORD}.test")):
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body.encode())))
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        do_POST = do_GET = do_PATCH = answer  # noqa: N815
+
+        def log_message(self, *_: object) -> None:
+            """Silent."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/api/v1"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_worker_tells_nothing_of_what_whop_says(engine: Engine, tmp_path: Path) -> None:
+    with quoting_whop() as url:
+        surroundings = Surroundings(engine, {"WhopApiUrl": url})
+        surroundings.set_secret("whop-api-key", API_KEY)
+        # Given a Whop that refuses in every way, quoting key, address and name
+        users = [
+            f"{operation}-{status}-{form}" for operation in ("create", "patch") for status in STATUSES for form in FORMS
+        ]
+        told = run(
+            of_function("user_created"),
+            surroundings.environment("user_created"),
+            tmp_path,
+            *(step(batch(marked(user))) for user in users),
+        )
+    # Then each refusal is told by status and reason, and by nothing that Whop said
+    assert len(told.answers) == len(users)
+    for status in STATUSES:
+        assert f'"whop_status":{status}' in told.printed
+    for reason in ("whop_refused", "whop_key_rejected", "whop_rate_limited", "whop_failed", "whop_no_answer"):
+        assert reason in told.printed
+    assert leaks(told.all) == []
+    assert words_in(surroundings) == []
+
+
+@pytest.mark.parametrize("key", [f"{WORD} {WORD}", f"ü{WORD}", f"{WORD}\n{WORD}", None])
+def test_an_api_key_that_cannot_be_one_is_not_told(engine: Engine, tmp_path: Path, key: str | None) -> None:
+    surroundings = Surroundings(engine, {"WhopApiUrl": f"http://{WORD}.invalid"})
+    if key:
+        surroundings.set_secret("whop-api-key", key)
+    told = run(
+        of_function("user_created"), surroundings.environment("user_created"), tmp_path, step(batch(marked("u1")))
+    )
+    assert told.answers == [{"batchItemFailures": [{"itemIdentifier": "m0"}]}]
+    assert "whop_api_key" in told.printed
+    assert leaks(told.all) == []
+
+
+@pytest.mark.parametrize("function", ["receive_webhook", "user_created", "profile_updated"])
+def test_a_start_that_fails_names_a_setting_and_no_secret(
+    surroundings: Surroundings, tmp_path: Path, function: str
+) -> None:
+    environment = {**surroundings.environment(function), "AWS_SECRET_ACCESS_KEY": WORD, "AWS_SESSION_TOKEN": WORD}
+    [missing] = [name for name in environment if name in ("USER_CREATED_QUEUE_URL", "WHOP_COMPANY_ID")]
+    told = run(of_function(function), {**environment, missing: ""}, tmp_path)
+    assert f"{missing} is not set" in told.printed
+    assert leaks(told.all) == []
+
+
+# -- the net itself ----------------------------------------------------------------------------------------------------
+
+
+LEAKS = (
+    "print(event)",
+    "print(event['body'].upper())",
+    *(f"print(base64.b64encode(b'x' * {count} + event['body'].encode()))" for count in range(3)),
+    "logging.getLogger('anybody').debug('got %s', event['body'])",
+    "print(event['headers']['webhook-signature'], file=sys.stderr)",
+    "raise ValueError(event['body'])",
+    "print(event['body'].encode().hex())",
+    "threading.Thread(target=print, args=(event,)).start()",
+    "os.write(1, event['body'].encode())",
+)
+
+
+def test_whatever_leaks_is_caught(tmp_path: Path) -> None:
+    """These tests prove nothing unless they see each way in which a word can get out."""
+    app = tmp_path / "app.py"
+    app.write_text(
+        "import base64, logging, os, sys, threading\n"
+        "def handler(event, context):\n"
+        "    print('step')\n"
+        "    exec(event['leak'])\n"
+    )
+    given = http(document(), {"webhook-signature": "v1,S1GNATURE"})
+    told = run(app, {"PYTHONUNBUFFERED": "1"}, tmp_path, *(step({**given, "leak": leak}) for leak in LEAKS))
+    sections = told.printed.split("step\n")[1:]
+    assert len(sections) == len(LEAKS)
+    for leak, section in zip(LEAKS, sections, strict=True):
+        assert leaks(section, also=["S1GNATURE"]), leak
+    # And an answer is searched too
+    assert leaks(Told("", [{"body": WORD}]).all)

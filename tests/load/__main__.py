@@ -1,0 +1,47 @@
+"""What the Makefile calls: `python -m load --webhooks 5000 --users 1000`."""
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from load.traffic import Sizes
+from load.trial import Whop, run
+from local_stack.deployment import DeploymentError, build
+from local_stack.processes import StartError
+from local_stack.stack import running_stack
+from local_stack.terminal import Terminal
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="load", description=__doc__)
+    parser.add_argument("--webhooks", type=int, default=Sizes.webhooks)
+    parser.add_argument("--users", type=int, default=Sizes.users)
+    options = parser.parse_args()
+    # Ended from outside, everything that was started is still wound up.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    sizes, whop, terminal = Sizes(webhooks=options.webhooks, users=options.users), Whop(), Terminal()
+    try:
+        with TemporaryDirectory(prefix="whop-user-sync-") as folder:
+            built = Path(folder) / "build"
+            with terminal.step("building the functions with SAM"):
+                build(built)
+            with running_stack(terminal, built, name="load") as stack:
+                terminal.title(
+                    f"{sizes.webhooks} webhooks about {sizes.users} users; Whop takes {whop.limit} calls of a kind in"
+                    f" {whop.window:.0f} s and fails {whop.failing:.0%}"
+                )
+                report = run(stack, sizes, whop, terminal)
+                report.tell(terminal)
+    except (DeploymentError, StartError) as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nInterrupted. Everything that was started has been stopped.", file=sys.stderr)
+        return 130
+    return 0 if report.holds else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

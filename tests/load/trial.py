@@ -1,0 +1,238 @@
+"""One trial: the traffic is sent, Whop is slow to take it, and in the end everything is counted."""
+
+import itertools
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+
+import httpx
+
+from fake_whop import FaultKind
+from load.traffic import Event, Sizes, Traffic, User, planned
+from local_stack.pictures import png
+from local_stack.stack import LocalStack
+from local_stack.terminal import Terminal
+from operations.parked import ParkedEvents
+
+SENDERS = 8
+BURST = 250
+PAUSE_SECONDS = 1.0
+ATTEMPTS = 10
+"""How often a platform sends what was not taken, here a second apart."""
+
+PROGRESS_SECONDS = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Whop:
+    """How hard Whop's stand-in makes it. The limit holds for each operation, as Whop's 600 calls in 60 seconds does.
+
+    `failures` take turns. Those after which the request may still be under way are left out: each costs its user three
+    minutes, the length of a lease. A create that failed before it was done costs two: so long Whop's list is watched.
+    """
+
+    limit: int = 100
+    window: float = 5.0
+    failing: float = 0.05
+    failures: Sequence[FaultKind] = ("error_500_before", "error_500_after", "truncated_json")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """`lost` are accepted events of which neither the user's row nor a parked message knows; `doubled` are connected
+    accounts beyond one a user; `wrong` are users for whom Whop does not show what their newest events say."""
+
+    sent: int
+    accepted: int
+    sent_again: int
+    lost: int
+    doubled: int
+    wrong: int
+    parked: dict[str, int]
+    drained: bool
+    sending_seconds: float
+    drain_seconds: float
+    calls: int
+    limited_calls: int
+    failed_calls: int
+
+    @property
+    def holds(self) -> bool:
+        return self.drained and self.accepted == self.sent and not (self.lost or self.doubled or self.wrong)
+
+    def tell(self, terminal: Terminal) -> None:
+        terminal.title("Report")
+        terminal.expect(self.accepted == self.sent, f"{self.accepted} of {self.sent} deliveries accepted")
+        if self.sent_again:
+            terminal.line(f"  {self.sent_again} of them only when sent again, as senders do")
+        terminal.expect(self.drained, "the queues are empty")
+        terminal.expect(not self.lost, f"{self.lost} events lost")
+        terminal.expect(not self.doubled, f"{self.doubled} connected accounts doubled")
+        terminal.expect(not self.wrong, f"{self.wrong} users with a wrong name or picture on Whop")
+        reasons = ", ".join(f"{count} {reason}" for reason, count in self.parked.items())
+        terminal.line(f"{sum(self.parked.values())} events parked" + (f": {reasons}" if reasons else ""))
+        terminal.line(
+            f"{self.sending_seconds:.0f} s to send, {self.drain_seconds:.0f} s more until the queues were empty"
+        )
+        terminal.line(
+            f"{self.calls} calls to Whop: {self.limited_calls / self.calls:.1%} answered 429,"
+            f" {self.failed_calls / self.calls:.1%} failed by chance"
+        )
+
+
+def run(stack: LocalStack, sizes: Sizes, whop: Whop, terminal: Terminal, *, patience: float = 1200) -> Report:
+    """Sends the traffic and waits until it is handled, at most for `patience` seconds after the last delivery."""
+    traffic = planned(sizes, stack.pictures.url)
+    before = len(stack.fake.calls)
+    trial = _Trial(stack, traffic, whop, terminal)
+    with _hardship(stack, whop):
+        started = time.monotonic()
+        trial.send()
+        sent = time.monotonic()
+        drained = trial.drain(patience)
+        ended = time.monotonic()
+    calls = [call for call in stack.fake.calls[before:] if call.operation != "PUT upload"]
+    parked = trial.parked()
+    return Report(
+        sent=len(traffic.deliveries),
+        accepted=trial.accepted,
+        sent_again=trial.sent_again,
+        lost=trial.lost(parked),
+        doubled=trial.doubled(),
+        wrong=trial.wrong(),
+        parked=dict(Counter(parked.values())),
+        drained=drained,
+        sending_seconds=sent - started,
+        drain_seconds=ended - sent,
+        calls=len(calls),
+        limited_calls=sum(call.status == 429 for call in calls),
+        failed_calls=sum(call.fault is not None for call in calls),
+    )
+
+
+@contextmanager
+def _hardship(stack: LocalStack, whop: Whop) -> Iterator[None]:
+    switches = stack.fake.switches
+    usual = replace(switches)
+    switches.rate_limit, switches.rate_window, switches.failure_rate = whop.limit, whop.window, whop.failing
+    try:
+        yield
+    finally:
+        switches.rate_limit, switches.rate_window = usual.rate_limit, usual.rate_window
+        switches.failure_rate, switches.failure_kind = usual.failure_rate, usual.failure_kind
+
+
+class _Trial:
+    def __init__(self, stack: LocalStack, traffic: Traffic, whop: Whop, terminal: Terminal) -> None:
+        self._stack = stack
+        self._traffic = traffic
+        self._failures = itertools.cycle(whop.failures)
+        self._terminal = terminal
+        self._told_at = time.monotonic()
+        self.accepted = 0
+        self.sent_again = 0
+
+    # -- sending ---------------------------------------------------------------------------------------------------
+
+    def send(self) -> None:
+        limits = httpx.Limits(max_connections=SENDERS, max_keepalive_connections=SENDERS)
+        with (
+            httpx.Client(timeout=30, trust_env=False, limits=limits) as client,
+            ThreadPoolExecutor(SENDERS) as senders,
+        ):
+            for burst in itertools.batched(self._traffic.deliveries, BURST, strict=False):
+                futures = [senders.submit(self._send, client, event) for event in burst]
+                next_burst = time.monotonic() + PAUSE_SECONDS
+                self._pass(lambda: _all_done(futures) and time.monotonic() > next_burst)  # noqa: B023 - used at once
+                self._count(futures)
+
+    def _send(self, client: httpx.Client, event: Event) -> int | None:
+        """How many attempts it took, None if it was never accepted."""
+        for attempt in range(ATTEMPTS):
+            try:
+                url, delivery = self._stack.deployment.webhook_url, event.delivery
+                if client.post(url, content=delivery.content, headers=delivery.headers()).status_code == 200:
+                    return attempt + 1
+            except httpx.TransportError:
+                pass
+            time.sleep(1)
+        return None
+
+    def _count(self, futures: Sequence[Future[int | None]]) -> None:
+        attempts = [future.result() for future in futures]
+        self.accepted += sum(attempt is not None for attempt in attempts)
+        self.sent_again += sum(attempt is not None and attempt > 1 for attempt in attempts)
+
+    def drain(self, patience: float) -> bool:
+        """Whether all queued events were handled in time."""
+        deadline = time.monotonic() + patience
+        self._pass(lambda: self._stack.deployment.waiting() == 0 or time.monotonic() > deadline)
+        return self._stack.deployment.waiting() == 0
+
+    def _pass(self, done: Callable[[], bool]) -> None:
+        """Waits, tells how it goes, and lets Whop's failures take turns."""
+        while not done():
+            self._stack.fake.switches.failure_kind = next(self._failures)
+            if time.monotonic() - self._told_at > PROGRESS_SECONDS:
+                self._told_at = time.monotonic()
+                self._tell_progress()
+            time.sleep(0.2)
+
+    def _tell_progress(self) -> None:
+        calls = self._stack.fake.calls
+        limited = sum(call.status == 429 for call in calls)
+        self._terminal.line(
+            f"{self.accepted} accepted, {self._stack.deployment.waiting()} waiting,"
+            f" {len(self._stack.fake.companies())} accounts, {len(calls)} calls to Whop, {limited} of them limited"
+        )
+
+    # -- counting --------------------------------------------------------------------------------------------------
+
+    def parked(self) -> dict[str, str]:
+        """The reason by the id of each of our events that is parked."""
+        deployment = self._stack.deployment
+        ours = {event.delivery.id for event in self._traffic.deliveries}
+        with ParkedEvents(deployment.stack, deployment.engine.sqs, deployment.engine.functions).held() as events:
+            return {event.event_id: event.reason for event in events if event.event_id in ours}
+
+    def lost(self, parked: dict[str, str]) -> int:
+        rows = {row.get("user_id"): row for row in self._stack.deployment.rows() if row["key"].startswith("user#")}
+        return sum(
+            event.delivery.id not in parked
+            and any(int(rows.get(user.id, {}).get(f"{name}_version", 0)) < event.version for name in event.profile)
+            for user in self._traffic.users
+            for event in user.events
+        )
+
+    def doubled(self) -> int:
+        return sum(len(accounts) - 1 for accounts in self._accounts().values())
+
+    def wrong(self) -> int:
+        accounts = self._accounts()
+        return sum(not self._is_right(user, accounts.get(user.id)) for user in self._traffic.users)
+
+    def _is_right(self, user: User, whop_user_ids: list[str] | None) -> bool:
+        if not whop_user_ids:
+            return False
+        expected = user.expected
+        colour = expected.get("picture")
+        return self._stack.whop.user(whop_user_ids[0])["name"] == expected["name"] and self._stack.fake.picture(
+            whop_user_ids[0]
+        ) == (png(colour) if colour else None)
+
+    def _accounts(self) -> dict[str, list[str]]:
+        """The Whop users by platform user, as Whop lists their accounts."""
+        found: dict[str, list[str]] = {user.id: [] for user in self._traffic.users}
+        for account in self._stack.whop.accounts(since=datetime(2026, 1, 1, tzinfo=UTC)):
+            user_id = (account["metadata"] or {}).get("internal_user_id")
+            if user_id in found:
+                found[user_id].append(account["owner_user"]["id"])
+        return {user_id: owners for user_id, owners in found.items() if owners}
+
+
+def _all_done(futures: Sequence[Future[int | None]]) -> bool:
+    return all(future.done() for future in futures)

@@ -1,0 +1,225 @@
+"""What the application tells of itself: metrics in CloudWatch's embedded format, and log lines."""
+
+import json
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from whop_sync.errors import OPERATOR_REASONS, Permanent, SyncError, Transient, Unauthentic
+from whop_sync.events import UserEvent
+from whop_sync.journal import Journal
+from whop_sync.queues import Queue
+from whop_sync.synchronization import Outcome, Result
+from whop_sync.worker import Worker
+from world import Clock, event
+
+type Metric = tuple[str, tuple[str, ...]]
+"""A metric's name, and the values of its dimensions after the stack's name."""
+
+
+@dataclass
+class Told:
+    """What a journal wrote since the last look."""
+
+    capture: pytest.CaptureFixture[str]
+
+    def lines(self) -> Iterator[dict[str, Any]]:
+        return map(json.loads, self.capture.readouterr().out.splitlines())
+
+    def metrics(self) -> dict[Metric, list[float]]:
+        found: dict[Metric, list[float]] = {}
+        for line in self.lines():
+            for directive in line.get("_aws", {}).get("CloudWatchMetrics", []):
+                assert directive["Namespace"] == "WhopUserSync"
+                for dimensions in directive["Dimensions"]:
+                    assert dimensions[0] == "service"
+                    assert line["service"] == "stack"
+                    for metric in directive["Metrics"]:
+                        key = (metric["Name"], tuple(line[name] for name in dimensions[1:]))
+                        found.setdefault(key, []).extend(line[metric["Name"]])
+        return found
+
+
+@pytest.fixture
+def told(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Told:
+    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "WhopUserSync")
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "stack")
+    return Told(capsys)
+
+
+@pytest.fixture
+def journal(told: Told) -> Journal:
+    journal = Journal()
+    journal.flush()
+    told.metrics()
+    return journal
+
+
+class Queues:
+    """An SQS client that takes everything."""
+
+    def send_message(self, **_: Any) -> None: ...
+
+    def change_message_visibility(self, **_: Any) -> None: ...
+
+
+def work(journal: Journal, behaviour: Callable[[], Result], *, age: float = 3) -> None:
+    """One event through a worker whose use case ends as `behaviour` does."""
+
+    class Handler:
+        def handle(self, event: UserEvent, *, age: float, deadline: float) -> Result:  # noqa: ARG002
+            return behaviour()
+
+    clock = Clock()
+    queue = Queue(Queues(), "queue")  # type: ignore[arg-type]
+    record = {
+        "messageId": "m1",
+        "receiptHandle": "r1",
+        "body": event().to_json(),
+        "attributes": {"SentTimestamp": str(int((clock() - age) * 1000)), "ApproximateReceiveCount": "1"},
+    }
+    with ThreadPoolExecutor(1) as pool:
+        Worker(handler=Handler(), queue=queue, dead_letters=queue, journal=journal, clock=clock, pool=pool).handle(
+            [record], seconds_left=120
+        )
+
+
+def failing(error: SyncError) -> Callable[[], Result]:
+    def fail() -> Result:
+        raise error
+
+    return fail
+
+
+def test_a_cold_start_is_counted_once(told: Told) -> None:
+    journal = Journal()
+    journal.flush()
+    journal.flush()
+    assert told.metrics() == {("ColdStart", ()): [1]}
+
+
+def test_a_rejection_is_counted_for_the_stack_and_by_its_reason(journal: Journal, told: Told) -> None:
+    for reason in ("no_match", "no_match", "too_old"):
+        journal.delivery("rejected", error=Unauthentic(reason))
+    journal.flush()
+    assert told.metrics() == {
+        ("DeliveryRejected", ()): [1, 1, 1],
+        ("DeliveryRejected", ("no_match",)): [1, 1],
+        ("DeliveryRejected", ("too_old",)): [1],
+    }
+
+
+@pytest.mark.parametrize("outcome", ["enrolled", "adopted", "mapped", "synced", "stale"])
+def test_what_is_done_is_counted_with_its_age(journal: Journal, told: Told, outcome: Outcome) -> None:
+    work(journal, lambda: Result(outcome=outcome), age=42)
+    assert told.metrics() == {(f"Event{outcome.capitalize()}", ()): [1], ("EventAge", ()): [42]}
+
+
+def test_a_picture_that_could_not_be_had_is_counted_beside_the_outcome(journal: Journal, told: Told) -> None:
+    work(journal, lambda: Result(outcome="synced", refused=Permanent("picture_too_large")))
+    metrics = told.metrics()
+    assert metrics["EventSynced", ()] == [1]
+    assert metrics["PictureRefused", ("picture_too_large",)] == [1]
+
+
+def test_what_waits_is_counted_with_its_age_so_far_and_not_as_done(journal: Journal, told: Told) -> None:
+    work(journal, failing(Transient("whop_failed")), age=42)
+    metrics = told.metrics()
+    assert metrics["EventRetried", ("whop_failed",)] == [1]
+    assert metrics["EventWaiting", ()] == [42]
+    assert ("EventAge", ()) not in metrics
+    assert ("OperatorNeeded", ()) not in metrics
+
+
+@pytest.mark.parametrize("reason", sorted(OPERATOR_REASONS))
+def test_what_waits_for_an_operator_is_told_apart(journal: Journal, told: Told, reason: str) -> None:
+    work(journal, failing(Transient(reason)))
+    assert told.metrics()["OperatorNeeded", ()] == [1]
+
+
+def test_what_is_given_up_is_counted_by_its_reason(journal: Journal, told: Told) -> None:
+    work(journal, failing(Permanent("no_email")))
+    assert told.metrics() == {("EventParked", ()): [1], ("EventParked", ("no_email",)): [1]}
+
+
+@pytest.mark.parametrize(
+    ("status", "metric"),
+    [
+        (200, "Succeeded"),
+        (201, "Succeeded"),
+        (302, "Failed"),
+        (400, "Refused"),
+        (401, "Unauthorized"),
+        (403, "Unauthorized"),
+        (404, "Refused"),
+        (429, "RateLimited"),
+        (500, "Failed"),
+        (None, "Unanswered"),
+    ],
+)
+def test_a_call_to_whop_is_counted_by_operation_and_kind_of_answer(
+    journal: Journal, told: Told, status: int | None, metric: str
+) -> None:
+    journal.whop_call("POST /companies", status=status, seconds=0.25, request_id=None)
+    journal.flush()
+    assert told.metrics() == {
+        (name, by): values
+        for name, values in {f"WhopCall{metric}": [1], "WhopCallTime": [250]}.items()
+        for by in ((), ("POST /companies",))
+    }
+
+
+def test_a_batch_writes_one_line_a_dimension_whatever_its_size(journal: Journal, told: Told) -> None:
+    for _ in range(99):
+        journal.whop_call("POST /files", status=200, seconds=0.1, request_id=None)
+        journal.whop_call("POST /companies", status=200, seconds=0.1, request_id=None)
+        journal.picture_uploaded()
+    journal.flush()
+    assert sum("_aws" in line for line in told.lines()) == 3
+
+
+def test_no_value_is_lost_in_a_large_batch(journal: Journal, told: Told) -> None:
+    for _ in range(250):
+        journal.picture_uploaded()
+    journal.flush()
+    assert told.metrics() == {("PictureUploaded", ()): [1] * 250}
+
+
+def test_with_nothing_to_count_nothing_is_written(journal: Journal, told: Told) -> None:
+    journal.flush()
+    assert list(told.lines()) == []
+
+
+def test_a_call_to_whop_is_logged_with_the_delivery_it_was_made_for(
+    journal: Journal, caplog: pytest.LogCaptureFixture
+) -> None:
+    with journal.about(event("u7", 3)):
+        journal.whop_call("PATCH /users/{id}", status=502, seconds=0.1234, request_id="req_1")
+    journal.whop_call("POST /files", status=None, seconds=20, request_id=None)
+
+    first, second = (vars(record) for record in caplog.records)
+    assert {name: first[name] for name in ("message", "operation", "whop_status", "milliseconds")} == {
+        "message": "whop call",
+        "operation": "PATCH /users/{id}",
+        "whop_status": 502,
+        "milliseconds": 123,
+    }
+    assert (first["event_id"], first["user_id"], first["whop_request_id"]) == ("msg_u7_3", "u7", "req_1")
+    assert not {"event_id", "user_id", "whop_status"} & set(second)
+
+
+def test_threads_do_not_mix_up_their_deliveries(journal: Journal) -> None:
+    both_at_work = threading.Barrier(2, timeout=10)
+
+    def id_within(user_id: str) -> str | None:
+        with journal.about(event(user_id)):
+            both_at_work.wait()
+            return journal.correlation_id()
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(id_within, ("u1", "u2"))) == ["msg_u1_1", "msg_u2_1"]
+    assert journal.correlation_id() is None

@@ -1,0 +1,370 @@
+"""The template against the code and the README: what nobody would notice until it is needed."""
+
+import itertools
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+import yaml
+
+from whop_sync import assembly, journal
+from whop_sync.errors import Transient
+from whop_sync.journal import Journal
+from whop_sync.mappings import LEASE_SECONDS
+from whop_sync.whop import OPERATOR_RETRY_SECONDS
+from whop_sync.worker import (
+    FIRST_BACKOFF_SECONDS,
+    GIVE_UP_SECONDS,
+    LAST_START_SECONDS,
+    MAX_BACKOFF_SECONDS,
+    OPERATOR_GIVE_UP_SECONDS,
+)
+from world import event
+
+ROOT = Path(__file__).resolve().parents[2]
+NAMESPACE = "WhopUserSync"
+AWS_METRICS = {
+    "AWS/SQS": (
+        {
+            "ApproximateNumberOfMessagesVisible",
+            "ApproximateNumberOfMessagesNotVisible",
+            "ApproximateAgeOfOldestMessage",
+        },
+        "QueueName",
+    ),
+    "AWS/Lambda": ({"Errors", "Throttles", "Duration", "ConcurrentExecutions"}, "FunctionName"),
+    "AWS/ApiGateway": ({"Count", "4xx", "5xx", "Latency"}, "ApiId"),
+}
+"""The metrics of AWS that are used, and their dimension: a misspelt one would be watched in silence for ever."""
+
+
+class Template(yaml.SafeLoader):
+    """Reads CloudFormation's short forms as the long ones: `!Ref Name` is {"Ref": "Name"}."""
+
+
+def _long_form(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[str, Any]:
+    value: Any
+    if isinstance(node, yaml.ScalarNode):
+        value = loader.construct_scalar(node)
+        value = value.split(".", 1) if suffix == "GetAtt" else value
+    elif isinstance(node, yaml.SequenceNode):
+        value = loader.construct_sequence(node, deep=True)
+    else:
+        assert isinstance(node, yaml.MappingNode)
+        value = loader.construct_mapping(node, deep=True)
+    return {suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}": value}
+
+
+Template.add_multi_constructor("!", _long_form)
+TEMPLATE: dict[str, Any] = yaml.load((ROOT / "template.yaml").read_text(), Loader=Template)  # noqa: S506 - a safe loader
+RESOURCES: dict[str, dict[str, Any]] = TEMPLATE["Resources"]
+
+
+def of_type(kind: str) -> dict[str, dict[str, Any]]:
+    """Properties by logical id. Never empty: a test about nothing proves nothing."""
+    found = {name: resource["Properties"] for name, resource in RESOURCES.items() if resource["Type"] == kind}
+    assert found, kind
+    return found
+
+
+FUNCTIONS = of_type("AWS::Serverless::Function")
+ALARMS = of_type("AWS::CloudWatch::Alarm")
+QUEUES = of_type("AWS::SQS::Queue")
+
+
+def name_of(alarm: str) -> str:
+    """An alarm's name after the stack's."""
+    name: str = ALARMS[alarm]["AlarmName"]["Fn::Sub"]
+    return name.removeprefix("${AWS::StackName}-")
+
+
+# -- what the README has to tell ---------------------------------------------------------------------------------------
+
+
+def readme_has(text: str) -> bool:
+    return text in (ROOT / "README.md").read_text()
+
+
+def emitted_metrics(capture: pytest.CaptureFixture[str]) -> set[tuple[str, tuple[str, ...]]]:
+    """Name and dimensions of every metric that the application can write."""
+    told = Journal()
+    error = Transient("whop_key_rejected")
+    for delivery in get_args(journal.DeliveryOutcome.__value__):
+        told.delivery(delivery, error=error if delivery in ("parked", "rejected", "deferred") else None)
+    for outcome in get_args(journal.EventOutcome.__value__):
+        failed = outcome in ("retried", "parked")
+        told.event(outcome, event(), age=0, error=error if failed else None, picture_refused=None if failed else error)
+    for status in (None, 200, 302, 400, 401, 429, 500):
+        told.whop_call("POST /companies", status=status, seconds=1, request_id=None)
+    for outcome in get_args(journal.RequestOutcome.__value__):
+        for what in ("LookUp", "ChatToken"):
+            told.request(what, outcome, user_id="u1")
+    told.picture_uploaded()
+    told.crash(ValueError(), event())
+    told.flush()
+    return {
+        (metric["Name"], tuple(dimensions))
+        for line in capture.readouterr().out.splitlines()
+        for directive in json.loads(line).get("_aws", {}).get("CloudWatchMetrics", [])
+        for dimensions in directive["Dimensions"]
+        for metric in directive["Metrics"]
+    }
+
+
+@pytest.fixture
+def emitted(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> set[tuple[str, tuple[str, ...]]]:
+    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", NAMESPACE)
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "stack")
+    return emitted_metrics(capsys)
+
+
+@pytest.mark.parametrize("parameter", TEMPLATE["Parameters"])
+def test_the_readme_explains_every_parameter(parameter: str) -> None:
+    assert readme_has(f"`{parameter}`")
+
+
+@pytest.mark.parametrize("alarm", ALARMS)
+def test_the_readme_says_of_every_alarm_what_it_means_and_what_to_do(alarm: str) -> None:
+    assert readme_has(f"**`{name_of(alarm)}`**")
+
+
+def test_the_readme_explains_every_metric(emitted: set[tuple[str, tuple[str, ...]]]) -> None:
+    assert sorted({name for name, _ in emitted if not readme_has(f"`{name}`")}) == []
+
+
+@pytest.mark.parametrize("output", TEMPLATE["Outputs"])
+def test_every_output_says_what_to_do_with_it(output: str) -> None:
+    assert TEMPLATE["Outputs"][output]["Description"].endswith(".")
+
+
+# -- alarms, dashboard and saved queries -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("alarm", ALARMS)
+def test_every_alarm_tells_somebody_when_it_starts_and_when_it_ends(alarm: str) -> None:
+    properties = ALARMS[alarm]
+    assert properties["AlarmActions"] == [{"Ref": "Alarms"}]
+    assert properties["OKActions"] == [{"Ref": "Alarms"}]
+    assert properties["AlarmDescription"].endswith(".")
+    assert "TreatMissingData" in properties
+
+
+@pytest.mark.parametrize("alarm", ALARMS)
+def test_every_alarm_watches_a_metric_that_exists(alarm: str, emitted: set[tuple[str, tuple[str, ...]]]) -> None:
+    properties = ALARMS[alarm]
+    dimensions = tuple(dimension["Name"] for dimension in properties["Dimensions"])
+    if properties["Namespace"] == NAMESPACE:
+        assert (properties["MetricName"], dimensions) in emitted
+        assert properties["Dimensions"][0]["Value"] == {"Ref": "AWS::StackName"}
+    else:
+        names, dimension = AWS_METRICS[properties["Namespace"]]
+        assert properties["MetricName"] in names
+        assert dimensions == (dimension,)
+
+
+def test_every_queue_where_something_is_left_lying_raises_an_alarm() -> None:
+    watched = {
+        alarm["Dimensions"][0]["Value"]["Fn::GetAtt"][0]: alarm["MetricName"]
+        for alarm in ALARMS.values()
+        if alarm["Namespace"] == "AWS/SQS"
+    }
+    for name, queue in QUEUES.items():
+        worked = "RedrivePolicy" in queue
+        assert watched[name] == ("ApproximateAgeOfOldestMessage" if worked else "ApproximateNumberOfMessagesVisible")
+
+
+def widgets() -> list[dict[str, Any]]:
+    [dashboard] = of_type("AWS::CloudWatch::Dashboard").values()
+    found: list[dict[str, Any]] = json.loads(dashboard["DashboardBody"]["Fn::Sub"].replace("${!", "${"))["widgets"]
+    return found
+
+
+def test_the_dashboard_shows_metrics_that_exist(emitted: set[tuple[str, tuple[str, ...]]]) -> None:
+    metrics = [metric for widget in widgets() for metric in widget["properties"].get("metrics", [])]
+    assert metrics
+    for metric in metrics:
+        if isinstance(metric[0], dict):
+            found = re.match(
+                r"SEARCH\('\{(\w+),([\w,]+)\} service=\"\S+\" MetricName=\"(\w+)\"'", metric[0]["expression"]
+            )
+            assert found, metric
+            assert found[1] == NAMESPACE
+            assert (found[3], tuple(found[2].split(","))) in emitted, metric
+        elif metric[0] == NAMESPACE:
+            assert (metric[1], (metric[2],)) in emitted, metric
+        else:
+            names, dimension = AWS_METRICS[metric[0]]
+            assert metric[1] in names, metric
+            assert metric[2] == dimension, metric
+
+
+def test_the_dashboard_shows_every_alarm_and_places_no_widget_on_another() -> None:
+    [alarms] = [widget["properties"]["alarms"] for widget in widgets() if widget["type"] == "alarm"]
+    assert sorted(alarms) == sorted(f"${{{alarm}.Arn}}" for alarm in ALARMS)
+    cells = [
+        (widget["x"] + x, widget["y"] + y)
+        for widget in widgets()
+        for x in range(widget["width"])
+        for y in range(widget["height"])
+    ]
+    assert len(cells) == len(set(cells))
+    assert max(x for x, _ in cells) < 24
+
+
+@pytest.mark.parametrize("query", of_type("AWS::Logs::QueryDefinition"))
+def test_a_saved_query_looks_at_what_is_logged(query: str) -> None:
+    properties = RESOURCES[query]["Properties"]
+    groups = {group["Ref"] for group in properties["LogGroupNames"]}
+    assert {function["LoggingConfig"]["LogGroup"]["Ref"] for function in FUNCTIONS.values()} >= groups
+    assert {"ReceiveWebhookLogs", "UserCreatedLogs", "ProfileUpdatedLogs"} <= groups
+    source = (ROOT / "shared/whop_sync/journal.py").read_text()
+    for field in re.findall(r"(?:fields|filter|by|ispresent\(|count_distinct\() ?([a-z_]+)", properties["QueryString"]):
+        assert field == "ispresent" or f'"{field}"' in source, field
+
+
+# -- what each function may do, and where it writes --------------------------------------------------------------------
+
+
+def statements(resource: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    for policy in resource.get("Policies", []):
+        yield from policy["PolicyDocument"]["Statement"]
+
+
+@pytest.mark.parametrize("role", of_type("AWS::IAM::Role"))
+def test_no_role_has_more_than_named_actions_on_named_resources(role: str) -> None:
+    properties = RESOURCES[role]["Properties"]
+    assert "ManagedPolicyArns" not in properties
+    assert list(statements(properties))
+    for statement in statements(properties):
+        actions, resources = (
+            entry if isinstance(entry, list) else [entry] for entry in (statement["Action"], statement["Resource"])
+        )
+        assert not [action for action in actions if "*" in action]
+        assert "*" not in resources
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_every_function_has_a_role_of_its_own(function: str) -> None:
+    # With Policies in place of a role, SAM would make one that may write to every log group and read every queue.
+    assert "Policies" not in FUNCTIONS[function]
+    roles = [other["Role"]["Fn::GetAtt"][0] for other in FUNCTIONS.values()]
+    assert roles.count(FUNCTIONS[function]["Role"]["Fn::GetAtt"][0]) == 1
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_every_function_writes_to_a_log_group_of_its_own_that_forgets(function: str) -> None:
+    group = FUNCTIONS[function]["LoggingConfig"]["LogGroup"]["Ref"]
+    assert of_type("AWS::Logs::LogGroup")[group]["RetentionInDays"] == {"Ref": "LogRetentionDays"}
+    role = RESOURCES[FUNCTIONS[function]["Role"]["Fn::GetAtt"][0]]["Properties"]
+    written = [statement["Resource"] for statement in statements(role) if "logs:PutLogEvents" in statement["Action"]]
+    assert written == [{"Fn::GetAtt": [group, "Arn"]}]
+
+
+NAMES = ("Name", "FunctionName", "LayerName", "QueueName", "TableName", "TopicName", "LogGroupName", "AlarmName")
+
+
+def test_two_stacks_in_one_account_share_no_name() -> None:
+    named = 0
+    for logical_id, resource in RESOURCES.items():
+        for key in (*NAMES, "BucketName", "DashboardName", "RoleName", "StateMachineName"):
+            name = resource.get("Properties", {}).get(key)
+            if name is not None and resource["Type"] != "AWS::Lambda::Permission":
+                named += 1
+                assert "AWS::StackName" in json.dumps(name), logical_id
+    assert named > len(FUNCTIONS)
+
+
+# -- what is kept, and how ---------------------------------------------------------------------------------------------
+
+
+def test_the_table_can_be_restored_is_encrypted_and_outlives_the_stack() -> None:
+    [table] = of_type("AWS::DynamoDB::Table").values()
+    assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert table["SSESpecification"] == {"SSEEnabled": True}
+    assert table["DeletionProtectionEnabled"] == {"Ref": "TableDeletionProtection"}
+    assert table["BillingMode"] == "PAY_PER_REQUEST"
+    assert RESOURCES["UserMappings"]["DeletionPolicy"] == "RetainExceptOnCreate"
+    assert RESOURCES["UserMappings"]["UpdateReplacePolicy"] == "Retain"
+
+
+@pytest.mark.parametrize("queue", QUEUES)
+def test_every_queue_is_encrypted_and_keeps_its_messages_as_long_as_sqs_can(queue: str) -> None:
+    assert QUEUES[queue]["SqsManagedSseEnabled"] is True
+    assert QUEUES[queue]["MessageRetentionPeriod"] == 14 * 86400
+
+
+def test_alarms_are_encrypted_with_a_key_that_cloudwatch_may_use() -> None:
+    [topic] = of_type("AWS::SNS::Topic").values()
+    key = RESOURCES[topic["KmsMasterKeyId"]["Ref"]]["Properties"]
+    assert key["EnableKeyRotation"] is True
+    users = [statement["Principal"] for statement in key["KeyPolicy"]["Statement"]]
+    assert {"Service": "cloudwatch.amazonaws.com"} in users
+
+
+# -- times and sizes that have to fit ----------------------------------------------------------------------------------
+
+SOURCES = [
+    (source["Properties"], function)
+    for function in FUNCTIONS.values()
+    for source in function.get("Events", {}).values()
+    if source["Type"] == "SQS"
+]
+assert len(SOURCES) == 2
+
+
+@pytest.mark.parametrize(("source", "function"), SOURCES)
+class TestWorker:
+    def queue(self, source: dict[str, Any]) -> dict[str, Any]:
+        return QUEUES[source["Queue"]["Fn::GetAtt"][0]]
+
+    def test_gets_no_more_events_at_once_than_it_has_threads(
+        self, source: dict[str, Any], function: dict[str, Any]
+    ) -> None:
+        assert source["BatchSize"] == assembly.BATCH_SIZE
+        assert source["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
+        assert source["ScalingConfig"] == {"MaximumConcurrency": {"Ref": "WorkerConcurrency"}}
+        assert function["Environment"]["Variables"]["QUEUE_URL"] == {"Ref": source["Queue"]["Fn::GetAtt"][0]}
+
+    def test_is_ended_before_its_lease_on_a_row_is(self, source: dict[str, Any], function: dict[str, Any]) -> None:
+        assert function["Timeout"] < LEASE_SECONDS
+        assert function["Timeout"] > LAST_START_SECONDS
+        assert self.queue(source)["VisibilityTimeout"] >= 6 * function["Timeout"]
+
+    def test_parks_where_sqs_would_put_what_kills_it(self, source: dict[str, Any], function: dict[str, Any]) -> None:
+        dead_letters = self.queue(source)["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0]
+        assert function["Environment"]["Variables"]["DEAD_LETTER_QUEUE_URL"] == {"Ref": dead_letters}
+
+    def test_gives_up_by_itself_before_sqs_does(self, source: dict[str, Any], function: dict[str, Any]) -> None:  # noqa: ARG002
+        receives = self.queue(source)["RedrivePolicy"]["maxReceiveCount"]
+        backoffs = (min(FIRST_BACKOFF_SECONDS * 2**number, MAX_BACKOFF_SECONDS) for number in itertools.count())
+        shortest = sum(itertools.islice(backoffs, receives)) / 2  # jitter may halve each
+        assert shortest > GIVE_UP_SECONDS
+        # A wait that the other side names is a second at least for each receive before.
+        assert sum(range(receives)) > GIVE_UP_SECONDS
+        assert sum(max(OPERATOR_RETRY_SECONDS, number) for number in range(receives)) > OPERATOR_GIVE_UP_SECONDS
+        assert GIVE_UP_SECONDS < OPERATOR_GIVE_UP_SECONDS < self.queue(source)["MessageRetentionPeriod"]
+
+
+# -- the gate ----------------------------------------------------------------------------------------------------------
+
+
+def test_every_exception_from_the_security_check_has_its_reason() -> None:
+    lines = (ROOT / ".checkov.yaml").read_text().split("skip-check:\n")[1].splitlines()
+    reasoned = False
+    for line in lines:
+        reasoned = line.strip().startswith("#") or (reasoned and line.strip().startswith("- "))
+        assert reasoned, line
+
+
+@pytest.mark.parametrize("workflow", sorted((ROOT / ".github/workflows").glob("*.yml")), ids=lambda path: path.name)
+def test_a_workflow_pins_its_actions_and_asks_for_least(workflow: Path) -> None:
+    document = yaml.safe_load(workflow.read_text())
+    assert document["permissions"] == {}
+    for name, job in document["jobs"].items():
+        assert "permissions" in job, name
+        for step in job["steps"]:
+            assert re.fullmatch(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}", step.get("uses", "a/b@" + "0" * 40)), step
+    assert "secrets." not in workflow.read_text()

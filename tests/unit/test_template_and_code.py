@@ -1,0 +1,72 @@
+"""What the template gives and what the code takes are the same, by name."""
+
+import re
+from typing import Any
+
+import pytest
+
+from local_stack import ROOT
+from operations.parked import QUEUES
+from whop_sync.worker import GIVE_UP_SECONDS
+from world.surroundings import FUNCTIONS, template
+
+SOURCES = (ROOT / "shared" / "whop_sync").glob("*.py")
+# As the code writes the names of environment variables; these are told to AWS's and Powertools' libraries.
+READ = set(re.findall(r'"([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)"', "\n".join(source.read_text() for source in SOURCES)))
+FOR_LIBRARIES = {"AWS_ENDPOINT_URL", "POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE"}
+
+
+@pytest.fixture(scope="module")
+def resources() -> dict[str, Any]:
+    found: dict[str, Any] = template()["Resources"]
+    return found
+
+
+def given(resources: dict[str, Any]) -> dict[str, set[str]]:
+    """The environment variables by function."""
+    everywhere = set(template()["Globals"]["Function"]["Environment"]["Variables"])
+    return {
+        function: everywhere | set(resources[name]["Properties"]["Environment"]["Variables"])
+        for function, name in FUNCTIONS.items()
+    }
+
+
+def test_every_function_of_the_template_is_known_here(resources: dict[str, Any]) -> None:
+    functions = {name for name, each in resources.items() if each["Type"] == "AWS::Serverless::Function"}
+    assert functions >= set(FUNCTIONS.values())
+
+
+def test_every_setting_that_is_given_is_read(resources: dict[str, Any]) -> None:
+    for function, names in given(resources).items():
+        assert names - FOR_LIBRARIES <= READ, function
+
+
+def test_every_setting_that_is_read_is_given(resources: dict[str, Any]) -> None:
+    anywhere = set().union(*given(resources).values())
+    wanted = set(
+        re.findall(r'_setting\("(\w+)"\)|environ\.get\("(\w+)"\)', (ROOT / "shared/whop_sync/config.py").read_text())
+    )
+    assert {one or other for one, other in wanted} <= anywhere
+
+
+def test_the_tables_key_is_the_one_that_is_written(resources: dict[str, Any]) -> None:
+    properties = resources["UserMappings"]["Properties"]
+    assert properties["KeySchema"] == [{"AttributeName": "key", "KeyType": "HASH"}]
+    assert '{"key": {"S": f"user#{user_id}"}}' in (ROOT / "shared/whop_sync/mappings.py").read_text()
+
+
+def test_no_row_ever_expires(resources: dict[str, Any]) -> None:
+    """A row says for good what was done; with a time to live, an old delivery would enroll its user once more."""
+    assert "TimeToLiveSpecification" not in resources["UserMappings"]["Properties"]
+
+
+def test_the_operators_commands_know_every_queue_that_holds_parked_events(resources: dict[str, Any]) -> None:
+    names = {each["Properties"]["QueueName"][1] for each in resources.values() if each["Type"] == "AWS::SQS::Queue"}
+    parked = {name.removeprefix("${AWS::StackName}-") for name in names if re.search("dead-letters|parked", name)}
+    assert parked == set(QUEUES)
+
+
+def test_parked_events_are_kept_for_longer_than_a_weekend(resources: dict[str, Any]) -> None:
+    for each in resources.values():
+        if each["Type"] == "AWS::SQS::Queue":
+            assert each["Properties"]["MessageRetentionPeriod"] > 3 * GIVE_UP_SECONDS

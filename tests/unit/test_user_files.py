@@ -1,0 +1,224 @@
+"""What a file of users says, row by row, whatever is wrong with it."""
+
+import csv
+import io
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from whop_sync.errors import Malformed
+from whop_sync.events import UserEvent
+from whop_sync.user_files import LONG_AGO, MAX_ROW_BYTES, Form, Place, Row, event, open_users, parts, rows, user_id
+
+NOW = 1_772_359_300.0
+HEADER = b"id,email,name\n"
+
+
+def read(content: bytes, name: str) -> tuple[Form, list[Row]]:
+    stream = io.BytesIO(content)
+    form, start = open_users(stream, name)
+    return form, list(rows(stream, form, start))
+
+
+def outcomes(content: bytes, name: str = "users.csv", as_of: str = LONG_AGO) -> list[UserEvent | str]:
+    """For each row its event, or the reason why there is none."""
+    form, found = read(content, name)
+    told: list[UserEvent | str] = []
+    for row in found:
+        try:
+            told.append(event(row, form, source=name, as_of=as_of, now=NOW))
+        except Malformed as error:
+            told.append(error.reason)
+    return told
+
+
+def only(content: bytes, name: str = "users.csv", as_of: str = LONG_AGO) -> UserEvent:
+    [found] = outcomes(content, name, as_of)
+    assert isinstance(found, UserEvent)
+    return found
+
+
+def ids(content: bytes, name: str = "users.csv") -> list[str]:
+    """For each row its user's id, or the reason why there is no event."""
+    return [each if isinstance(each, str) else each.user_id for each in outcomes(content, name)]
+
+
+WHOLE = {
+    "id": "u1",
+    "email": "ann@shop.test",
+    "first_name": "Ann",
+    "last_name": "Bee",
+    "avatar_url": "https://cdn.shop.test/a.png",
+    "updated_at": "2026-03-01T10:00:00.123456Z",
+    "whop_user_id": "user_w1",
+}
+
+
+@pytest.mark.parametrize("form", ["csv", "ndjson"])
+def test_a_row_is_read_whole(form: str) -> None:
+    as_csv = ",".join(WHOLE) + "\n" + ",".join(WHOLE.values()) + "\n"
+    content = as_csv if form == "csv" else json.dumps(WHOLE)
+    assert only(content.encode(), f"users.{form}") == UserEvent(
+        kind="created",
+        event_id=f"users.{form}:{2 if form == 'csv' else 1}",
+        user_id="u1",
+        version=1_772_359_200_123_456,
+        email="ann@shop.test",
+        profile={"name": "Ann Bee", "picture": "https://cdn.shop.test/a.png"},
+        whop_user_id="user_w1",
+    )
+
+
+def test_a_row_that_tells_no_time_is_older_than_any_webhook_unless_the_files_time_is_told() -> None:
+    assert only(b'{"id":"u1"}', "users.ndjson").version == 1_000_000
+    assert only(b'{"id":"u1"}', "users.ndjson", "2026-03-01T10:00Z").version == 1_772_359_200_000_000
+    assert (
+        only(b'{"id":"u1","updated_at":1772359100}', "u.ndjson", "2026-03-01T10:00Z").version == 1_772_359_100_000_000
+    )
+
+
+def test_what_is_absent_is_not_spoken_of_and_what_is_empty_is_cleared() -> None:
+    assert only(b'{"id":"u1"}', "users.ndjson").profile == {}
+    assert only(b'{"id":"u1","name":null,"avatar_url":""}', "users.ndjson").profile == {"name": None, "picture": None}
+    assert only(b"id,name\nu1,\n").profile == {"name": None}
+
+
+def test_csv_as_spreadsheets_write_it() -> None:
+    # Given a byte order mark, CRLF, quotes, commas and line ends inside of cells, blank lines, spaces in the header
+    content = (
+        b'\xef\xbb\xbfID , email,name\r\n\r\nu1,a@shop.test,"Bee, ""Ann"""\r\n'
+        b'u2,b@shop.test,"two\r\nlines"\r\nu3,c@shop.test,5" tall\r\n'
+    )
+    found = [each for each in outcomes(content) if isinstance(each, UserEvent)]
+    assert [each.profile["name"] for each in found] == ['Bee, "Ann"', "two\r\nlines", '5" tall']
+    # And each event tells the line where its row begins
+    assert [each.event_id for each in found] == ["users.csv:3", "users.csv:4", "users.csv:6"]
+
+
+def test_ndjson_may_have_a_byte_order_mark_blank_lines_and_no_last_line_end() -> None:
+    assert ids(b'\xef\xbb\xbf{"id":"u1"}\r\n\n  \n{"id":2}', "users.jsonl") == ["u1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (b'{"id":"u1"', "not_json"),
+        (b"[1]", "not_an_object"),
+        (b'{"id":"u1","name":NaN}', "not_json"),
+        (b'{"id":"\xff"}', "not_json"),
+        (b'{"email":"a@shop.test"}', "no_user_id"),
+        (b'{"id":true}', "no_user_id"),
+        (b'{"id":"u1","name":7}', "not_text"),
+        (b'{"id":"u1","email":{}}', "not_text"),
+        (b'{"id":"u1","name":"\\ud800"}', "not_text"),
+        (b'{"id":"u1","updated_at":"soon"}', "bad_time"),
+        (b'{"id":"u1","updated_at":' + b"9" * 400 + b"}", "bad_time"),
+        (b'{"id":"u1","updated_at":"' + b"9" * 5000 + b'"}', "bad_time"),
+        (b'{"id":"u1","updated_at":"2030-01-01"}', "version_in_future"),
+        (b'{"id":"u1","whop_user_id":"biz_1"}', "bad_whop_user_id"),
+        (b"[" * 50_000, "not_json"),
+        (b'{"id":"u1","name":"' + b"x" * MAX_ROW_BYTES + b'"}', "too_long"),
+    ],
+)
+def test_a_bad_line_of_ndjson_costs_itself_and_no_other(row: bytes, reason: str) -> None:
+    assert ids(b'{"id":"before"}\n' + row + b'\n{"id":"after"}\n', "users.ndjson") == ["before", reason, "after"]
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (b"u1,a@shop.test", "wrong_columns"),
+        (b"u1,a@shop.test,Ann,more", "wrong_columns"),
+        (b',a@shop.test,"Ann"', "no_user_id"),
+        (b"u1,a@shop.test,\xff\xfe", "not_utf8"),
+        (b'u1,a@shop.test,"never closed', "not_csv"),
+        (b'u1,a@shop.test,"closed" too soon', "not_csv"),
+        (b"u1,a@shop.test,return\rinside", "not_csv"),
+        (b"u1,a@shop.test," + b"x" * MAX_ROW_BYTES, "too_long"),
+        (b'u1,a@shop.test,"' + b"x" * MAX_ROW_BYTES + b'"', "too_long"),
+    ],
+)
+def test_a_bad_row_of_csv_costs_itself_and_no_other(row: bytes, reason: str) -> None:
+    around = HEADER + b"before,b@shop.test,B\n%b\nafter,c@shop.test,C\n" + b'last,"d@shop.test",D\n' * 1000
+    assert ids(around % row)[:3] == ["before", reason, "after"]
+    assert ids(around % row)[3:] == ["last"] * 1000
+
+
+def test_a_rejected_row_tells_its_id_if_it_has_one() -> None:
+    form, found = read(
+        b'{"id":"u1","name":7}\n{"id":2,"name":7}\n{"id":true}\n{"id":"u4"\n{"id":"' + b"x" * 300 + b'"}', "u.jsonl"
+    )
+    assert [user_id(row, form) for row in found] == ["u1", "2", None, None, "x" * 255]
+
+
+@pytest.mark.parametrize(
+    ("content", "name"),
+    [(b"", "u.csv"), (b"\n\n", "u.csv"), (b"email,name\n", "u.csv"), (b"id;email\n", "u.csv"), (b"id,id\n", "u.csv")]
+    + [(b'id,"open\n', "u.csv"), (b"\xff\xfei\x00d\x00\n", "u.csv"), (b"{}", "users.json"), (b"", "users.xlsx")],
+)
+def test_a_file_that_is_none_of_users_is_refused_as_a_whole(content: bytes, name: str) -> None:
+    with pytest.raises(Malformed):
+        open_users(io.BytesIO(content), name)
+
+
+# -- whatever a file holds -----------------------------------------------------------------------------------------
+
+cells = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r\x00"), max_size=20)
+good_rows = st.lists(st.tuples(st.integers(0, 9999).map(str), cells, cells), max_size=20)
+
+
+@given(good_rows, st.sampled_from(["\n", "\r\n"]), st.sampled_from([csv.QUOTE_ALL, csv.QUOTE_MINIMAL]))
+def test_what_a_writer_of_csv_wrote_is_read_back(table: list[tuple[str, str, str]], end: str, quoting: Any) -> None:
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator=end, quoting=quoting).writerows([("id", "email", "name"), *table])
+    _, found = read(text.getvalue().encode(), "users.csv")
+    assert [row.content for row in found] == [list(each) for each in table]
+
+
+# Pieces that meet in bad files, in any order.
+pieces = st.sampled_from(
+    [b'"', b'""', b",", b"\n", b"\r\n", b"\r", b"\\", b"u1,a@shop.test,Ann\n", b'u2,,"two\nlines"\n', b"\xff", b"\x00"]
+    + [b'{"id":"u3","email":"c@shop.test"}\n', b'{"id":', b"}", b"x" * 70_000, b" ", "é".encode(), b"1" * 5000]
+)
+bad_files = st.lists(pieces | st.binary(max_size=8), max_size=40).map(b"".join)
+
+
+@given(bad_files, st.sampled_from(["users.csv", "users.ndjson"]))
+def test_any_bytes_become_events_or_reasons_and_no_byte_is_read_twice(content: bytes, name: str) -> None:
+    content = HEADER + content if name == "users.csv" else content
+    assert all(isinstance(each, (UserEvent, str)) for each in outcomes(content, name))
+    # And rows follow one another, each beginning where its line does
+    _, found = read(content, name)
+    end = 0
+    for row in found:
+        assert end <= row.start.offset < row.end.offset <= len(content)
+        assert content.count(b"\n", 0, row.start.offset) == row.start.line - 1
+        end = row.end.offset
+
+
+@given(bad_files, st.sampled_from(["users.csv", "users.ndjson"]), st.integers(1, 300))
+def test_a_file_in_parts_or_resumed_anywhere_says_the_same(content: bytes, name: str, size: int) -> None:
+    content = HEADER + content if name == "users.csv" else content
+    form, whole = read(content, name)
+    # When it is cut up and each part is read by itself
+    pieced: list[Row] = []
+    for start, end in parts(whole, size):
+        pieced += rows(io.BytesIO(content[start.offset : end]), form, start)
+    assert list(map(repr, pieced)) == list(map(repr, whole))
+    # And when it is read from any row on to the end
+    for index, row in enumerate(whole):
+        rest = rows(io.BytesIO(content[row.start.offset :]), form, row.start)
+        assert list(map(repr, rest)) == list(map(repr, whole[index:]))
+
+
+def test_parts_are_about_as_large_as_asked_for() -> None:
+    content = b'{"id":"u1"}\n' * 1000
+    form, found = read(content, "users.ndjson")
+    cut = list(parts(found, 1200))
+    assert [(start.offset, end) for start, end in cut] == [(offset, offset + 1200) for offset in range(0, 12_000, 1200)]
+    assert [start.line for start, _ in cut] == list(range(1, 1000, 100))
+    assert Place() == cut[0][0]
+    assert form.columns is None
