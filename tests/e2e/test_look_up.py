@@ -159,10 +159,27 @@ def test_only_those_who_may_get_an_answer(stack: LocalStack, backend: Backend) -
     assert backend.ask_unsigned("POST", "/users/nobody/chat-token").status_code == 403
 
 
-def test_the_routes_that_tell_about_users_are_for_callers_of_aws(stack: LocalStack) -> None:
+@pytest.fixture(scope="module")
+def resources(stack: LocalStack) -> dict[str, Any]:
     processed: Any = stack.deployment.engine.cloudformation.get_template(
         StackName=stack.deployment.stack, TemplateStage="Processed"
     )["TemplateBody"]
-    routes = [one["Properties"] for one in processed["Resources"].values() if one["Type"] == "AWS::ApiGatewayV2::Route"]
+    found: dict[str, Any] = processed["Resources"]
+    return found
+
+
+def test_the_functions_that_answer_may_read_one_row_and_change_nothing(resources: dict[str, Any]) -> None:
+    def allowed(role: str) -> set[str]:
+        policies = [policy["PolicyDocument"] for policy in resources[role]["Properties"]["Policies"]]
+        actions = [statement["Action"] for policy in policies for statement in policy["Statement"]]
+        return {action for one in actions for action in ([one] if isinstance(one, str) else one)}
+
+    logging = {"logs:CreateLogStream", "logs:PutLogEvents"}
+    assert allowed("LookUpUserRole") - logging == {"dynamodb:GetItem"}
+    assert allowed("MintChatTokenRole") - logging == {"dynamodb:GetItem", "secretsmanager:GetSecretValue"}
+
+
+def test_the_routes_that_tell_about_users_are_for_callers_of_aws(resources: dict[str, Any]) -> None:
+    routes = [one["Properties"] for one in resources.values() if one["Type"] == "AWS::ApiGatewayV2::Route"]
     open_ = {route["RouteKey"] for route in routes if route.get("AuthorizationType") != "AWS_IAM"}
     assert open_ == {"POST /webhooks"}

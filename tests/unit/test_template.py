@@ -97,6 +97,9 @@ def emitted_metrics(capture: pytest.CaptureFixture[str]) -> set[tuple[str, tuple
     for outcome in get_args(journal.EventOutcome.__value__):
         failed = outcome in ("retried", "parked")
         told.event(outcome, event(), age=0, error=error if failed else None, picture_refused=None if failed else error)
+    for request in get_args(journal.RequestOutcome.__value__):
+        told.request("LookUp", request, user_id="u1")
+        told.request("ChatToken", request, user_id="u1", error=error if request in ("refused", "failed") else None)
     for status in (None, 200, 302, 400, 401, 429, 500):
         told.whop_call("POST /companies", status=status, seconds=1, request_id=None)
     for outcome in get_args(journal.RequestOutcome.__value__):

@@ -8,7 +8,7 @@ import pytest
 from local_stack import ROOT
 from operations.parked import QUEUES
 from whop_sync.worker import GIVE_UP_SECONDS
-from world.surroundings import FUNCTIONS, template
+from world.surroundings import functions, template
 
 SOURCES = (ROOT / "shared" / "whop_sync").glob("*.py")
 # As the code writes the names of environment variables; these are told to AWS's and Powertools' libraries.
@@ -22,37 +22,27 @@ def resources() -> dict[str, Any]:
     return found
 
 
-def given(resources: dict[str, Any]) -> dict[str, set[str]]:
+def given() -> dict[str, set[str]]:
     """The environment variables by function."""
     everywhere = set(template()["Globals"]["Function"]["Environment"]["Variables"])
-    return {
-        function: everywhere | set(resources[name]["Properties"]["Environment"]["Variables"])
-        for function, name in FUNCTIONS.items()
-    }
+    return {name: everywhere | set(each["Environment"]["Variables"]) for name, each in functions().items()}
 
 
-def test_every_function_of_the_template_is_known_here(resources: dict[str, Any]) -> None:
-    functions = {name for name, each in resources.items() if each["Type"] == "AWS::Serverless::Function"}
-    assert functions >= set(FUNCTIONS.values())
+def test_every_function_that_is_deployed_has_a_folder_and_the_other_way_round() -> None:
+    assert set(functions()) == {path.parent.name for path in (ROOT / "functions").glob("*/app.py")}
 
 
-def test_every_setting_that_is_given_is_read(resources: dict[str, Any]) -> None:
-    for function, names in given(resources).items():
+def test_every_setting_that_is_given_is_read() -> None:
+    for function, names in given().items():
         assert names - FOR_LIBRARIES <= READ, function
 
 
-def test_every_setting_that_is_read_is_given(resources: dict[str, Any]) -> None:
-    anywhere = set().union(*given(resources).values())
+def test_every_setting_that_is_read_is_given() -> None:
+    anywhere = set().union(*given().values())
     wanted = set(
         re.findall(r'_setting\("(\w+)"\)|environ\.get\("(\w+)"\)', (ROOT / "shared/whop_sync/config.py").read_text())
     )
     assert {one or other for one, other in wanted} <= anywhere
-
-
-def test_the_tables_key_is_the_one_that_is_written(resources: dict[str, Any]) -> None:
-    properties = resources["UserMappings"]["Properties"]
-    assert properties["KeySchema"] == [{"AttributeName": "key", "KeyType": "HASH"}]
-    assert '{"key": {"S": f"user#{user_id}"}}' in (ROOT / "shared/whop_sync/mappings.py").read_text()
 
 
 def test_no_row_ever_expires(resources: dict[str, Any]) -> None:

@@ -37,18 +37,17 @@ def _short_form(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> tuple[
 
 _Loader.add_multi_constructor("!", _short_form)
 
-FUNCTIONS = {
-    "receive_webhook": "ReceiveWebhookFunction",
-    "user_created": "UserCreatedFunction",
-    "profile_updated": "ProfileUpdatedFunction",
-}
-"""The folders in functions/ and their logical ids."""
-
 
 def template() -> dict[str, Any]:
     """template.yaml, with `!Ref X` as ("Ref", "X") and likewise the other short forms."""
     document: dict[str, Any] = yaml.load((ROOT / "template.yaml").read_text(), _Loader)  # noqa: S506 - a safe loader
     return document
+
+
+def functions() -> dict[str, dict[str, Any]]:
+    """The properties of each function in the template, by its folder in functions/."""
+    found = [each for each in template()["Resources"].values() if each["Type"] == "AWS::Serverless::Function"]
+    return {Path(each["Properties"]["CodeUri"]).name: each["Properties"] for each in found}
 
 
 class Surroundings:
@@ -73,7 +72,7 @@ class Surroundings:
         """All environment variables that a function has on AWS, by its folder in functions/."""
         variables = {
             **self._template["Globals"]["Function"]["Environment"]["Variables"],
-            **self._template["Resources"][FUNCTIONS[function]]["Properties"]["Environment"]["Variables"],
+            **functions()[function]["Environment"]["Variables"],
         }
         return {**NO_ACCOUNT, **{name: self._resolved(value) for name, value in variables.items()}}
 
