@@ -13,7 +13,7 @@ ENGINE := .local/engine/.installed
 
 # Nothing here may reach anybody's AWS account, and nothing phones home. Only what is asked of a stack by its name, and
 # nothing else in the same breath, goes by the AWS settings of whoever asks.
-OPERATING := $(and $(STACK),$(if $(filter-out parked redrive trace,$(or $(MAKECMDGOALS),help)),,yes))
+OPERATING := $(and $(STACK),$(if $(filter-out parked redrive trace import,$(or $(MAKECMDGOALS),help)),,yes))
 ifndef OPERATING
 unexport AWS_PROFILE AWS_DEFAULT_PROFILE AWS_SESSION_TOKEN AWS_ENDPOINT_URL AWS_REGION
 export AWS_ACCESS_KEY_ID := test
@@ -37,7 +37,7 @@ OF_STACK = $(if $(STACK),--stack "$(STACK)",--stack whop-user-sync-local --endpo
 PYTEST := .venv/bin/python -m pytest --quiet
 WITH_TOOLS := PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" PYTHON="$(CURDIR)/$(TOOLS)/bin/python"
 
-.PHONY: help demo up send down event preview parked redrive trace load test lint validate build lock
+.PHONY: help demo up send down event preview parked redrive trace import load test lint validate build lock
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -69,6 +69,9 @@ redrive: $(DEV) ## Send it round again (STACK=name, else that of `make up`; USER
 
 trace: $(DEV) ## Show all that happened to a user (USER_ID= or DELIVERY=; STACK=name, else that of `make up`; DAYS=)
 	@$(OPERATIONS) trace $(OF_STACK) $(if $(DELIVERY),--delivery "$(DELIVERY)") $(if $(DAYS),--days "$(DAYS)")
+
+import: $(DEV) ## Import users from a file, or compare them (FILE= STACK=name, USER_ID= ARGS="--dry-run | --resume | --verify ...")
+	@$(OPERATIONS) import "$(FILE)" $(OF_STACK) $(ARGS)
 
 load: $(DEV) $(SAM) $(ENGINE) ## Post thousands of webhooks to the whole application on this machine (WEBHOOKS= USERS=)
 	@PYTHONPATH=shared:tests:. .venv/bin/python -m load $(if $(WEBHOOKS),--webhooks $(WEBHOOKS)) $(if $(USERS),--users $(USERS))

@@ -25,7 +25,7 @@ from operations.importing import (
 from operations.reconciliation import Reconciliation
 from whop_sync.config import WHOP_API_URLS
 from whop_sync.credentials import Credentials
-from whop_sync.errors import Malformed, SyncError
+from whop_sync.errors import Malformed, SyncError, Transient
 from whop_sync.events import UserEvent
 from whop_sync.imports import Sink, Source
 from whop_sync.mappings import Mappings
@@ -68,9 +68,11 @@ def run(options: argparse.Namespace, clients: dict[str, Any]) -> int:
         if options.user is not None:
             return _import_user(options, clients)
         return _import(options, clients)
+    except Transient as error:
+        print(f"That cannot be done just now: {error.reason}, {error}.", file=sys.stderr)
     except (OSError, NotResumableError, SyncError) as error:
-        print(f"{error}", file=sys.stderr)
-        return 1
+        print(error, file=sys.stderr)
+    return 1
 
 
 def _moment(text: str) -> str:

@@ -19,7 +19,7 @@ AWS = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "ma
 WHOP_TIMEOUT = httpx.Timeout(5, read=10, connect=3)
 
 config = chat_token_config()
-credentials = Credentials(boto3.client("secretsmanager", config=AWS))
+credentials = Credentials(boto3.client("secretsmanager", config=AWS), time.monotonic)
 journal = Journal()
 chat_tokens = ChatTokens(
     directory=Directory(boto3.client("dynamodb", config=AWS), config.user_mappings_table),

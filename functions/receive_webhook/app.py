@@ -16,7 +16,7 @@ from whop_sync.queues import Queue
 AWS = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "max_attempts": 2})
 
 config = receiver_config()
-credentials = Credentials(boto3.client("secretsmanager", config=AWS))
+credentials = Credentials(boto3.client("secretsmanager", config=AWS), time.monotonic)
 sqs = boto3.client("sqs", config=AWS)
 receiver = Receiver(
     platform=config.platform,

@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import boto3
 from botocore.config import Config
 
-from whop_sync.avatars import Avatars
+from whop_sync.avatars import Avatars, trusted
 from whop_sync.config import worker_config
 from whop_sync.credentials import Credentials
 from whop_sync.enrollment import Enrollment
@@ -35,10 +35,10 @@ def worker() -> Worker:
     config = worker_config()
     dynamodb = boto3.client("dynamodb", config=_AWS)
     schedule = SharedSchedule(dynamodb, config.user_mappings_table, time.time)
-    credentials = Credentials(boto3.client("secretsmanager", config=_AWS))
+    credentials = Credentials(boto3.client("secretsmanager", config=_AWS), time.monotonic)
     journal = Journal()
     whop = Whop(
-        http_client(),
+        http_client(tls=trusted()),
         url=config.whop_api_url,
         version=config.whop_api_version,
         api_key=lambda: credentials.whop_api_key(config.whop_api_key_arn),

@@ -5,9 +5,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 
 from whop_sync.generations import GENERATIONS, OLDEST_VERSION, Generation, api_version
-from whop_sync.platforms import Platform, configured
+
+if TYPE_CHECKING:
+    from whop_sync.platforms import Platform
 
 WHOP_API_URLS = {
     "production": "https://api.whop.com/api/v1",
@@ -18,7 +21,7 @@ _ACTION = re.compile(r"[a-z_]+(:[a-z_]+)+", re.ASCII)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceiverConfig:
-    platform: Platform
+    platform: "Platform"
     signing_secrets_arn: str
     user_created_queue_url: str
     profile_updated_queue_url: str
@@ -56,6 +59,8 @@ class WorkerConfig(WhopConfig):
 @cache
 def receiver_config() -> ReceiverConfig:
     """Raises ValueError with a sentence that names the setting and what it must be."""
+    from whop_sync.platforms import configured  # noqa: PLC0415 - the others, who start quicker, never need them
+
     return ReceiverConfig(
         platform=configured(os.environ),
         signing_secrets_arn=_setting("WEBHOOK_SIGNING_SECRETS_ARN"),

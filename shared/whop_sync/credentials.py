@@ -1,17 +1,18 @@
 """The secrets, read from AWS Secrets Manager and read again while an environment lives: rotation needs no deploy."""
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-from aws_lambda_powertools.utilities.parameters.exceptions import GetParameterError
-from aws_lambda_powertools.utilities.parameters.secrets import SecretsProvider
+from botocore.exceptions import BotoCoreError, ClientError
 
 from whop_sync.errors import Transient
-from whop_sync.signatures import Scheme, parse_secrets
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
+
+    from whop_sync.signatures import Scheme
 
 MAX_AGE_SECONDS = 120
 """How long a rotated secret may go unnoticed."""
@@ -19,12 +20,15 @@ MAX_AGE_SECONDS = 120
 
 class Credentials:
     """Raises Transient from every method: a secret that is missing or wrong is mended by an operator, and the events
-    that wait for it are fine. The explanations hold no part of a secret."""
+    that wait for it are fine. The explanations hold no part of a secret. `clock` counts seconds from any moment."""
 
-    def __init__(self, client: "SecretsManagerClient") -> None:
-        self._provider = SecretsProvider(boto3_client=client)
+    def __init__(self, client: "SecretsManagerClient", clock: Callable[[], float]) -> None:
+        self._client = client
+        self._clock = clock
+        self._known: dict[str, tuple[str, float]] = {}
+        self._reading = threading.Lock()
 
-    def signing_keys(self, arn: str, scheme: Scheme) -> Sequence[bytes]:
+    def signing_keys(self, arn: str, scheme: "Scheme") -> Sequence[bytes]:
         return _signing_keys(self._read(arn, "signing_secrets"), scheme)
 
     def whop_api_key(self, arn: str) -> str:
@@ -34,14 +38,22 @@ class Credentials:
         return key
 
     def _read(self, arn: str, what: str) -> str:
+        with self._reading:  # one thread for all that wait for the same secret
+            value, until = self._known.get(arn, ("", 0.0))
+            if not value or self._clock() >= until:
+                value = self._fetch(arn, what)
+                self._known[arn] = value, self._clock() + MAX_AGE_SECONDS
+            return value
+
+    def _fetch(self, arn: str, what: str) -> str:
         try:
-            value = self._provider.get(arn, max_age=MAX_AGE_SECONDS)
-        except GetParameterError:
+            value = self._client.get_secret_value(SecretId=arn).get("SecretString", "")
+        except (ClientError, BotoCoreError):
             raise Transient(
                 f"{what}_unavailable",
                 "the secret has no value yet, or cannot be read: the stack's outputs tell how to set it",
             ) from None
-        if not isinstance(value, str) or not value.strip():
+        if not value.strip():
             raise Transient(
                 f"{what}_unavailable", "the secret has no value yet: the stack's outputs tell how to set it"
             )
@@ -49,7 +61,9 @@ class Credentials:
 
 
 @lru_cache(maxsize=1)
-def _signing_keys(text: str, scheme: Scheme) -> tuple[bytes, ...]:
+def _signing_keys(text: str, scheme: "Scheme") -> tuple[bytes, ...]:
+    from whop_sync.signatures import parse_secrets  # noqa: PLC0415 - the workers, who start quicker, never need it
+
     try:
         return parse_secrets(text, scheme)
     except ValueError as error:

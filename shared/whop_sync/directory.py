@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from whop_sync.errors import Transient
-from whop_sync.events import PROFILE_FIELDS, ProfileField
-from whop_sync.payloads import MAX_USER_ID_LENGTH
+from whop_sync.events import MAX_USER_ID_LENGTH, PROFILE_FIELDS, ProfileField
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient

@@ -11,6 +11,8 @@ type ProfileField = Literal["name", "picture"]
 
 PROFILE_FIELDS: tuple[ProfileField, ...] = ("name", "picture")
 
+MAX_USER_ID_LENGTH = 255
+
 
 class Position(NamedTuple):
     """Where a field's value stands in the total order of all values that field may ever be told.

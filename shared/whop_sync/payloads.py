@@ -13,9 +13,8 @@ import jmespath.exceptions
 import jmespath.functions
 
 from whop_sync.errors import Malformed
-from whop_sync.events import Kind, ProfileField, UserEvent
+from whop_sync.events import MAX_USER_ID_LENGTH, Kind, ProfileField, UserEvent
 
-MAX_USER_ID_LENGTH = 255
 MAX_CLOCK_LEAD = timedelta(days=1)
 """A version further ahead than this is a wrong unit or clock. Taken as it is, it would outrank every later change."""
 

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from typing import BinaryIO, cast
 
 from whop_sync.errors import Malformed
-from whop_sync.events import UserEvent
-from whop_sync.payloads import MAX_USER_ID_LENGTH, Document, Preset, parse, read
+from whop_sync.events import MAX_USER_ID_LENGTH, UserEvent
+from whop_sync.payloads import Document, Preset, parse, read
 
 MAX_ROW_BYTES = 64 * 1024
 

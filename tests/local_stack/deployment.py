@@ -15,7 +15,7 @@ from local_stack.processes import installing_environment
 
 SAM = ROOT / ".local" / "sam" / "bin" / "sam"
 WORKERS = ("user-created", "profile-updated")
-FUNCTIONS = ("receive-webhook", *WORKERS, "look-up-user", "mint-chat-token")
+FUNCTIONS = ("receive-webhook", *WORKERS, "look-up-user", "mint-chat-token", "import-users")
 
 
 class DeploymentError(Exception):

@@ -82,6 +82,8 @@ def samples(at: datetime) -> dict[Path, str]:
         "mint_chat_token/for_ten_minutes.json": _asked(
             _MINT, "/users/12345/chat-token", at, body='{"expires_in_seconds": 600}', user_id="12345"
         ),
+        # What EventBridge tells of an object that was put into the import bucket.
+        "import_users/plan.json": {"bucket": {"name": f"{STACK}-import"}, "object": {"key": "users/users.csv"}},
         "env.json": _environments(),
     }
     return {
@@ -223,6 +225,7 @@ def _environments() -> dict[str, dict[str, str]]:
         "ProfileUpdatedFunction": worker_of("profile-updated"),
         "LookUpUserFunction": reader,
         "MintChatTokenFunction": caller,
+        "ImportUsersFunction": {**everywhere, "USER_CREATED_QUEUE_URL": queue("user-created")},
     }
 
 

@@ -14,6 +14,7 @@ from whop_sync.credentials import MAX_AGE_SECONDS, Credentials
 from whop_sync.errors import Transient
 from whop_sync.generations import GENERATIONS, OLDEST_VERSION, api_version
 from whop_sync.platforms import PLATFORMS
+from world import Clock
 
 SECRET = "whsec_" + "a" * 43 + "="
 
@@ -131,7 +132,7 @@ class Secrets:
 
 
 def credentials(value: str | None) -> Credentials:
-    return Credentials(Secrets(value))  # type: ignore[arg-type]
+    return Credentials(Secrets(value), Clock())  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("value", [None, "", "  "])
@@ -154,12 +155,12 @@ def test_an_api_key_is_read_without_the_line_break_that_editors_leave() -> None:
 def test_a_secret_is_read_once_and_again_after_its_time() -> None:
     """Given a secret that was read, when it is rotated, then it is read anew once the old value is too old."""
     secrets = Secrets("apik_old")
-    reader = Credentials(secrets)  # type: ignore[arg-type]
+    clock = Clock()
+    reader = Credentials(secrets, clock)  # type: ignore[arg-type]
     assert [reader.whop_api_key("arn") for _ in range(3)] == ["apik_old"] * 3
     assert secrets.reads == 1
     secrets.value = "apik_new"
-    for key, kept in reader._provider.store.items():
-        reader._provider.store[key] = kept._replace(ttl=kept.ttl.__class__.fromtimestamp(0))
+    clock.sleep(MAX_AGE_SECONDS)
     assert reader.whop_api_key("arn") == "apik_new"
     assert MAX_AGE_SECONDS <= 300
 

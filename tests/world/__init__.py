@@ -20,7 +20,6 @@ from fake_whop import PLATFORM_COMPANY, PLATFORM_KEY, FakeWhop, Switches
 from local_stack import ROOT
 from local_stack.asking_whop import WhopAccess
 from local_stack.engine import Engine
-from local_stack.pictures import running_pictures
 from whop_sync.avatars import Avatars
 from whop_sync.enrollment import Enrollment
 from whop_sync.errors import Permanent, SyncError, Transient
@@ -174,14 +173,13 @@ class World:
         self._running = ExitStack()
         self.fake = self._running.enter_context(FakeWhop(switches=self.switches, clock=self.clock))
         self.whop = WhopAccess(self.fake.api_url, PLATFORM_COMPANY, PLATFORM_KEY)
-        self.pictures = self._running.enter_context(running_pictures())
         self.dynamodb = self.client("dynamodb")
         self.table = create_table(self.dynamodb)
         self.http = self._running.enter_context(http_client(self.call_timeout))
         self._eyes = self._running.enter_context(http_client())
         self.api_key = PLATFORM_KEY
-        self.door = self._running.enter_context(running_door(lambda call: self.wire.trouble(call)))  # noqa: PLW0108
-        self.wire = Wire(control_url=self.fake.control_url, door=self.door, clock=self.clock)
+        self.pictures = self._running.enter_context(running_door(lambda call: self.wire.trouble(call)))  # noqa: PLW0108
+        self.wire = Wire(control_url=self.fake.control_url, door=self.pictures.origin, clock=self.clock)
         self.wire.attach(self.http, self.dynamodb)
         self.synchronization = self.assembled()
         return self

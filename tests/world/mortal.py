@@ -35,10 +35,11 @@ class Mortals:
             "planned": [[*point, trouble] for point, trouble in world.wire.planned.items()],
             "engine_url": world.engine.url,
             "control_url": world.fake.control_url,
-            "door": world.door,
+            "door": world.pictures.origin,
             "api_url": world.fake.api_url,
             "api_key": world.api_key,
             "table": world.table,
+            "enrollment": world.enrollment,
         }
         assert self._process.stdin
         assert self._process.stdout
@@ -73,6 +74,7 @@ def _live(task: Mapping[str, Any]) -> None:
             table=task["table"],
             picture_origin=task["door"],
             clock=clock,
+            enrollment=task["enrollment"],
         )
         synchronization.handle(UserEvent.from_json(task["event"]), age=0.0, deadline=clock() + WORKER_SECONDS)
 

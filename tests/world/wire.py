@@ -117,7 +117,7 @@ def http_client(timeout: float = 5.0) -> httpx.Client:
 
 
 class Wire:
-    """`control_url` is the fake Whop's, `door` the origin of the door. All calls are told in `passed`.
+    """`control_url` is the fake Whop's, `door` the door's origin. All calls are told in `passed`.
 
     What is `planned` happens once, and is then found in `met`.
     """
@@ -263,11 +263,21 @@ def _aws_call(request: AWSPreparedRequest) -> str | None:
     return next((name for part, name in _ROW_CALLS if part in expression), None)
 
 
-@contextmanager
-def running_door(trouble: Callable[[str], Trouble | None]) -> Iterator[str]:
-    """Serves pictures like /RRGGBB.png, and trouble; yields its origin. Each picture's trouble is asked for."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class Door:
+    """Serves /RRGGBB.png and nothing else, and the answers of troubled servers."""
 
-    class Door(BaseHTTPRequestHandler):
+    origin: str
+
+    def url(self, colour: str) -> str:
+        return f"{self.origin}/{colour}.png"
+
+
+@contextmanager
+def running_door(trouble: Callable[[str], Trouble | None]) -> Iterator[Door]:
+    """`trouble` is asked at each picture."""
+
+    class Handler(BaseHTTPRequestHandler):
         def _serve(self) -> None:
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
             page = self.path.removeprefix("/")
@@ -306,10 +316,10 @@ def running_door(trouble: Callable[[str], Trouble | None]) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             """Silent: what matters is counted."""
 
-    server = ThreadingHTTPServer((LOOPBACK, 0), Door)
+    server = ThreadingHTTPServer((LOOPBACK, 0), Handler)
     threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     try:
-        yield f"http://{LOOPBACK}:{server.server_port}"
+        yield Door(f"http://{LOOPBACK}:{server.server_port}")
     finally:
         server.shutdown()
         server.server_close()

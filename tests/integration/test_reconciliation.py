@@ -1,0 +1,209 @@
+"""What rows say against what Whop shows: drift is found, told by ids and kinds only, and mended without a step back."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+
+from fake_whop import Fault
+from local_stack.pictures import png
+from operations.reconciliation import Drift, Reconciliation
+from whop_sync.errors import Transient
+from whop_sync.events import UserEvent
+from whop_sync.queues import Queue
+from world import World, created, event
+
+RED = png("ff0000")
+
+
+@dataclass
+class Operator:
+    world: World
+    url: str
+
+    def __post_init__(self) -> None:
+        world = self.world
+        self.sqs = world.client("sqs")
+        self.reconciliation = Reconciliation(
+            whop=world.synchronization.profiles.whop,
+            company=world.whop.company_id,
+            mappings=world.synchronization.mappings,
+            queue=Queue(self.sqs, self.url),
+            sleep=world.clock.sleep,
+        )
+
+    def drifts(self, row: UserEvent) -> list[Drift]:
+        return list(self.reconciliation.drifts(row))
+
+    def kinds(self, row: UserEvent) -> list[tuple[str, bool]]:
+        """Each drift with whether the file's row can mend it."""
+        return [(drift.kind, drift.cure is not None) for drift in self.drifts(row)]
+
+    def repair(self, row: UserEvent) -> list[bool]:
+        return [self.reconciliation.repair(drift) for drift in self.drifts(row)]
+
+    def sent(self) -> list[UserEvent]:
+        found = self.sqs.receive_message(QueueUrl=self.url, MaxNumberOfMessages=10).get("Messages", [])
+        for message in found:
+            self.sqs.delete_message(QueueUrl=self.url, ReceiptHandle=message["ReceiptHandle"])
+        return [UserEvent.from_json(message["Body"]) for message in found]
+
+    def change_on_whop(self, user_id: str = "u1", **changes: Any) -> None:
+        """Somebody else's doing, with the same key."""
+        headers = {"Authorization": f"Bearer {self.world.api_key}", "Api-Version-Date": "2026-07-20"}
+        whop_user_id = self.world.row(user_id)["whop_user_id"]
+        url = f"{self.world.fake.api_url}/users/{whop_user_id}?account_id={self.world.whop.company_id}"
+        self.world.http.patch(url, json=changes, headers=headers).raise_for_status()
+
+
+@pytest.fixture
+def operator(world: World) -> Iterator[Operator]:
+    sqs = world.client("sqs")
+    url = sqs.create_queue(QueueName=world.table)["QueueUrl"]
+    yield Operator(world, url)
+    sqs.delete_queue(QueueUrl=url)
+
+
+def whole(world: World, version: int = 1, **more: Any) -> UserEvent:
+    return created(version=version, **{"name": "Ann", "picture": world.pictures.url("ff0000"), **more})
+
+
+def test_where_all_is_as_it_was_told_there_is_no_drift(operator: Operator, world: World) -> None:
+    row = whole(world)
+    world.settle(row)
+    assert operator.drifts(row) == []
+    # Nor after a webhook, whose values the file does not know
+    world.settle(event(version=5, name="Anna", picture=None))
+    assert operator.drifts(row) == []
+    world.settle(event(version=6, name=None))
+    assert operator.drifts(row) == []
+    # Nor for a name that Whop takes only a part of, in the file or not, nor for a picture that was refused
+    world.settle(event(version=7, name="é" * 150, picture=world.pictures.origin + "/broken.png"))
+    assert operator.drifts(row) == []
+    assert operator.drifts(created(version=1, name="é" * 150)) == []
+
+
+def test_a_user_without_a_mapping_is_enrolled_if_the_file_tells_an_email(operator: Operator, world: World) -> None:
+    assert operator.kinds(created(name="Ann")) == [("not_enrolled", True)]
+    assert operator.kinds(created(name="Ann", email=None)) == [("not_enrolled", False)]
+    assert operator.repair(created(name="Ann")) == [True]
+    world.settle(*operator.sent())
+    assert world.shown()[0] == "Ann"
+
+
+def test_a_row_of_the_file_that_is_newer_is_told(operator: Operator, world: World) -> None:
+    world.settle(whole(world))
+    newer = created(version=9, name="Anna")
+    assert operator.kinds(newer) == [("not_applied", True)]
+    assert operator.repair(newer) == [True]
+    world.settle(*operator.sent())
+    assert world.shown() == ("Anna", RED)
+
+
+@pytest.mark.parametrize(
+    ("told", "changes", "kind"),
+    [
+        ({"name": "Ann"}, {"name": "Eve"}, "name_differs"),
+        ({"name": "Ann"}, {"name": None}, "name_differs"),
+        ({"name": None}, {"name": "Eve"}, "name_differs"),
+        ({"name": "é" * 150}, {"name": "Eve"}, "name_differs"),
+        ({"picture": "ff0000"}, {"profile_picture": None}, "picture_missing"),
+    ],
+)
+def test_what_somebody_changed_on_whop_is_found_and_mended(
+    operator: Operator, world: World, told: dict[str, Any], changes: dict[str, Any], kind: str
+) -> None:
+    # Given a user whose row came by webhook, and the same user in a file that tells no time
+    told = {name: world.pictures.url(value) if name == "picture" else value for name, value in told.items()}
+    world.settle(created(version=1, name="Ann"), event(version=7, **told))
+    before = world.shown()
+    row = created(version=1, **told)
+    operator.change_on_whop(**changes)
+    assert operator.kinds(row) == [(kind, True)]
+    # When it is repaired
+    assert operator.repair(row) == [True]
+    cures = operator.sent()
+    world.settle(*cures)
+    # Then Whop shows what it was told, the row is what it was, and there is nothing left to do
+    assert world.shown() == before
+    assert operator.drifts(row) == []
+    assert {world.row().get(f"{name}_version") for name in told} == {"7"}
+    # And the cure told twice, or an older event, changes nothing
+    calls = world.operations()
+    world.settle(*cures, event(version=6, **{name: None for name in told}))
+    assert world.operations() == calls
+
+
+def test_a_picture_that_should_not_be_there_is_taken_away(operator: Operator, world: World) -> None:
+    world.settle(created(name="Ann"), created("u2", name="Bea", picture=world.pictures.url("ff0000")))
+    world.settle(event(version=7, picture=None))
+    operator.change_on_whop(profile_picture={"id": world.row("u2")["avatar_file_id"]})
+    row = created(version=1, picture=None)
+    assert operator.kinds(row) == [("picture_left", True)]
+    operator.repair(row)
+    world.settle(*operator.sent())
+    assert world.shown() == ("Ann", None)
+
+
+def test_what_the_file_does_not_know_is_told_and_left(operator: Operator, world: World) -> None:
+    world.settle(whole(world), event(version=7, name="Anna"))
+    operator.change_on_whop(name="Eve")
+    assert operator.kinds(whole(world)) == [("name_differs", False)]
+    assert operator.repair(whole(world)) == [False]
+    assert operator.sent() == []
+
+
+def test_a_change_during_the_repair_wins_in_every_order(operator: Operator, world: World) -> None:
+    for newer_first in (True, False):
+        user = "u1" if newer_first else "u2"
+        world.settle(created(user, version=5, name="Ann"))
+        operator.change_on_whop(user, name="Eve")
+        assert operator.repair(created(user, version=1, name="Ann")) == [True]
+        cures, newer = operator.sent(), event(user, version=6, name="Anna")
+        older = event(user, version=4, name="Old")
+        world.settle(older, *([newer, *cures] if newer_first else [*cures, newer]), older)
+        assert world.shown(user)[0] == "Anna"
+
+
+def test_a_repair_that_died_halfway_can_be_repeated(operator: Operator, world: World) -> None:
+    world.settle(created(version=5, name="Ann"))
+    operator.change_on_whop(name="Eve")
+    row = created(version=1, name="Ann")
+    [drift] = operator.drifts(row)
+    assert drift.cure
+    world.synchronization.mappings.doubt("u1", "name", drift.cure.position("name"))  # and dies
+    assert operator.repair(row) == [True]
+    world.settle(*operator.sent())
+    assert world.shown()[0] == "Ann"
+
+
+def test_a_row_that_has_moved_on_or_is_worked_on_is_left_alone(operator: Operator, world: World) -> None:
+    world.settle(created(version=5, name="Ann"))
+    operator.change_on_whop(name="Eve")
+    [drift] = operator.drifts(created(version=1, name="Ann"))
+    claim = world.synchronization.mappings.claim(event(version=6, name="Anna"), deadline=world.clock() + 120)
+    assert claim
+    assert operator.reconciliation.repair(drift) is False
+    world.clock.sleep(200)
+    world.settle(event(version=6, name="Anna"))
+    assert operator.reconciliation.repair(drift) is False
+    assert (world.shown()[0], operator.sent()) == ("Anna", [])
+
+
+def test_a_user_whom_whop_does_not_know_any_more_is_told(operator: Operator, world: World) -> None:
+    world.settle(whole(world))
+    world.fake.fault(Fault("GET /users/{id}", "error_null", status=404, times=None))
+    assert operator.kinds(whole(world)) == [("gone", False)]
+
+
+def test_a_rate_limit_is_waited_out_and_a_wrong_key_is_not(operator: Operator, world: World) -> None:
+    row = whole(world)
+    world.settle(row)
+    world.fake.fault(Fault("GET /users/{id}", "rate_limited", delay=12))
+    before = world.clock()
+    assert operator.drifts(row) == []
+    assert world.clock() - before == 12
+    world.api_key = "apik_wrong"
+    with pytest.raises(Transient, match="refused the API key"):
+        operator.drifts(replace(row, version=2))
