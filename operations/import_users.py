@@ -216,7 +216,7 @@ def _reconciliation(options: argparse.Namespace, clients: dict[str, Any]) -> Rec
     functions = boto3.client("lambda", **clients)
     worker = functions.get_function_configuration(FunctionName=f"{options.stack}-user-created")
     settings = worker["Environment"]["Variables"]
-    credentials = Credentials(boto3.client("secretsmanager", **clients))
+    credentials = Credentials(boto3.client("secretsmanager", **clients), time.monotonic)
     return Reconciliation(
         whop=Whop(
             http_client(),

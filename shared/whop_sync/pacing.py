@@ -1,7 +1,7 @@
 """Whop allows so many calls of an operation a minute, to all environments of all workers together: they take turns.
 
-A turn is a moment at which one call may be made. The turns of an operation lie evenly apart on one time line, and an item
-of the UserMappings table, `turns#<operation>`, says up to when it is given away. Who has no turn left takes the next few:
+A turn is a moment at which one call may be made. The turns of an operation lie evenly apart on one time line, and an
+item of the UserMappings table, `turns#<operation>`, says up to when it is taken. Who has no turn left takes a few more:
 
     environment A   takes 5 ─ call ─ call ─ call ─ call ─ call ─ takes 5 ── waits ── call ─ ...
     environment B   ──────── takes 5 ── waits ──────────────────── call ─ call ─ ...
@@ -16,7 +16,6 @@ with the next ones that it takes, as it does for turns that it had kept so long 
 import threading
 from collections import defaultdict, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -36,11 +35,11 @@ USED_SHARE = 0.98
 TURNS_AT_ONCE = 5
 """Taking costs a write to the table. More at once would make other environments wait longer for theirs."""
 
-CATCH_UP_SECONDS = 2.0
+CATCH_UP_SECONDS = 1.0
 """A time line that fell behind by no more is continued where it ended: a pause between two batches costs no turns."""
 
 MAX_WAIT_SECONDS = 25.0
-"""Twenty environments wait 20 seconds for their next turns. Where it would be more, the event goes back to its queue."""
+"""Twenty environments wait 20 seconds for their next turns. Where it would be more, events go back to their queue."""
 
 _TRIES = 3
 
@@ -113,14 +112,14 @@ class SharedSchedule:
         return True
 
 
-@dataclass(slots=True)
 class _Lane:
-    """What one environment knows of one operation: its turns, how many of them it has yet to pay for, and until when
+    """What one environment knows of one operation: its turns, how many used ones it has yet to pay for, and until when
     Whop wants no call."""
 
-    turns: deque[float] = field(default_factory=lambda: deque([0.0] * TURNS_AT_ONCE))
-    owed: int = 0
-    closed_until: float = 0.0
+    def __init__(self) -> None:
+        self.turns = deque([0.0] * TURNS_AT_ONCE)
+        self.owed = 0
+        self.closed_until = 0.0
 
 
 class Pacer:

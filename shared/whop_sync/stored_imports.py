@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
+from whop_sync.errors import Malformed
 from whop_sync.imports import MAX_WAITING, Source, import_rows
 from whop_sync.payloads import microseconds
 from whop_sync.queues import Queue
@@ -31,8 +32,8 @@ _BUFFER_BYTES = 1024 * 1024
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredImports:
-    """Both methods raise botocore's errors, Transient and Malformed: Step Functions tries again, or fails and shows
-    them. None of them quotes the file."""
+    """Both methods raise Transient and botocore's errors, after which Step Functions tries again. None quotes the
+    file."""
 
     s3: "S3Client"
     queue: Queue
@@ -41,8 +42,15 @@ class StoredImports:
     def plan(self, order: Mapping[str, Any]) -> dict[str, Any]:
         """`order` names the object as S3 does in its events: {"bucket": {"name": …}, "object": {"key": …}}.
 
-        The object's metadata may say `as-of`, the time of rows that tell none.
+        The object's metadata may say `as-of`, the time of rows that tell none. Answers {"problem": a sentence} if it is
+        no file of users.
         """
+        try:
+            return self._plan(order)
+        except Malformed as error:
+            return {"problem": str(error)}
+
+    def _plan(self, order: Mapping[str, Any]) -> dict[str, Any]:
         bucket, key = order["bucket"]["name"], order["object"]["key"]
         answer = self.s3.get_object(Bucket=bucket, Key=key)
         as_of = answer["Metadata"].get("as-of", LONG_AGO)

@@ -212,6 +212,17 @@ def test_a_call_to_whop_is_logged_with_the_delivery_it_was_made_for(
     assert not {"event_id", "user_id", "whop_status"} & set(second)
 
 
+def test_a_worker_says_which_delivery_it_works_for(journal: Journal) -> None:
+    seen: list[str | None] = []
+
+    def look() -> Result:
+        seen.append(journal.correlation_id())
+        return Result(outcome="synced")
+
+    work(journal, look)
+    assert seen == [event().event_id]
+
+
 def test_threads_do_not_mix_up_their_deliveries(journal: Journal) -> None:
     both_at_work = threading.Barrier(2, timeout=10)
 

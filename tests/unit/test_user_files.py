@@ -156,8 +156,17 @@ def test_a_rejected_row_tells_its_id_if_it_has_one() -> None:
 
 @pytest.mark.parametrize(
     ("content", "name"),
-    [(b"", "u.csv"), (b"\n\n", "u.csv"), (b"email,name\n", "u.csv"), (b"id;email\n", "u.csv"), (b"id,id\n", "u.csv")]
-    + [(b'id,"open\n', "u.csv"), (b"\xff\xfei\x00d\x00\n", "u.csv"), (b"{}", "users.json"), (b"", "users.xlsx")],
+    [
+        (b"", "u.csv"),
+        (b"\n\n", "u.csv"),
+        (b"email,name\n", "u.csv"),
+        (b"id;email\n", "u.csv"),
+        (b"id,id\n", "u.csv"),
+        (b'id,"open\n', "u.csv"),
+        (b"\xff\xfei\x00d\x00\n", "u.csv"),
+        (b"{}", "users.json"),
+        (b"", "users.xlsx"),
+    ],
 )
 def test_a_file_that_is_none_of_users_is_refused_as_a_whole(content: bytes, name: str) -> None:
     with pytest.raises(Malformed):
@@ -180,8 +189,11 @@ def test_what_a_writer_of_csv_wrote_is_read_back(table: list[tuple[str, str, str
 
 # Pieces that meet in bad files, in any order.
 pieces = st.sampled_from(
-    [b'"', b'""', b",", b"\n", b"\r\n", b"\r", b"\\", b"u1,a@shop.test,Ann\n", b'u2,,"two\nlines"\n', b"\xff", b"\x00"]
-    + [b'{"id":"u3","email":"c@shop.test"}\n', b'{"id":', b"}", b"x" * 70_000, b" ", "é".encode(), b"1" * 5000]
+    [
+        *(b'"', b'""', b",", b"\n", b"\r\n", b"\r", b"\\", b" ", b"\xff", b"\x00", b'{"id":', b"}", "é".encode()),
+        *(b"u1,a@shop.test,Ann\n", b'u2,,"two\nlines"\n', b'{"id":"u3","email":"c@shop.test"}\n'),
+        *(b"x" * 70_000, b"1" * 5000),
+    ]
 )
 bad_files = st.lists(pieces | st.binary(max_size=8), max_size=40).map(b"".join)
 

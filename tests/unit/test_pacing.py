@@ -1,0 +1,189 @@
+"""Calls stay within Whop's rate limit and use it, however many environments make them."""
+
+import heapq
+import itertools
+import math
+from collections import deque
+from collections.abc import Callable, Iterator
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from whop_sync.errors import Transient
+from whop_sync.pacing import (
+    CATCH_UP_SECONDS,
+    LIMIT_CALLS,
+    LIMIT_SECONDS,
+    MAX_WAIT_SECONDS,
+    TURNS_AT_ONCE,
+    USED_SHARE,
+    Pacer,
+)
+from world import START, Clock
+
+OPERATION = "PATCH /users/{id}"
+
+
+class Schedule:
+    """The time lines in memory, by the same rules as in the table."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.clock = clock
+        self.taken_until: dict[str, float] = {}
+        self.takes = 0
+
+    def take(self, operation: str, seconds: float) -> float:
+        self.takes += 1
+        now = self.clock()
+        begin = max(self.taken_until.get(operation, 0.0), now - CATCH_UP_SECONDS)
+        if begin + seconds > now + MAX_WAIT_SECONDS:
+            raise Transient("whop_turns_taken", retry_after=begin - now)
+        self.taken_until[operation] = begin + seconds
+        return begin
+
+
+class Limit:
+    """Whop's limit on a window that slides: 0 if the call is let in, else the wait that Whop would name."""
+
+    def __init__(self) -> None:
+        self.taken: deque[float] = deque()
+        self.accepted = self.refused = 0
+
+    def wait(self, now: float) -> int:
+        while self.taken and self.taken[0] <= now - LIMIT_SECONDS:
+            self.taken.popleft()
+        if len(self.taken) < LIMIT_CALLS:
+            self.taken.append(now)
+            self.accepted += 1
+            return 0
+        self.refused += 1
+        return max(1, math.ceil(self.taken[0] + LIMIT_SECONDS - now))
+
+
+def environment(
+    clock: Clock, schedule: Schedule, limit: Limit, stops: float, latencies: Iterator[float]
+) -> Iterator[float]:
+    """A worker with a backlog, ten events a batch side by side. Yields when it wants to go on."""
+    slept = [0.0]
+    pacer = Pacer(schedule, clock=clock, sleep=slept.append)
+    while clock() < stops:
+        sent = []
+        for _ in range(10):
+            slept.clear()
+            try:
+                pacer.wait(OPERATION)
+            except Transient:
+                continue
+            wait = slept[0] if slept else 0.0
+            assert wait <= MAX_WAIT_SECONDS
+            sent.append(clock() + wait + next(latencies))
+        for at in sorted(sent):
+            yield at
+            named = limit.wait(clock())
+            if named:
+                pacer.refused(OPERATION, named)
+        yield clock() + 0.2
+
+
+def drain(workers: list[tuple[float, float]], seconds: float, latencies: Iterator[float]) -> Limit:
+    """Runs environments, each from and until a second, against a backlog that does not end."""
+    clock, limit = Clock(), Limit()
+    schedule = Schedule(clock)
+    running = [
+        (START + begins, number, environment(clock, schedule, limit, START + stops, latencies))
+        for number, (begins, stops) in enumerate(workers)
+    ]
+    heapq.heapify(running)
+    while running and running[0][0] < START + seconds:
+        at, number, worker = heapq.heappop(running)
+        clock.now = max(clock.now, at)
+        following = next(worker, None)
+        if following is not None:
+            heapq.heappush(running, (following, number, worker))
+    return limit
+
+
+def uneven() -> Iterator[float]:
+    """Latencies from 0.1 to 0.4 seconds."""
+    return (0.1 + 0.3 * (step * 0.618 % 1) for step in itertools.count())
+
+
+@pytest.mark.parametrize("environments", [1, 2, 4, 10, 20])
+def test_a_backlog_uses_nearly_all_that_whop_allows_and_is_hardly_ever_refused(environments: int) -> None:
+    seconds = 10 * LIMIT_SECONDS
+    limit = drain([(0.0, seconds)] * environments, seconds, uneven())
+    assert limit.accepted >= 0.95 * LIMIT_CALLS * seconds / LIMIT_SECONDS
+    assert limit.refused < 0.01 * limit.accepted
+
+
+@settings(max_examples=25)
+@given(st.lists(st.tuples(st.floats(0, 300), st.floats(30, 300)), min_size=1, max_size=20))
+def test_environments_may_come_and_go(lives: list[tuple[float, float]]) -> None:
+    limit = drain([(begin, begin + length) for begin, length in lives], 600.0, uneven())
+    assert limit.refused <= 0.01 * limit.accepted + len(lives)
+
+
+def test_a_single_event_waits_for_nothing_and_asks_nobody() -> None:
+    clock = Clock()
+    schedule = Schedule(clock)
+    pacer = Pacer(schedule, clock=clock, sleep=lambda _: pytest.fail("waited"))
+    for operation in ("POST /companies", OPERATION):
+        for _ in range(TURNS_AT_ONCE):
+            pacer.wait(operation)
+    assert schedule.takes == 0
+
+
+def test_one_write_buys_the_turns_of_several_calls() -> None:
+    clock = Clock()
+    schedule = Schedule(clock)
+    pacer = Pacer(schedule, clock=clock, sleep=clock.sleep)
+    for _ in range(100):
+        pacer.wait(OPERATION)
+    assert schedule.takes == 100 / TURNS_AT_ONCE - 1
+
+
+def test_turns_lie_evenly_apart_and_those_in_hand_are_paid_for_later() -> None:
+    clock = Clock()
+    began = clock()
+    pacer = Pacer(Schedule(clock), clock=clock, sleep=clock.sleep)
+    for _ in range(LIMIT_CALLS + 1):
+        pacer.wait(OPERATION)
+    assert clock() - began + CATCH_UP_SECONDS == pytest.approx(LIMIT_SECONDS / USED_SHARE)
+
+
+def test_operations_do_not_wait_for_each_other() -> None:
+    clock = Clock()
+    schedule = Schedule(clock)
+    schedule.taken_until["POST /files"] = clock() + 3600
+    pacer = Pacer(schedule, clock=clock, sleep=lambda _: pytest.fail("waited"))
+    for _ in range(TURNS_AT_ONCE * 2):
+        pacer.wait(OPERATION)
+
+
+def test_who_would_wait_too_long_hands_the_event_back_with_the_time_to_come_again() -> None:
+    clock = Clock()
+    schedule = Schedule(clock)
+    schedule.taken_until[OPERATION] = clock() + 100
+    pacer = Pacer(schedule, clock=clock, sleep=clock.sleep)
+    for _ in range(TURNS_AT_ONCE):
+        pacer.wait(OPERATION)
+    with pytest.raises(Transient) as caught:
+        pacer.wait(OPERATION)
+    assert (caught.value.reason, caught.value.outcome) == ("whop_turns_taken", "not_done")
+    assert caught.value.retry_after == pytest.approx(100)
+
+
+def test_the_wait_that_whop_names_is_kept_to() -> None:
+    clock = Clock()
+    began = clock()
+    pacer = Pacer(Schedule(clock), clock=clock, sleep=clock.sleep)
+    pacer.refused(OPERATION, 12)
+    pacer.wait("GET /files/{id}")
+    assert clock() == began
+    pacer.wait(OPERATION)
+    assert clock() == began + 12
+    pacer.refused(OPERATION, MAX_WAIT_SECONDS + 12)
+    with pytest.raises(Transient) as caught:
+        pacer.wait(OPERATION)
+    assert caught.value.retry_after == pytest.approx(MAX_WAIT_SECONDS + 12)
