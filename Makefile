@@ -37,7 +37,7 @@ OF_STACK = $(if $(STACK),--stack "$(STACK)",--stack whop-user-sync-local --endpo
 PYTEST := .venv/bin/python -m pytest --quiet
 WITH_TOOLS := PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" PYTHON="$(CURDIR)/$(TOOLS)/bin/python"
 
-.PHONY: help demo up send down event preview parked redrive trace import load test lint validate build lock
+.PHONY: help demo up send down event preview parked redrive trace import load bench test lint validate build lock
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -75,6 +75,9 @@ import: $(DEV) ## Import users from a file, or compare them (FILE= STACK=name, U
 
 load: $(DEV) $(SAM) $(ENGINE) ## Post thousands of webhooks to the whole application on this machine (WEBHOOKS= USERS=)
 	@PYTHONPATH=shared:tests:. .venv/bin/python -m load $(if $(WEBHOOKS),--webhooks $(WEBHOOKS)) $(if $(USERS),--users $(USERS))
+
+bench: $(DEV) $(SAM) $(ENGINE) ## Measure cold starts, calls, batches, a backlog and growth (PARTS= for some alone)
+	@PYTHONPATH=shared:tests .venv/bin/python -m bench $(PARTS)
 
 test: $(DEV) $(SAM) $(ENGINE) ## Run every test
 	$(PYTEST) tests/unit tests/integration --numprocesses auto

@@ -44,7 +44,7 @@ def worker() -> Worker:
         api_key=lambda: credentials.whop_api_key(config.whop_api_key_arn),
         witness=journal,
         generation=config.generation,
-        pace=Pacer(schedule, clock=time.time, sleep=time.sleep),
+        pace=Pacer(schedule, clock=time.time, sleep=time.sleep, calls_per_minute=config.whop_calls_per_minute),
     )
     mappings = Mappings(dynamodb, config.user_mappings_table, time.time)
     enrollment = Enrollment(

@@ -101,7 +101,7 @@ def connection_to(address: str, port: int, timeout: float) -> socket.socket:
 @cache
 def trusted() -> ssl.SSLContext:
     """Made when first needed and then kept: reading the authorities' certificates takes 20 ms."""
-    return httpcore.default_ssl_context()
+    return httpx.create_ssl_context(trust_env=False)  # certifi's; httpcore's own reads the system's as well
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,9 @@ WHOP_API_URLS = {
     "production": "https://api.whop.com/api/v1",
     "sandbox": "https://sandbox-api.whop.com/api/v1",
 }
+CALLS_PER_MINUTE = 600
+"""Whop's default limit for each operation and API key (documented)."""
+
 _ACTION = re.compile(r"[a-z_]+(:[a-z_]+)+", re.ASCII)
 
 
@@ -49,6 +52,7 @@ class WorkerConfig(WhopConfig):
     """`picture_allowed_origin` is the one `http://host:port` whose pictures need neither https nor a public address."""
 
     generation: Generation
+    whop_calls_per_minute: int
     title_format: str
     picture_allowed_origin: str | None
     user_mappings_table: str
@@ -83,6 +87,7 @@ def worker_config() -> WorkerConfig:
     return WorkerConfig(
         **asdict(whop),
         generation=_generation(whop.whop_api_version),
+        whop_calls_per_minute=_calls_per_minute(),
         title_format=title_format,
         picture_allowed_origin=picture_allowed_origin,
         user_mappings_table=user_mappings_table(),
@@ -143,6 +148,13 @@ def _generation(version: str) -> Generation:
             " that, Whop does not tell whose an account is"
         )
     return generation
+
+
+def _calls_per_minute() -> int:
+    text = os.environ.get("WHOP_CALLS_PER_MINUTE") or str(CALLS_PER_MINUTE)
+    if not re.fullmatch(r"[1-9][0-9]{0,5}", text, re.ASCII):
+        raise ValueError(f"WHOP_CALLS_PER_MINUTE must be a whole number from 1 to 999999, not {text}")
+    return int(text)
 
 
 def _setting(name: str) -> str:

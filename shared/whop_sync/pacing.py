@@ -25,15 +25,14 @@ from whop_sync.errors import Transient
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-LIMIT_CALLS = 600
-LIMIT_SECONDS = 60.0
-"""Whop's default limit for each operation and API key (documented)."""
-
 USED_SHARE = 0.98
 """Calls do not reach Whop as evenly as they are sent, so not quite all of the limit is planned for."""
 
 TURNS_AT_ONCE = 5
 """Taking costs a write to the table. More at once would make other environments wait longer for theirs."""
+
+TURNS_IN_HAND = 10
+"""What an environment begins with: a batch."""
 
 CATCH_UP_SECONDS = 1.0
 """A time line that fell behind by no more is continued where it ended: a pause between two batches costs no turns."""
@@ -117,13 +116,13 @@ class _Lane:
     Whop wants no call."""
 
     def __init__(self) -> None:
-        self.turns = deque([0.0] * TURNS_AT_ONCE)
+        self.turns = deque([0.0] * TURNS_IN_HAND)
         self.owed = 0
         self.closed_until = 0.0
 
 
 class Pacer:
-    """The turns of one environment, for all of its threads. `calls` in `seconds` is the limit of each operation."""
+    """The turns of one environment, for all of its threads. The limit is the same for each operation."""
 
     def __init__(
         self,
@@ -131,14 +130,12 @@ class Pacer:
         *,
         clock: Callable[[], float],
         sleep: Callable[[float], None],
-        calls: int = LIMIT_CALLS,
-        seconds: float = LIMIT_SECONDS,
+        calls_per_minute: int,
     ) -> None:
         self._schedule = schedule
         self._clock = clock
         self._sleep = sleep
-        self._distance = seconds / (calls * USED_SHARE)
-        self._memory = seconds
+        self._distance = 60.0 / (calls_per_minute * USED_SHARE)
         self._lanes: defaultdict[str, _Lane] = defaultdict(_Lane)
         self._taking = threading.Lock()
 
@@ -160,12 +157,12 @@ class Pacer:
         if lane.closed_until > now + MAX_WAIT_SECONDS:
             raise Transient("whop_rate_limited", "Whop wants no calls for a while", retry_after=lane.closed_until - now)
         if not lane.turns:
-            begin = self._schedule.take(operation, (lane.owed + TURNS_AT_ONCE) * self._distance)
-            begin += lane.owed * self._distance
-            lane.turns.extend(begin + number * self._distance for number in range(TURNS_AT_ONCE))
-            lane.owed = 0
+            paid = min(lane.owed, TURNS_AT_ONCE)
+            begin = self._schedule.take(operation, (paid + TURNS_AT_ONCE) * self._distance)
+            lane.turns.extend(begin + number * self._distance for number in range(paid, paid + TURNS_AT_ONCE))
+            lane.owed -= paid
         turn = lane.turns.popleft()
-        if turn < now - self._memory:
+        if turn < now - 60.0:
             lane.owed += 1
         return max(turn, lane.closed_until)
 

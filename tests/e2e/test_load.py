@@ -8,7 +8,7 @@ from local_stack.terminal import Terminal
 
 def test_nothing_is_lost_or_doubled_and_the_newest_wins_under_load(stack: LocalStack) -> None:
     # Given a Whop that takes few calls and fails some, of a kind after which nobody has to wait for orphans
-    whop = Whop(limit=20, window=2, failing=0.05, failures=("error_500_after", "truncated_json"))
+    whop = Whop(limit=8, window=1, failing=0.05, failures=("error_500_after", "truncated_json"))
     # When 200 webhooks about 40 users are posted
     report = run(stack, Sizes(webhooks=200, users=40), whop, Terminal(), patience=120)
     # Then every one of them is accepted and every user is on Whop as their newest events say, once

@@ -1,6 +1,8 @@
 """An operator imports users that were there before the webhook: the real command on a real SQS API."""
 
+import itertools
 import json
+import math
 import os
 import signal
 import subprocess
@@ -18,12 +20,11 @@ from local_stack.engine import Engine
 from local_stack.processes import NO_ACCOUNT
 from local_stack.waiting import becomes_true
 from operations import __main__ as commands
-from operations import import_users
 from whop_sync.errors import Transient
 from whop_sync.events import UserEvent
 from whop_sync.imports import CHUNK_ROWS, MAX_WAITING
 from whop_sync.queues import Queue
-from world import World
+from world import World, aws_client
 
 
 def line(number: int, **more: Any) -> str:
@@ -115,6 +116,49 @@ def test_csv_is_imported_too(operator: Operator) -> None:
     assert sorted(each.name for each in file.parent.iterdir()) == ["users.csv"]
 
 
+def test_rows_as_large_as_they_may_be_fit_the_calls_that_carry_them(operator: Operator) -> None:
+    # Two bytes in the file are six in a message
+    operator.write(*(line(number, name="é" * 32_000).encode().decode("unicode_escape") for number in range(25)))
+    assert operator.run() == 0
+    assert len(operator.received()) == 25
+
+
+@pytest.mark.parametrize("times", [1, 4, 99])
+def test_what_sqs_refuses_of_a_batch_is_sent_again_and_nothing_else(engine: Engine, times: int) -> None:
+    # Given an SQS that takes only the first half of some batches
+    sqs = aws_client(engine.url, "sqs")
+    url = sqs.create_queue(QueueName=f"halves-{times}-{os.urandom(4).hex()}")["QueueUrl"]
+    halves = itertools.repeat(True, times)
+    refused: list[str] = []
+
+    def halve(params: dict[str, Any], **_: Any) -> None:
+        refused.clear()
+        if next(halves, False):
+            half = math.ceil(len(params["Entries"]) / 2) if times < 99 else 0
+            refused.extend(entry["Id"] for entry in params["Entries"][half:])
+            params["Entries"] = params["Entries"][: max(half, 1)]
+
+    def tell(parsed: dict[str, Any], **_: Any) -> None:
+        parsed["Failed"] = [{"Id": id_, "SenderFault": False, "Code": "InternalError"} for id_ in refused]
+
+    sqs.meta.events.register("provide-client-params.sqs.SendMessageBatch", halve)
+    sqs.meta.events.register("after-call.sqs.SendMessageBatch", tell)
+    # When ten messages are sent
+    bodies = [str(number) for number in range(10)]
+    waits: list[float] = []
+    if times == 99:
+        with pytest.raises(Transient):
+            Queue(sqs, url).send_all(bodies, sleep=waits.append)
+        return
+    Queue(sqs, url).send_all(bodies, sleep=waits.append)
+    # Then each is there once
+    found: list[str] = []
+    while batch := engine.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+        found += [message["Body"] for message in batch]
+    assert sorted(found) == bodies
+    assert waits == sorted(waits)
+
+
 def test_a_dry_run_tells_the_same_and_sends_nothing(operator: Operator) -> None:
     operator.write(line(1), "{bad", line(2))
     assert operator.run("--dry-run") == 1
@@ -149,6 +193,9 @@ def test_an_interrupted_import_goes_on_where_it_was(operator: Operator, monkeypa
     told = operator.printed()
     assert "196 done, 4 rejected, about 20" in told
     assert "--resume" in told
+    # And that told of a bad row of the chunk which it did not finish
+    with operator.file.with_name("users.ndjson.rejected.ndjson").open("a") as file:
+        file.write('{"line": 201, "id": null, "reason": "not_json"}\n')
     # When it is resumed
     assert operator.run("--resume") == 1
     # Then every row was sent once, and every bad one is told once
@@ -188,7 +235,7 @@ def test_sign_ups_never_wait_behind_more_than_a_few_minutes_of_imported_users(
         depths.append(Queue(operator.engine.sqs, operator.queue_url).waiting())
         worked.extend(operator.received())
 
-    monkeypatch.setattr(import_users.time, "sleep", work)
+    monkeypatch.setattr(time, "sleep", work)
     # When the file is imported
     assert operator.run() == 0
     # Then the queue never held much more than the limit, and all went through

@@ -119,7 +119,8 @@ def test_a_rotated_secret_is_taken_up_within_five_minutes(surroundings: Surround
 
 def five_minutes_pass(app: ModuleType) -> None:
     """For the secrets that the receiver remembers, each of which knows until when it may be used."""
-    app.credentials._clock = lambda: time.monotonic() + 300
+    clock = app.credentials._clock
+    app.credentials._clock = lambda: clock() + 300
 
 
 def test_without_a_usable_secret_senders_are_asked_to_come_again(engine: Engine, start: Start) -> None:

@@ -131,7 +131,8 @@ def test_what_somebody_changed_on_whop_is_found_and_mended(
     assert {world.row().get(f"{name}_version") for name in told} == {"7"}
     # And the cure told twice, or an older event, changes nothing
     calls = world.operations()
-    world.settle(*cures, event(version=6, **dict.fromkeys(told)))
+    older: dict[str, Any] = dict.fromkeys(told)
+    world.settle(*cures, event(version=6, **older))
     assert world.operations() == calls
 
 

@@ -11,6 +11,7 @@ from whop_sync.errors import Permanent, Transient
 from whop_sync.mappings import LEASE_SECONDS, Changes
 from whop_sync.profiles import PICTURE_PATIENCE_SECONDS
 from world import World, created, event
+from world.wire import Point
 
 RED, BLUE = png("ff0000"), png("0000ff")
 
@@ -201,11 +202,12 @@ class TestOrphans:
         assert accounts_of(world) == 1
 
     def test_the_same_attempt_carries_the_same_idempotency_key(self, world: World) -> None:
-        world.fake.fault(Fault("POST /companies", "timeout_before"))
+        world.fake.fault(Fault("POST /companies", "error_500_before", times=2))
         world.settle(created(name="Ann"))
         world.handle(created("u2", name="Ann"))
-        first, second, other = [call.headers["idempotency-key"] for call in world.fake.calls_to("POST /companies")]
-        assert first == second != other
+        *same, other = [call.headers["idempotency-key"] for call in world.fake.calls_to("POST /companies")]
+        assert len(same) == 3
+        assert {*same} == {same[0]} != {other}
 
     def test_a_worker_that_dies_in_the_middle_leaves_an_account_that_is_adopted(self, world: World) -> None:
         event_ = created(name="Ann")
@@ -386,6 +388,21 @@ class TestTakingTurns:
 
         world.clock.sleep(LEASE_SECONDS + 1)
         assert world.handle(event(version=3, name="Anne")).outcome == "synced"
+
+    def test_a_worker_whose_claim_was_taken_and_never_answered_is_not_locked_out_by_itself(self, world: World) -> None:
+        world.wire.planned = {Point(1, "claim", 1): "connection_reset_after_once"}
+        assert world.handle(created(name="Ann")).outcome == "enrolled"
+        assert world.wire.met
+
+    def test_an_event_that_brings_nothing_but_a_user_is_not_stale_until_they_are_enrolled(self, world: World) -> None:
+        bare = created()
+        claim = world.synchronization.mappings.claim(bare, deadline=world.clock() + 120)
+        assert claim
+        assert world.failure(bare).reason == "busy"
+
+        world.clock.sleep(LEASE_SECONDS + 1)
+        assert world.handle(bare).outcome == "enrolled"
+        assert world.handle(bare).outcome == "stale"
 
     def test_of_many_workers_at_once_one_enrolls(self, world: World) -> None:
         world.http.timeout = 5

@@ -27,7 +27,8 @@ def main() -> int:
             built = Path(folder) / "build"
             with terminal.step("building the functions with SAM"):
                 build(built)
-            with running_stack(terminal, built, name="load") as stack:
+            allowed = {"WhopCallsPerMinute": f"{whop.limit * 60 / whop.window:.0f}"}
+            with running_stack(terminal, built, name="load", more_parameters=allowed) as stack:
                 terminal.title(
                     f"{sizes.webhooks} webhooks about {sizes.users} users; Whop takes {whop.limit} calls of a kind in"
                     f" {whop.window:.0f} s and fails {whop.failing:.0%}"

@@ -1,6 +1,6 @@
 """Everything together: engine, stand-in for Whop, pictures and the deployed template, on free or on agreed ports."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,9 +39,18 @@ class LocalStack:
 
 @contextmanager
 def running_stack(
-    terminal: Terminal, built: Path, *, name: str, places: Places | None = None, sandbox: WhopAccess | None = None
+    terminal: Terminal,
+    built: Path,
+    *,
+    name: str,
+    places: Places | None = None,
+    sandbox: WhopAccess | None = None,
+    more_parameters: Mapping[str, str] | None = None,
 ) -> Iterator[LocalStack]:
-    """Starts everything and deploys what `build` wrote; ends it all at the end of the block."""
+    """Starts everything and deploys what `build` wrote; ends it all at the end of the block.
+
+    `more_parameters` are the template's, beside those that join the parts.
+    """
     places = places or Places()
     with (
         FakeWhop(host=places.host, port=places.whop, upload_port=places.uploads) as fake,
@@ -62,6 +71,11 @@ def running_stack(
                     stack=name,
                     signing_secrets=[SECRET],
                     whop_api_key=whop.api_key,
-                    parameters={"WhopEnvironment": "sandbox", "WhopCompanyId": whop.company_id, **parameters},
+                    parameters={
+                        "WhopEnvironment": "sandbox",
+                        "WhopCompanyId": whop.company_id,
+                        **parameters,
+                        **(more_parameters or {}),
+                    },
                 )
             yield LocalStack(built, deployment, whop, fake, pictures)

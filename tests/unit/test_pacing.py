@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from whop_sync.config import CALLS_PER_MINUTE
 from whop_sync.errors import Transient
 from whop_sync.pacing import (
     CATCH_UP_SECONDS,
-    LIMIT_CALLS,
-    LIMIT_SECONDS,
     MAX_WAIT_SECONDS,
     TURNS_AT_ONCE,
+    TURNS_IN_HAND,
     USED_SHARE,
     Pacer,
 )
@@ -51,14 +51,14 @@ class Limit:
         self.accepted = self.refused = 0
 
     def wait(self, now: float) -> int:
-        while self.taken and self.taken[0] <= now - LIMIT_SECONDS:
+        while self.taken and self.taken[0] <= now - 60:
             self.taken.popleft()
-        if len(self.taken) < LIMIT_CALLS:
+        if len(self.taken) < CALLS_PER_MINUTE:
             self.taken.append(now)
             self.accepted += 1
             return 0
         self.refused += 1
-        return max(1, math.ceil(self.taken[0] + LIMIT_SECONDS - now))
+        return max(1, math.ceil(self.taken[0] + 60 - now))
 
 
 def environment(
@@ -66,7 +66,7 @@ def environment(
 ) -> Iterator[float]:
     """A worker with a backlog, ten events a batch side by side. Yields when it wants to go on."""
     slept = [0.0]
-    pacer = Pacer(schedule, clock=clock, sleep=slept.append)
+    pacer = Pacer(schedule, clock=clock, sleep=slept.append, calls_per_minute=CALLS_PER_MINUTE)
     while clock() < stops:
         sent = []
         for _ in range(10):
@@ -111,9 +111,9 @@ def uneven() -> Iterator[float]:
 
 @pytest.mark.parametrize("environments", [1, 2, 4, 10, 20])
 def test_a_backlog_uses_nearly_all_that_whop_allows_and_is_hardly_ever_refused(environments: int) -> None:
-    seconds = 10 * LIMIT_SECONDS
+    seconds = 600.0
     limit = drain([(0.0, seconds)] * environments, seconds, uneven())
-    assert limit.accepted >= 0.95 * LIMIT_CALLS * seconds / LIMIT_SECONDS
+    assert limit.accepted >= 0.95 * CALLS_PER_MINUTE * seconds / 60
     assert limit.refused < 0.01 * limit.accepted
 
 
@@ -127,9 +127,9 @@ def test_environments_may_come_and_go(lives: list[tuple[float, float]]) -> None:
 def test_a_single_event_waits_for_nothing_and_asks_nobody() -> None:
     clock = Clock()
     schedule = Schedule(clock)
-    pacer = Pacer(schedule, clock=clock, sleep=lambda _: pytest.fail("waited"))
+    pacer = Pacer(schedule, clock=clock, sleep=lambda _: pytest.fail("waited"), calls_per_minute=CALLS_PER_MINUTE)
     for operation in ("POST /companies", OPERATION):
-        for _ in range(TURNS_AT_ONCE):
+        for _ in range(TURNS_IN_HAND):
             pacer.wait(operation)
     assert schedule.takes == 0
 
@@ -137,27 +137,27 @@ def test_a_single_event_waits_for_nothing_and_asks_nobody() -> None:
 def test_one_write_buys_the_turns_of_several_calls() -> None:
     clock = Clock()
     schedule = Schedule(clock)
-    pacer = Pacer(schedule, clock=clock, sleep=clock.sleep)
+    pacer = Pacer(schedule, clock=clock, sleep=clock.sleep, calls_per_minute=CALLS_PER_MINUTE)
     for _ in range(100):
         pacer.wait(OPERATION)
-    assert schedule.takes == 100 / TURNS_AT_ONCE - 1
+    assert schedule.takes == (100 - TURNS_IN_HAND) / TURNS_AT_ONCE
 
 
 def test_turns_lie_evenly_apart_and_those_in_hand_are_paid_for_later() -> None:
     clock = Clock()
     began = clock()
-    pacer = Pacer(Schedule(clock), clock=clock, sleep=clock.sleep)
-    for _ in range(LIMIT_CALLS + 1):
+    pacer = Pacer(Schedule(clock), clock=clock, sleep=clock.sleep, calls_per_minute=CALLS_PER_MINUTE)
+    for _ in range(CALLS_PER_MINUTE + 1):
         pacer.wait(OPERATION)
-    assert clock() - began + CATCH_UP_SECONDS == pytest.approx(LIMIT_SECONDS / USED_SHARE)
+    assert clock() - began + CATCH_UP_SECONDS == pytest.approx(60 / USED_SHARE)
 
 
 def test_operations_do_not_wait_for_each_other() -> None:
     clock = Clock()
     schedule = Schedule(clock)
     schedule.taken_until["POST /files"] = clock() + 3600
-    pacer = Pacer(schedule, clock=clock, sleep=lambda _: pytest.fail("waited"))
-    for _ in range(TURNS_AT_ONCE * 2):
+    pacer = Pacer(schedule, clock=clock, sleep=lambda _: pytest.fail("waited"), calls_per_minute=CALLS_PER_MINUTE)
+    for _ in range(TURNS_IN_HAND + 1):
         pacer.wait(OPERATION)
 
 
@@ -165,8 +165,8 @@ def test_who_would_wait_too_long_hands_the_event_back_with_the_time_to_come_agai
     clock = Clock()
     schedule = Schedule(clock)
     schedule.taken_until[OPERATION] = clock() + 100
-    pacer = Pacer(schedule, clock=clock, sleep=clock.sleep)
-    for _ in range(TURNS_AT_ONCE):
+    pacer = Pacer(schedule, clock=clock, sleep=clock.sleep, calls_per_minute=CALLS_PER_MINUTE)
+    for _ in range(TURNS_IN_HAND):
         pacer.wait(OPERATION)
     with pytest.raises(Transient) as caught:
         pacer.wait(OPERATION)
@@ -177,7 +177,7 @@ def test_who_would_wait_too_long_hands_the_event_back_with_the_time_to_come_agai
 def test_the_wait_that_whop_names_is_kept_to() -> None:
     clock = Clock()
     began = clock()
-    pacer = Pacer(Schedule(clock), clock=clock, sleep=clock.sleep)
+    pacer = Pacer(Schedule(clock), clock=clock, sleep=clock.sleep, calls_per_minute=CALLS_PER_MINUTE)
     pacer.refused(OPERATION, 12)
     pacer.wait("GET /files/{id}")
     assert clock() == began

@@ -214,6 +214,19 @@ def test_a_defect_that_one_event_meets_costs_only_that_event() -> None:
     assert bench.run(bench.record(event("u1")), bench.record(event("u2"), id="m2")) == {"m1"}
 
 
+def test_a_defect_in_parking_costs_only_that_event_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = Bench(lambda each: failing(Permanent("no_email"))(each) if each.user_id == "u1" else None)
+    monkeypatch.setattr(Queue, "park", lambda *_, **__: failing(OSError())(event()))
+    assert bench.run(bench.record(event("u1")), bench.record(event("u2"), id="m2")) == {"m1"}
+
+
+def test_a_defect_outside_all_events_leaves_the_whole_batch_in_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Raised on, its message would be logged by Lambda, and might quote an event."""
+    monkeypatch.setattr(UserEvent, "from_json", lambda _: failing(OSError())(event()))
+    bench = Bench()
+    assert bench.run(bench.record(event("u1")), bench.record(event("u2"), id="m2")) == {"m1", "m2"}
+
+
 def test_near_its_end_a_worker_hands_back_what_is_left() -> None:
     bench = Bench()
     assert bench.run(bench.record(event()), seconds_left=LAST_START_SECONDS - 1) == {"m1"}

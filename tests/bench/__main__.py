@@ -1,0 +1,71 @@
+"""What the Makefile calls: `python -m bench`, or `python -m bench cold batches` for some parts alone."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from bench import backlog, calls, cold_start, growth, receiver
+from local_stack.deployment import DeploymentError, build
+from local_stack.engine import Engine, running_engine
+from local_stack.processes import StartError
+from local_stack.terminal import Terminal
+
+# The application's log lines and metrics would bury the tables.
+QUIET = {
+    "POWERTOOLS_LOG_LEVEL": "CRITICAL",
+    "POWERTOOLS_METRICS_DISABLED": "true",
+    "POWERTOOLS_METRICS_NAMESPACE": "WhopUserSync",
+    "POWERTOOLS_SERVICE_NAME": "bench",
+}
+
+
+def main() -> int:
+    os.environ |= QUIET
+    terminal = Terminal()
+    try:
+        with TemporaryDirectory(prefix="whop-user-sync-") as folder, ExitStack() as running:
+            parts = _parts(Path(folder), running, terminal)
+            parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+            parser.add_argument("parts", nargs="*", choices=[[], *parts], help="all if none is named")
+            for name in parser.parse_args().parts or parts:
+                parts[name]()
+    except (DeploymentError, StartError) as error:
+        print(f"\n{error}", file=sys.stderr)
+        return 1
+    one, five, fifteen = os.getloadavg()
+    terminal.line()
+    terminal.quiet(f"this machine: {os.cpu_count()} processors, load {one:.1f}, {five:.1f}, {fifteen:.1f}")
+    return 0
+
+
+def _parts(scratch: Path, running: ExitStack, terminal: Terminal) -> dict[str, Callable[[], None]]:
+    @cache
+    def built() -> Path:
+        with terminal.step("building the functions with SAM"):
+            build(scratch / "build")
+        return scratch / "build"
+
+    @cache
+    def engine() -> Engine:
+        with terminal.step("starting a local AWS"):
+            return running.enter_context(running_engine())
+
+    return {
+        "cold": lambda: cold_start.report(built(), scratch, terminal, rounds=15),
+        "emulator": lambda: cold_start.report_under_the_emulator(built(), scratch, terminal, rounds=7),
+        "receiver": lambda: receiver.report(terminal, webhooks=5000),
+        "costs": lambda: calls.report_costs(engine(), terminal),
+        "batches": lambda: calls.report_batches(engine(), terminal, rounds=15),
+        "backlog": lambda: backlog.report(engine(), terminal, events=5000, numbers=(1, 2, 4, 10), faster=3),
+        "events": lambda: growth.report_events(engine(), terminal, events=200, widths=(1, 2, 5, 10)),
+        "rows": lambda: growth.report_rows(engine(), terminal, sizes=(1_000, 10_000, 100_000, 1_000_000), claims=200),
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())
