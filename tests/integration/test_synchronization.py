@@ -10,6 +10,7 @@ from whop_sync.enrollment import ORPHAN_WAIT_SECONDS
 from whop_sync.errors import Permanent, Transient
 from whop_sync.mappings import LEASE_SECONDS, Changes
 from whop_sync.profiles import PICTURE_PATIENCE_SECONDS
+from whop_sync.whop import Account
 from world import World, created, event
 from world.wire import Point
 
@@ -436,6 +437,19 @@ class TestTakingTurns:
             slow.mappings.commit(claim, changes)
         assert world.operations() == before
         assert world.row()["name_version"] == "3"
+
+    def test_a_worker_that_wakes_up_after_its_lease_does_not_move_the_mapping(self, world: World) -> None:
+        mappings = world.synchronization.mappings
+        claim = mappings.claim(created(name="Ann"), deadline=world.clock() + 10_000)
+        assert claim
+        world.clock.sleep(LEASE_SECONDS + 1)
+        known = world.fake.add_user(email="ann@home.test", member_of=world.whop.company_id)
+        world.handle(event(version=2, whop_user_id=known.id, name="Ann"))
+
+        with pytest.raises(Transient, match="took the user's row over"):
+            mappings.record_account(claim, Account("user_late", "biz_late"))
+        assert world.row()["whop_user_id"] == known.id
+        assert world.owner("user_late") is None
 
     def test_after_an_answer_that_never_came_the_next_worker_waits_for_the_lease(self, world: World) -> None:
         world.handle(created(name="Ann"))

@@ -1,6 +1,7 @@
 """One trial: the traffic is sent, Whop is slow to take it, and in the end everything is counted."""
 
 import itertools
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -134,6 +135,7 @@ class _Trial:
         self._failures = itertools.cycle(whop.failures)
         self._terminal = terminal
         self._told_at = time.monotonic()
+        self._stopping = threading.Event()
         self.accepted = 0
         self.sent_again = 0
 
@@ -145,13 +147,17 @@ class _Trial:
             httpx.Client(timeout=30, trust_env=False, limits=limits) as client,
             ThreadPoolExecutor(SENDERS) as senders,
         ):
-            first, *others = self._traffic.deliveries
-            # The first goes alone: a local engine starts an environment for each request that finds none idle.
-            for burst in ((first,), *itertools.batched(others, BURST, strict=False)):
-                futures = [senders.submit(self._send, client, event) for event in burst]
-                next_burst = time.monotonic() + PAUSE_SECONDS
-                self._pass(lambda: _all_done(futures) and time.monotonic() > next_burst)  # noqa: B023 - used at once
-                self._count(futures)
+            try:
+                first, *others = self._traffic.deliveries
+                # The first goes alone: a local engine starts an environment for each request that finds none idle.
+                for burst in ((first,), *itertools.batched(others, BURST, strict=False)):
+                    futures = [senders.submit(self._send, client, event) for event in burst]
+                    next_burst = time.monotonic() + PAUSE_SECONDS
+                    self._pass(lambda: _all_done(futures) and time.monotonic() > next_burst)  # noqa: B023 - used at once
+                    self._count(futures)
+            finally:
+                self._stopping.set()
+                senders.shutdown(cancel_futures=True)
 
     def _send(self, client: httpx.Client, event: Event) -> int | None:
         """How many attempts it took, None if it was never accepted."""
@@ -162,7 +168,8 @@ class _Trial:
                     return attempt + 1
             except httpx.TransportError:
                 pass
-            time.sleep(1)
+            if self._stopping.wait(1):
+                break
         return None
 
     def _count(self, futures: Sequence[Future[int | None]]) -> None:
