@@ -12,7 +12,7 @@ from whop_sync.mappings import LEASE_SECONDS, Changes
 from whop_sync.profiles import PICTURE_PATIENCE_SECONDS
 from whop_sync.whop import Account
 from world import World, created, event
-from world.wire import Point
+from world.wire import PICTURE, Point
 
 RED, BLUE = png("ff0000"), png("0000ff")
 
@@ -165,11 +165,23 @@ class TestOrphans:
         world.settle(event(version=2, name="Anna"))  # another title, so only the list can tell
         assert accounts_of(world) == 1
 
-    def test_a_second_lost_create_starts_the_wait_again(self, world: World) -> None:
+    @pytest.mark.parametrize("kind", ["timeout", "error_500"])
+    def test_a_second_lost_create_starts_the_wait_again(self, world: World, kind: str) -> None:
         world.fake.switches.list_lag = ORPHAN_WAIT_SECONDS - 20
-        world.fake.fault(Fault("POST /companies", "timeout_before"))
-        world.fake.fault(Fault("POST /companies", "timeout_after"))
-        world.settle(created(version=1, name="Ann"))
+        world.fake.fault(Fault("POST /companies", f"{kind}_before"))  # type: ignore[arg-type]
+        world.fake.fault(Fault("POST /companies", f"{kind}_after"))  # type: ignore[arg-type]
+        (result,) = world.settle(created(version=1, name="Ann"))
+        assert not isinstance(result, Permanent)
+        assert accounts_of(world) == 1
+
+    def test_an_account_that_could_not_be_recorded_is_adopted_although_the_name_has_changed_since(
+        self, world: World
+    ) -> None:
+        world.wire.planned = {Point(1, "record account", 1): "refused"}
+        assert world.failure(created(version=1, name="Ann")).reason == "dynamodb_unavailable"
+        (result,) = world.settle(event(version=2, name="Anna"))
+        assert not isinstance(result, Permanent)
+        assert result.outcome == "adopted"
         assert accounts_of(world) == 1
 
     def test_an_account_from_before_the_table_was_lost_is_found_by_its_title_and_adopted(self, world: World) -> None:
@@ -234,6 +246,15 @@ class TestProfile:
             event(version=2, name="Anna"),
         )
         assert world.shown() == ("Anna", RED)
+
+    def test_of_an_event_only_what_is_newer_is_set(self, world: World) -> None:
+        world.settle(
+            created(version=1, name="Ann", picture=None),
+            event(version=3, name="Anna"),
+            event(version=2, name="Anni", picture=world.pictures.url("ff0000")),
+        )
+        assert world.shown() == ("Anna", RED)
+        assert (world.row()["name_version"], world.row()["picture_version"]) == ("3", "2")
 
     def test_of_two_events_with_one_version_the_same_one_wins_in_both_orders(self, world: World) -> None:
         for user, names in {"u1": ("Ann", "Bea"), "u2": ("Bea", "Ann")}.items():
@@ -491,6 +512,7 @@ class TestTakingTurns:
 
         world.settle(event(version=3, name="Ann"))
         assert world.shown()[0] == "Ann"
+        assert "unsettled" not in world.row()
 
 
 class TestTrouble:
@@ -516,3 +538,11 @@ class TestTrouble:
             world.synchronization.handle(created(name="Ann"), age=0, deadline=world.clock() + 20)
         assert world.operations() == []
         assert world.handle(created(name="Ann")).outcome == "enrolled"
+
+    def test_a_worker_near_its_end_begins_no_picture(self, world: World) -> None:
+        world.handle(created(name="Ann"))
+        world.wire.reset()
+        news = event(version=2, picture=world.pictures.url("ff0000"))
+        with pytest.raises(Transient, match="too little time"):
+            world.synchronization.handle(news, age=0, deadline=world.clock() + 20)
+        assert PICTURE not in [point.call for point in world.wire.passed]
