@@ -89,8 +89,8 @@ class SharedSchedule:
                 raise Transient(
                     "whop_turns_taken", "all calls that Whop allows are taken", retry_after=taken_until - now
                 )
-            if self._begin(operation, earliest, seconds):
-                return earliest
+            if self._begin(operation, now, seconds):
+                return now
         raise Transient("whop_turns_taken", "too many environments took turns at the same moment")
 
     def _begin(self, operation: str, begin: float, seconds: float) -> bool:
@@ -100,8 +100,11 @@ class SharedSchedule:
                 TableName=self._table,
                 Key={"key": {"S": f"turns#{operation}"}},
                 UpdateExpression="SET taken_until = :end",
-                ConditionExpression="attribute_not_exists(taken_until) OR taken_until < :begin",
-                ExpressionAttributeValues={":begin": _number(begin), ":end": _number(begin + seconds)},
+                ConditionExpression="attribute_not_exists(taken_until) OR taken_until < :earliest",
+                ExpressionAttributeValues={
+                    ":earliest": _number(begin - CATCH_UP_SECONDS),
+                    ":end": _number(begin + seconds),
+                },
             )
         except ClientError as error:
             _conflict(error)

@@ -190,9 +190,10 @@ def test_the_receiver_tells_nothing_whatever_it_is_sent(surroundings: Surroundin
 
 
 def test_the_receiver_tells_nothing_when_its_parts_fail(surroundings: Surroundings, tmp_path: Path) -> None:
-    # Given that each part in turn fails with an error that quotes what it was given, from the first delivery on
+    # Given that each part in turn fails with an error that quotes what it was given: AWS when the secrets are still to
+    # be read, and again when they are known
     bodies = (document(), UNREADABLE[0])
-    steps = [step(http(body), part) for part in reversed(RECEIVER_PARTS) for body in bodies]
+    steps = [step(http(body), part) for part in (AWS, *RECEIVER_PARTS) for body in bodies]
     told = run(of_function("receive_webhook"), surroundings.environment("receive_webhook"), tmp_path, *steps)
     # Then the sender learns that it has to come again, and nobody learns more
     assert {answer["statusCode"] for answer in told.answers} <= {200, 500, 503}
@@ -318,7 +319,7 @@ def test_a_worker_tells_nothing_of_what_it_does(engine: Engine, tmp_path: Path, 
 
         # And when each part in turn fails with an error that quotes what it was given, still nothing is told
         steps = [
-            step(batch(marked(f"s{number}", picture=picture), created(f"t{number}", email=None, name=NAME)), part)
+            step(batch(marked(f"s{number}", picture=picture), created(f"t{number}", email=None, name=NAME), WORD), part)
             for number, part in enumerate(WORKER_PARTS)
         ]
         told = run(of_function(function), surroundings.environment(function), tmp_path, *steps)
@@ -441,7 +442,7 @@ LEAKS = (
     "print(event['headers']['webhook-signature'], file=sys.stderr)",
     "raise ValueError(event['body'])",
     "print(event['body'].encode().hex())",
-    "threading.Thread(target=print, args=(event,)).start()",
+    "thread = threading.Thread(target=print, args=(event,)); thread.start(); thread.join()",
     "os.write(1, event['body'].encode())",
 )
 

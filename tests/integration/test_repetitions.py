@@ -1,7 +1,5 @@
 """Senders send again for days. What was done is known for good, not for as long as some memory of deliveries lasts."""
 
-from concurrent.futures import ThreadPoolExecutor
-
 from world import World, created, event
 
 DAY = 86400
@@ -24,13 +22,3 @@ def test_what_an_operator_sends_round_again_never_undoes_newer_news(world: World
     parked = event(version=2, name="Anna")
     assert [world.handle(parked).outcome for _ in range(2)] == ["stale", "stale"]
     assert world.shown()[0] == "Anne"
-
-
-def test_one_delivery_in_many_workers_at_once_is_done_once(world: World) -> None:
-    """Looking whether it was done and noting it are one step, so no two workers find that it was not."""
-    world.http.timeout = 5
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda _: world.settle(created(name="Ann", picture=world.pictures.url("ff0000"))), range(8)))
-    assert [world.operations().count(each) for each in ("POST /companies", "POST /files", "PATCH /users/{id}")] == [
-        1
-    ] * 3

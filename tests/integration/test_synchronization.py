@@ -10,9 +10,9 @@ from whop_sync.enrollment import ORPHAN_WAIT_SECONDS
 from whop_sync.errors import Permanent, Transient
 from whop_sync.mappings import LEASE_SECONDS, Changes
 from whop_sync.profiles import PICTURE_PATIENCE_SECONDS
-from whop_sync.whop import Account
+from whop_sync.whop import CALL_SECONDS, Account
 from world import World, created, event
-from world.wire import PICTURE, Point
+from world.wire import PICTURE, Meanwhile, Point
 
 RED, BLUE = png("ff0000"), png("0000ff")
 
@@ -392,6 +392,20 @@ class TestPicture:
         assert world.shown() == ("Ann", RED)
         assert world.fake.file_count == 2
 
+    def test_a_file_that_failed_meanwhile_is_uploaded_again(self, world: World) -> None:
+        switches = world.fake.switches
+        switches.processing_polls = 50
+        first = created(name="Ann", picture=world.pictures.url("ff0000"))
+        world.failure(first)
+        switches.processing_polls, switches.failing_filename = 0, "avatar"
+
+        def mended() -> None:
+            switches.failing_filename = ""
+
+        world.wire.planned = {Point(world.wire.delivery + 1, "GET /files/{id}", 1): Meanwhile("after", mended)}
+        assert world.handle(first).refused is None
+        assert world.shown() == ("Ann", RED)
+
     def test_a_file_that_is_ready_at_once_is_not_uploaded(self, world: World) -> None:
         world.fake.switches.files_ready_at_once = True
         world.handle(created(name="Ann", picture=world.pictures.url("ff0000")))
@@ -546,3 +560,12 @@ class TestTrouble:
         with pytest.raises(Transient, match="too little time"):
             world.synchronization.handle(news, age=0, deadline=world.clock() + 20)
         assert PICTURE not in [point.call for point in world.wire.passed]
+
+    def test_a_worker_near_its_end_begins_no_upload(self, world: World) -> None:
+        world.handle(created(name="Ann"))
+        world.wire.planned = {Point(1, PICTURE, 1): Meanwhile("before", lambda: world.clock.sleep(10))}
+        news = event(version=2, picture=world.pictures.url("ff0000"))
+        with pytest.raises(Transient, match="too little time"):
+            world.synchronization.handle(news, age=0, deadline=world.clock() + CALL_SECONDS + 5)
+        assert world.wire.met
+        assert world.fake.file_count == 0
