@@ -1,14 +1,19 @@
 """What `sam build` makes, under AWS's own runtime, with the sample events in events/ as input."""
 
 import json
+import re
+import subprocess
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import boto3
 import pytest
 
 from local_stack import ROOT, samples
+from local_stack.processes import bare_environment
 from local_stack.runtime import emulator, running_function
 from local_stack.stack import LocalStack
 from local_stack.waiting import becomes_true
@@ -125,6 +130,24 @@ def test_every_module_of_the_layer_has_bytecode_that_names_its_source_by_hash(st
         elif bytecode.read_bytes()[4:8] != b"\x01\0\0\0":  # PEP 552: hash-based, not checked against the source
             dated.append(source)
     assert (missing, dated) == ([], [])
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "eu-central-1", "us-gov-west-1", "cn-north-1"])
+def test_the_layers_shortened_list_of_endpoints_leads_to_the_same_ones(stack: LocalStack, region: str) -> None:
+    # Given the SDK as it ships in the layer, and the same one with the data of all services
+    services = re.findall(r"^SERVICES := (.+)$", (ROOT / "shared" / "Makefile").read_text(), re.MULTILINE)[0].split()
+    code = "import sys, boto3; print([boto3.client(name, sys.argv[1]).meta.endpoint_url for name in sys.argv[2:]])"
+    layer = stack.built / "SharedLayer" / "python"
+    # When both make a client of each service
+    shipped = subprocess.run(
+        [sys.executable, "-S", "-c", code, region, *services],
+        env={**bare_environment(), "PYTHONPATH": str(layer)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    # Then they talk to the same places
+    assert shipped.stdout.strip() == str([boto3.client(name, region).meta.endpoint_url for name in services])
 
 
 def test_the_layer_holds_what_is_pinned_and_nothing_else(stack: LocalStack) -> None:

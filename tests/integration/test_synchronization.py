@@ -10,7 +10,7 @@ from whop_sync.enrollment import ORPHAN_WAIT_SECONDS
 from whop_sync.errors import Permanent, Transient
 from whop_sync.mappings import LEASE_SECONDS, Changes
 from whop_sync.profiles import PICTURE_PATIENCE_SECONDS
-from whop_sync.whop import CALL_SECONDS, Account
+from whop_sync.whop import CALL_SECONDS, PAGE_SIZE, Account
 from world import World, created, event
 from world.wire import PICTURE, Meanwhile, Point
 
@@ -185,9 +185,9 @@ class TestOrphans:
         assert accounts_of(world) == 1
 
     def test_an_account_from_before_the_table_was_lost_is_found_by_its_title_and_adopted(self, world: World) -> None:
-        for number in range(15):  # more than a page of others
-            world.handle(created(f"other{number}", name="Other"))
         world.handle(created(name="Ann"))
+        for number in range(PAGE_SIZE):  # the newest are listed first
+            world.handle(created(f"other{number}"))
         owner = world.row()["whop_user_id"]
         world.dynamodb.delete_item(TableName=world.table, Key={"key": {"S": "user#u1"}})
         world.clock.sleep(86400)
@@ -291,6 +291,12 @@ class TestProfile:
         world.handle(event(version=4, picture=world.pictures.url("ff0000")))
         assert world.shown() == (None, RED)
 
+    def test_clearing_a_picture_that_was_never_set_takes_no_call(self, world: World) -> None:
+        world.handle(created(name="Ann"))
+        before = world.operations()
+        world.handle(event(version=2, picture=None))
+        assert world.operations() == before
+
     def test_a_name_longer_than_whop_takes_is_cut(self, world: World) -> None:
         world.handle(created(name="é" * 150))
         assert world.shown()[0] == "é" * 100
@@ -313,9 +319,10 @@ class TestProfile:
 class TestPicture:
     def test_a_picture_is_uploaded_once_as_long_as_its_bytes_stay(self, world: World) -> None:
         world.handle(created(name="Ann", picture=world.pictures.url("ff0000")))
-        world.handle(event(version=2, picture=world.pictures.url("ff0000") + "?v=2"))
+        world.handle(event(version=2, name="Anna"))
+        world.handle(event(version=3, picture=world.pictures.url("ff0000") + "?v=2"))
         assert len(world.fake.calls_to("POST /files")) == 1
-        world.handle(event(version=3, picture=world.pictures.url("0000ff")))
+        world.handle(event(version=4, picture=world.pictures.url("0000ff")))
         assert world.shown()[1] == BLUE
 
     @pytest.mark.parametrize(
@@ -365,6 +372,7 @@ class TestPicture:
         assert result.refused
         assert result.refused.reason == "picture_failed"
         assert world.shown() == ("Ann", None)
+        assert "avatar_file_id" not in world.row()
 
     def test_a_picture_still_in_processing_is_attached_later_without_a_second_upload(self, world: World) -> None:
         world.fake.switches.processing_polls = 50
@@ -382,6 +390,12 @@ class TestPicture:
         assert result.refused
         assert result.refused.reason == "picture_refused"
         assert world.shown() == ("Anna", None)
+
+    def test_a_user_whom_whop_no_longer_has_is_no_matter_of_the_picture(self, world: World) -> None:
+        world.handle(created(name="Ann"))
+        world.fake.fault(Fault("PATCH /users/{id}", "error_null", status=404))
+        error = world.failure(event(version=2, picture=world.pictures.url("ff0000")))
+        assert (type(error), error.reason) == (Permanent, "whop_not_found")
 
     def test_a_file_that_whop_no_longer_has_is_uploaded_again(self, world: World) -> None:
         world.fake.switches.processing_polls = 50
@@ -547,6 +561,15 @@ class TestTrouble:
         assert isinstance(error, Transient)
         assert (error.reason, error.retry_after) == ("whop_rate_limited", 12)
 
+    @pytest.mark.parametrize("call", ["claim", "record account", "commit"])
+    @pytest.mark.parametrize("kind", ["refused", "rate_limited"])
+    def test_a_table_that_cannot_be_had_is_a_matter_of_time(self, world: World, call: str, kind: str) -> None:
+        world.wire.planned = {Point(1, call, 1): kind}
+        error = world.failure(created(name="Ann"))
+        assert (type(error), error.reason) == (Transient, "dynamodb_unavailable")
+        world.settle(created(name="Ann"))
+        assert (accounts_of(world), world.row()["status"]) == (1, "synced")
+
     def test_a_worker_near_its_end_begins_no_call(self, world: World) -> None:
         with pytest.raises(Transient, match="too little time"):
             world.synchronization.handle(created(name="Ann"), age=0, deadline=world.clock() + 20)
@@ -569,3 +592,13 @@ class TestTrouble:
             world.synchronization.handle(news, age=0, deadline=world.clock() + CALL_SECONDS + 5)
         assert world.wire.met
         assert world.fake.file_count == 0
+
+    def test_a_worker_near_its_end_asks_no_longer_whether_a_file_is_ready(self, world: World) -> None:
+        world.handle(created(name="Ann"))
+        world.fake.switches.processing_polls = 50
+        news = event(version=2, picture=world.pictures.url("ff0000"))
+        with pytest.raises(Transient, match="too little time"):
+            world.synchronization.handle(news, age=0, deadline=world.clock() + CALL_SECONDS + 5)
+        world.settle(news)
+        assert world.shown() == ("Ann", RED)
+        assert world.fake.file_count == 1
