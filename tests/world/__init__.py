@@ -8,6 +8,7 @@ import uuid
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
@@ -85,9 +86,7 @@ def created(user_id: str = "u1", version: int = 1, **rest: Any) -> UserEvent:
 
 def create_table(client: "DynamoDBClient") -> str:
     """A table as template.yaml describes it, so that keys cannot drift apart."""
-    yaml.SafeLoader.add_multi_constructor("!", lambda loader, suffix, node: None)  # noqa: ARG005
-    template = yaml.safe_load((ROOT / "template.yaml").read_text())
-    properties = template["Resources"]["UserMappings"]["Properties"]
+    properties = _table_properties()
     name = f"user-mappings-{uuid.uuid4().hex[:12]}"
     client.create_table(
         TableName=name,
@@ -96,6 +95,15 @@ def create_table(client: "DynamoDBClient") -> str:
         KeySchema=properties["KeySchema"],
     )
     return name
+
+
+@cache
+def _table_properties() -> dict[str, Any]:
+    """Read once: the template is long, and nearly every test has a table of its own."""
+    yaml.SafeLoader.add_multi_constructor("!", lambda loader, suffix, node: None)  # noqa: ARG005
+    template = yaml.safe_load((ROOT / "template.yaml").read_text())
+    properties: dict[str, Any] = template["Resources"]["UserMappings"]["Properties"]
+    return properties
 
 
 def aws_client(url: str, service: str) -> Any:

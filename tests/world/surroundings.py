@@ -10,6 +10,7 @@ import re
 import sys
 import uuid
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -38,6 +39,7 @@ def _short_form(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> tuple[
 _Loader.add_multi_constructor("!", _short_form)
 
 
+@cache
 def template() -> dict[str, Any]:
     """template.yaml, with `!Ref X` as ("Ref", "X") and likewise the other short forms."""
     document: dict[str, Any] = yaml.load((ROOT / "template.yaml").read_text(), _Loader)  # noqa: S506 - a safe loader
