@@ -86,7 +86,7 @@ test: $(DEV) $(SAM) $(ENGINE) ## Run every test
 lint: $(DEV) ## Check style, format and types
 	.venv/bin/ruff check functions operations shared tests
 	.venv/bin/ruff format --check functions operations shared tests
-	.venv/bin/mypy shared/whop_sync operations tests
+	.venv/bin/mypy shared operations tests
 	@# Every function's module is called app, so each is checked on its own.
 	@for function in functions/*/app.py; do echo ".venv/bin/mypy $$function"; .venv/bin/mypy "$$function" || exit 1; done
 

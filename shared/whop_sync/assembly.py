@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 import boto3
 from botocore.config import Config
 
-from whop_sync.avatars import Avatars, trusted
+from whop_sync.avatars import Avatars
 from whop_sync.config import worker_config
 from whop_sync.credentials import Credentials
 from whop_sync.enrollment import Enrollment
@@ -38,7 +38,7 @@ def worker() -> Worker:
     credentials = Credentials(boto3.client("secretsmanager", config=_AWS), time.monotonic)
     journal = Journal()
     whop = Whop(
-        http_client(tls=trusted()),
+        http_client(),
         url=config.whop_api_url,
         version=config.whop_api_version,
         api_key=lambda: credentials.whop_api_key(config.whop_api_key_arn),

@@ -16,11 +16,11 @@ import ssl
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import cache
 
 import httpcore
 import httpx
 
+from whop_sync.certificates import trusted
 from whop_sync.errors import Permanent, Transient
 
 MAX_BYTES = 5 * 1024 * 1024
@@ -96,12 +96,6 @@ def connection_to(address: str, port: int, timeout: float) -> socket.socket:
         connection.close()
         raise
     return connection
-
-
-@cache
-def trusted() -> ssl.SSLContext:
-    """Made when first needed and then kept: reading the authorities' certificates takes 20 ms."""
-    return httpx.create_ssl_context(trust_env=False)  # certifi's; httpcore's own reads the system's as well
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

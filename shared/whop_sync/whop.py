@@ -9,7 +9,6 @@ import email.utils
 import hashlib
 import json
 import re
-import ssl
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from urllib.parse import quote
 
 import httpx
 
+from whop_sync.certificates import trusted
 from whop_sync.errors import Outcome, Permanent, Transient, WhopAnswer
 from whop_sync.generations import GENERATIONS, TOKENS_TAKE_ACCOUNT_ID, Generation, api_version
 from whop_sync.pacing import MAX_WAIT_SECONDS
@@ -304,12 +304,12 @@ class Whop:
         return response
 
 
-def http_client(timeout: httpx.Timeout = CALL_TIMEOUT, *, tls: ssl.SSLContext | None = None) -> httpx.Client:
+def http_client(timeout: httpx.Timeout = CALL_TIMEOUT) -> httpx.Client:
     """One for the life of an environment. Connections outlive the pause between two batches; proxies and redirects,
-    which could carry the key elsewhere, are off. `tls` spares reading the authorities' certificates once more."""
+    which could carry the key elsewhere, are off."""
     return httpx.Client(
         timeout=timeout,
-        verify=tls or True,
+        verify=trusted(),
         limits=httpx.Limits(max_connections=None, max_keepalive_connections=10, keepalive_expiry=30),
         trust_env=False,
         follow_redirects=False,

@@ -1,22 +1,27 @@
 """What `sam build` makes, under AWS's own runtime, with the sample events in events/ as input."""
 
 import json
-import re
+import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import boto3
+import botocore
 import pytest
+from botocore.loaders import Loader
+from botocore.model import ServiceModel
 
+from bench import cold_start
 from local_stack import ROOT, samples
 from local_stack.processes import bare_environment
 from local_stack.runtime import emulator, running_function
 from local_stack.stack import LocalStack
 from local_stack.waiting import becomes_true
+from slim_layer import SERVICES
 
 FUNCTIONS = {
     "ReceiveWebhookFunction": "receive-webhook",
@@ -132,22 +137,87 @@ def test_every_module_of_the_layer_has_bytecode_that_names_its_source_by_hash(st
     assert (missing, dated) == ([], [])
 
 
-@pytest.mark.parametrize("region", ["us-east-1", "eu-central-1", "us-gov-west-1", "cn-north-1"])
-def test_the_layers_shortened_list_of_endpoints_leads_to_the_same_ones(stack: LocalStack, region: str) -> None:
-    # Given the SDK as it ships in the layer, and the same one with the data of all services
-    services = re.findall(r"^SERVICES := (.+)$", (ROOT / "shared" / "Makefile").read_text(), re.MULTILINE)[0].split()
-    code = "import sys, boto3; print([boto3.client(name, sys.argv[1]).meta.endpoint_url for name in sys.argv[2:]])"
+def in_layer(stack: LocalStack, code: str, *arguments: str, environment: Mapping[str, str] | None = None) -> str:
+    """What a program prints that finds the layer's packages and no others."""
     layer = stack.built / "SharedLayer" / "python"
-    # When both make a client of each service
-    shipped = subprocess.run(
-        [sys.executable, "-S", "-c", code, region, *services],
-        env={**bare_environment(), "PYTHONPATH": str(layer)},
+    return subprocess.run(
+        [sys.executable, "-S", "-c", code, *arguments],
+        env={**bare_environment(), **(environment or {}), "PYTHONPATH": str(layer)},
         capture_output=True,
         text=True,
         check=True,
-    )
+    ).stdout.strip()
+
+
+@pytest.mark.parametrize("region", ["us-east-1", "eu-central-1", "us-gov-west-1", "cn-north-1"])
+def test_the_layers_shortened_list_of_endpoints_leads_to_the_same_ones(stack: LocalStack, region: str) -> None:
+    # Given the SDK as it ships in the layer, and the same one with the data of all services
+    code = "import sys, boto3; print([boto3.client(name, sys.argv[1]).meta.endpoint_url for name in sys.argv[2:]])"
+    # When both make a client of each service
+    shipped = in_layer(stack, code, region, *SERVICES)
     # Then they talk to the same places
-    assert shipped.stdout.strip() == str([boto3.client(name, region).meta.endpoint_url for name in services])
+    whole: Any = boto3
+    assert shipped == str([whole.client(name, region).meta.endpoint_url for name in SERVICES])
+
+
+@pytest.mark.parametrize("service", SERVICES)
+def test_the_layers_models_say_the_same_with_fewer_words(stack: LocalStack, service: str) -> None:
+    # Given a model of a service as it ships, and the SDK's own
+    shipped, own = (
+        Loader(extra_search_paths=[str(path)], include_default_search_paths=False).load_service_model(
+            service, "service-2"
+        )
+        for path in (stack.built / "SharedLayer/python/botocore/data", Path(botocore.__file__).parent / "data")
+    )
+    # Then they differ in the documentation alone: the one has none, and the same types in the same places
+    assert "documentation" not in {key for shape in shipped["shapes"].values() for key in shape}
+    assert ServiceModel(shipped).operation_names == ServiceModel(own).operation_names
+    assert shipped == undocumented(own)
+
+
+def undocumented(model: Any) -> Any:
+    """A model without any text under the key `documentation`."""
+    if isinstance(model, list):
+        return [undocumented(each) for each in model]
+    if not isinstance(model, dict):
+        return model
+    texts = {key for key, value in model.items() if key == "documentation" and isinstance(value, str)}
+    return {key: undocumented(model[key]) for key in model.keys() - texts}
+
+
+@pytest.mark.skipif(
+    shutil.which("openssl") is None, reason="without openssl the layer keeps its certificates in one file"
+)
+def test_the_layer_finds_every_authority_by_its_hash(stack: LocalStack, tmp_path: Path) -> None:
+    # Given the authorities in the layer's bundle, each in a file of its own
+    layer = stack.built / "SharedLayer" / "python"
+    bundle = (layer / "certifi" / "cacert.pem").read_text()
+    certificates = [each + "-----END CERTIFICATE-----" for each in bundle.split("-----END CERTIFICATE-----")[:-1]]
+    for number, certificate in enumerate(certificates):
+        (tmp_path / f"{number}.pem").write_text(certificate)
+    # When OpenSSL looks each one up
+    by_hash = ["-no-CAfile", "-no-CAstore", "-CApath", str(layer / "certifi" / "by-hash")]
+    told = subprocess.run(
+        ["openssl", "verify", *by_hash, *map(str, tmp_path.iterdir())], capture_output=True, text=True, check=False
+    )
+    # Then it finds them all, and a function reads none at its start
+    assert told.stdout.count(": OK") == len(certificates) > 50, told.stderr
+    assert in_layer(stack, "from whop_sync.certificates import trusted; print(trusted().get_ca_certs())") == "[]"
+
+
+@pytest.mark.parametrize("function", cold_start.FUNCTIONS)
+def test_nobody_looks_for_garbage_while_a_function_starts(stack: LocalStack, function: str) -> None:
+    code = """
+import gc, sys
+sys.path.insert(0, sys.argv[1])
+collections = []
+gc.callbacks.append(lambda phase, _: collections.append(phase))
+before = len(collections)
+import app
+print(len(collections) - before, gc.isenabled(), gc.get_freeze_count() > 10_000)
+"""
+    environment = {**cold_start.settings(stack.built, function), "AWS_REGION": "us-east-1"}
+    assert in_layer(stack, code, str(stack.built / function), environment=environment) == "0 True True"
 
 
 def test_the_layer_holds_what_is_pinned_and_nothing_else(stack: LocalStack) -> None:
