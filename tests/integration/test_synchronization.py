@@ -1,5 +1,6 @@
 """One event after another, from the queue to what Whop shows, against a fake Whop and a real table."""
 
+import json
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -12,7 +13,7 @@ from whop_sync.mappings import LEASE_SECONDS, Changes
 from whop_sync.profiles import PICTURE_PATIENCE_SECONDS
 from whop_sync.whop import CALL_SECONDS, PAGE_SIZE, Account
 from world import World, created, event
-from world.wire import PICTURE, Meanwhile, Point
+from world.wire import PICTURE, Answer, Meanwhile, Point
 
 RED, BLUE = png("ff0000"), png("0000ff")
 
@@ -366,6 +367,14 @@ class TestPicture:
         assert result.refused
         assert world.handle(first).outcome == "stale"
 
+    def test_however_old_an_event_only_the_pictures_own_host_makes_it_give_up(self, world: World) -> None:
+        world.handle(created(name="Ann"))
+        world.fake.fault(Fault("POST /files", "error_500_before"))
+        news = event(version=2, picture=world.pictures.url("ff0000"))
+        assert world.failure(news, age=PICTURE_PATIENCE_SECONDS * 2).reason == "whop_failed"
+        world.settle(news)
+        assert world.shown() == ("Ann", RED)
+
     def test_a_picture_that_whop_cannot_process_is_refused(self, world: World) -> None:
         world.fake.switches.failing_filename = "avatar"
         result = world.handle(created(name="Ann", picture=world.pictures.url("ff0000")))
@@ -390,6 +399,13 @@ class TestPicture:
         assert result.refused
         assert result.refused.reason == "picture_refused"
         assert world.shown() == ("Anna", None)
+
+    def test_a_picture_alone_that_whop_refuses_to_attach_leaves_nothing_to_set(self, world: World) -> None:
+        world.handle(created(name="Ann"))
+        world.fake.fault(Fault("PATCH /users/{id}", "error_null", status=422))
+        before = len(world.fake.calls_to("PATCH /users/{id}"))
+        assert world.handle(event(version=2, picture=world.pictures.url("ff0000"))).refused
+        assert len(world.fake.calls_to("PATCH /users/{id}")) == before + 1
 
     def test_a_user_whom_whop_no_longer_has_is_no_matter_of_the_picture(self, world: World) -> None:
         world.handle(created(name="Ann"))
@@ -438,6 +454,15 @@ class TestTakingTurns:
 
         world.clock.sleep(LEASE_SECONDS + 1)
         assert world.handle(event(version=3, name="Anne")).outcome == "synced"
+
+    @pytest.mark.parametrize(("passed", "wait"), [(1, 5), (LEASE_SECONDS - 3, 3), (LEASE_SECONDS, 1)])
+    def test_who_is_busy_says_when_to_come_again(self, world: World, passed: float, wait: float) -> None:
+        assert world.synchronization.mappings.claim(created(name="Ann"), deadline=world.clock() + 120)
+        world.clock.sleep(passed)
+        error = world.failure(event(version=2, name="Anna"))
+        assert isinstance(error, Transient)
+        assert error.reason == "busy"
+        assert error.retry_after == pytest.approx(wait, abs=0.01)
 
     def test_a_worker_whose_claim_was_taken_and_never_answered_is_not_locked_out_by_itself(self, world: World) -> None:
         world.wire.planned = {Point(1, "claim", 1): "connection_reset_after_once"}
@@ -530,6 +555,16 @@ class TestTakingTurns:
         world.settle(event(version=3, picture=world.pictures.origin + "/broken.png"), event(version=4, picture=red))
         assert world.shown()[1] == RED
 
+    def test_doubt_about_one_field_is_no_doubt_about_the_other(self, world: World) -> None:
+        world.handle(created(version=1, name="Ann", picture=world.pictures.url("ff0000")))
+        world.fake.fault(Fault("PATCH /users/{id}", "error_500_after"))
+        world.failure(event(version=2, picture=None))
+        before = world.operations()
+        # Given a name that was told before, twice: neither event needs a call
+        world.settle(event(version=3, name="Ann"), event(version=4, name="Ann"))
+        assert world.operations() == before
+        assert world.row()["unsettled"] == ["picture"]
+
     def test_a_name_that_a_dead_worker_may_have_written_is_not_trusted(self, world: World) -> None:
         world.handle(created(version=1, name="Ann"))
         claim = world.synchronization.mappings.claim(event(version=2, name="Bob"), deadline=world.clock() + 120)
@@ -560,6 +595,8 @@ class TestTrouble:
         error = world.failure(created(name="Ann"))
         assert isinstance(error, Transient)
         assert (error.reason, error.retry_after) == ("whop_rate_limited", 12)
+        # What only has to wait has not failed
+        assert (world.row()["status"], world.row()["last_error"]) == ("enrolling", "whop_rate_limited")
 
     @pytest.mark.parametrize("call", ["claim", "record account", "commit"])
     @pytest.mark.parametrize("kind", ["refused", "rate_limited"])
@@ -569,6 +606,24 @@ class TestTrouble:
         assert (type(error), error.reason) == (Transient, "dynamodb_unavailable")
         world.settle(created(name="Ann"))
         assert (accounts_of(world), world.row()["status"]) == (1, "synced")
+
+    def test_a_mapping_that_another_transaction_stood_in_the_way_of_is_tried_again(self, world: World) -> None:
+        """DynamoDB cancels a transaction also for a conflict, which says nothing about whose the Whop user is."""
+        reasons = [{"Code": "None"}, {"Code": "TransactionConflict"}]
+        cancelled = {"__type": "#TransactionCanceledException", "message": "cancelled", "CancellationReasons": reasons}
+        world.wire.planned = {Point(1, "record account", 1): Answer(400, json.dumps(cancelled).encode())}
+        first = created(name="Ann")
+        error = world.failure(first)
+        assert (type(error), error.reason) == (Transient, "dynamodb_unavailable")
+        world.settle(first)
+        assert (accounts_of(world), world.row()["status"]) == (1, "synced")
+
+    def test_a_worker_near_its_end_looks_for_no_orphan(self, world: World) -> None:
+        world.fake.fault(Fault("POST /companies", "error_500_after"))
+        world.failure(created(name="Ann"))
+        with pytest.raises(Transient, match="too little time"):
+            world.synchronization.handle(created(name="Ann"), age=0, deadline=world.clock() + CALL_SECONDS - 1)
+        assert world.operations() == ["POST /companies"]
 
     def test_a_worker_near_its_end_begins_no_call(self, world: World) -> None:
         with pytest.raises(Transient, match="too little time"):

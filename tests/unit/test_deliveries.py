@@ -233,6 +233,23 @@ def test_an_update_that_names_a_user_and_nothing_else_is_answered_and_not_kept()
     assert post_by_hmac(body.encode(), "logto", "logto-signature-sha-256").sqs.sent == []
 
 
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        ("user.created", {}),  # a user all the same, whom the worker may know already
+        ("user.updated", {"email": "ann@shop.test"}),  # enrolls whom an update without one could not
+        ("user.updated", {"whop_user_id": "user_1"}),
+        ("user.updated", {"name": None}),
+        ("user.updated", {"avatar_url": None}),
+    ],
+)
+def test_an_event_that_tells_anything_is_kept(kind: str, data: dict[str, Any]) -> None:
+    endpoint = Endpoint()
+    body = {**UPDATED, "type": kind, "data": {"id": "u1", **data}}
+    assert endpoint.post(json.dumps(body).encode())["statusCode"] == 200
+    assert endpoint.queues == [kind.removeprefix("user.")]
+
+
 @given(body=st.binary(max_size=100), platform=st.sampled_from(sorted(PLATFORMS)), value=st.text(max_size=40))
 def test_no_platform_takes_what_is_not_proven(body: bytes, platform: str, value: str) -> None:
     endpoint = Endpoint(platform=PLATFORMS[platform])

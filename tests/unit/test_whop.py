@@ -11,19 +11,22 @@ import httpx
 import pytest
 
 from whop_sync.errors import Permanent, SyncError, Transient
-from whop_sync.whop import OPERATOR_RETRY_SECONDS, AccountExists, File, Whop, Witness
+from whop_sync.whop import OPERATOR_RETRY_SECONDS, AccountExists, File, Pace, Whop, Witness
 from world import Unwatched
 
 COMPANY = {"id": "biz_1", "owner_user": {"id": "user_1", "name": None, "username": "ann"}, "metadata": None}
 
 
-def whop(answer: Callable[[httpx.Request], httpx.Response], witness: Witness | None = None) -> Whop:
+def whop(
+    answer: Callable[[httpx.Request], httpx.Response], witness: Witness | None = None, pace: Pace | None = None
+) -> Whop:
     return Whop(
         httpx.Client(transport=httpx.MockTransport(answer)),
         url="https://whop.test/api/v1/",
         version="2026-07-20",
         api_key=lambda: "apik_1",
         witness=witness or Unwatched(),
+        pace=pace,
     )
 
 
@@ -213,6 +216,115 @@ def test_a_list_that_cannot_be_read_is_no_empty_list(body: object) -> None:
         )
 
 
+@pytest.mark.parametrize("content", [b"<html>Sign in to continue</html>", b"", b'{"id": "us', b'["user_1"]', b"null"])
+def test_a_change_is_not_done_because_somebody_answered_200(content: bytes) -> None:
+    with pytest.raises(Transient) as caught:
+        whop(lambda _: httpx.Response(200, content=content)).update_user("user_1", company="biz_0", changes={})
+    assert (caught.value.reason, caught.value.outcome) == ("whop_unreadable", "maybe_done")
+
+
+def test_a_list_ends_where_it_says_so_and_not_where_cursors_end() -> None:
+    pages = iter([("c1", True), ("c2", True), ("c3", False)])
+    asked: list[str | None] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.url.params.get("after"))
+        cursor, more = next(pages)
+        return httpx.Response(200, json={"data": [], "page_info": {"end_cursor": cursor, "has_next_page": more}})
+
+    assert whop(answer).find_account(parent="biz_0", user_id="u1", before_page=lambda: None) is None
+    assert asked == [None, "c1", "c2"]
+
+
+def test_a_search_that_takes_too_long_can_be_ended_before_each_page() -> None:
+    pages = iter(range(100))
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        return httpx.Response(
+            200, json={"data": [], "page_info": {"end_cursor": str(next(pages)), "has_next_page": True}}
+        )
+
+    def before_page() -> None:
+        if next(pages) > 5:
+            raise Transient("out_of_time")
+
+    with pytest.raises(Transient, match="out_of_time"):
+        whop(answer).find_account(parent="biz_0", user_id="u1", before_page=before_page)
+    assert next(pages) < 10
+
+
+def test_a_file_without_a_place_to_upload_to_is_made_anew_later() -> None:
+    with pytest.raises(Transient) as caught:
+        whop(lambda _: httpx.Response(200)).upload(File(id="file_1", status="pending"), b"png")
+    assert caught.value.reason == "whop_unreadable"
+
+
+@dataclass
+class Turns:
+    """A pace that remembers what it was asked and told."""
+
+    open: bool = True
+    asked: list[str] = field(default_factory=list)
+    refusals: list[tuple[str, float]] = field(default_factory=list)
+
+    def wait(self, operation: str) -> None:
+        self.asked.append(operation)
+        if not self.open:
+            raise Transient("whop_turns_taken", retry_after=30)
+
+    def refused(self, operation: str, seconds: float) -> None:
+        self.refusals.append((operation, seconds))
+
+
+def test_every_call_waits_for_its_turn_and_an_upload_needs_none() -> None:
+    turns, events = Turns(), iter(range(10))
+    seen: list[int] = []
+
+    def answer(_: httpx.Request) -> httpx.Response:
+        assert len(turns.asked) == next(events) + 1
+        seen.append(len(turns.asked))
+        return httpx.Response(200, json={"id": "file_1", "upload_status": "pending"})
+
+    client = whop(answer, pace=turns)
+    client.user("user_1", company="biz_0")
+    client.update_user("user_1", company="biz_0", changes={"name": "Ann"})
+    client.create_file("avatar.png")
+    assert turns.asked == ["GET /users/{id}", "PATCH /users/{id}", "POST /files"]
+    assert seen == [1, 2, 3]
+    whop(lambda _: httpx.Response(200), pace=turns).upload(
+        File(id="file_1", status="pending", upload_url="https://storage.test/put"), b"png"
+    )
+    assert len(turns.asked) == 3
+
+
+def test_a_call_that_gets_no_turn_is_not_made() -> None:
+    def answer(_: httpx.Request) -> httpx.Response:
+        raise AssertionError("a call was made")
+
+    with pytest.raises(Transient, match="whop_turns_taken"):
+        whop(answer, pace=Turns(open=False)).user("user_1", company="biz_0")
+
+
+@pytest.mark.parametrize(
+    ("status", "message", "headers", "told"),
+    [
+        (429, "Try again in 12 seconds.", {}, [("GET /users/{id}", 12)]),
+        (429, "Slow down.", {}, [("GET /users/{id}", 0)]),
+        (429, "", {"retry-after": "7"}, [("GET /users/{id}", 7)]),
+        (503, "Try again in 12 seconds.", {}, []),
+        (422, "Try again in 12 seconds.", {}, []),
+    ],
+)
+def test_only_a_rate_limit_closes_an_operation_for_a_while(
+    status: int, message: str, headers: dict[str, str], told: list[tuple[str, float]]
+) -> None:
+    turns = Turns()
+    body = {"error": {"message": message}}
+    with pytest.raises(SyncError):
+        whop(lambda _: httpx.Response(status, json=body, headers=headers), pace=turns).user("user_1", company="biz_0")
+    assert turns.refusals == told
+
+
 def test_every_call_names_key_and_version_and_an_upload_neither() -> None:
     requests: list[httpx.Request] = []
 
@@ -268,7 +380,7 @@ class Watch:
         return self.delivery
 
     def whop_call(self, operation: str, *, status: int | None, seconds: float, request_id: str | None) -> None:
-        assert seconds >= 0
+        assert 0 <= seconds < 60
         self.told.append((operation, status, request_id))
 
     def picture_uploaded(self) -> None:

@@ -21,6 +21,7 @@ from typing import Any, Literal, NamedTuple
 
 import httpx
 from botocore.awsrequest import AWSPreparedRequest, AWSResponse
+from botocore.compat import HTTPHeaders
 from botocore.httpsession import URLLib3Session
 
 from fake_whop import Fault
@@ -98,8 +99,16 @@ class Meanwhile:
     happens: Callable[[], None]
 
 
-type Trouble = str | Meanwhile
-"""A kind of failure, or something that happens meanwhile."""
+@dataclasses.dataclass(frozen=True, slots=True)
+class Answer:
+    """What AWS answers to a call that it does not carry out."""
+
+    status: int
+    content: bytes
+
+
+type Trouble = str | Meanwhile | Answer
+"""A kind of failure, something that happens meanwhile, or an answer of AWS."""
 
 
 def kinds_of(call: str) -> frozenset[str]:
@@ -208,6 +217,8 @@ class Wire:
         trouble = self._invocations[invocation]
         if trouble is None:
             return None
+        if isinstance(trouble, Answer):
+            return AWSResponse(request.url, trouble.status, HTTPHeaders(), _Raw(trouble.content))
         if isinstance(trouble, str) and trouble not in KILLS:
             self._fail(trouble.removesuffix("_once"), request)
             return None
@@ -224,6 +235,16 @@ class Wire:
         answers = {"refused": f"http://{_CLOSED}/", "rate_limited": f"{self._door}/throttled"}
         otherwise = "error" if kind.startswith("error_500") else "reset"
         request.url = answers.get(kind, f"{self._door}/{otherwise}")
+
+
+class _Raw:
+    """The little that the AWS SDK asks of a response's body."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def stream(self) -> Iterator[bytes]:
+        yield self._content
 
 
 def _around(trouble: Trouble | None) -> Callable[[], None]:
