@@ -397,6 +397,7 @@ def _delay(response: httpx.Response, answer: WhopAnswer) -> float | None:
         except ValueError:
             pass
         else:
-            return max(0.0, (moment - datetime.now(UTC)).total_seconds())
+            aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)  # the zone -0000 comes without one
+            return max(0.0, (aware - datetime.now(UTC)).total_seconds())
     match = _DELAY.search(answer.message or "")
     return float(match[1]) * _SECONDS[match[2].lower()] if match else None

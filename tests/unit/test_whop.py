@@ -37,8 +37,9 @@ def create(answer: Callable[[httpx.Request], httpx.Response], attempt: str = "a1
 
 def error_of(status: int, body: object, headers: dict[str, str] | None = None) -> SyncError:
     content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    raw = [(name.encode(), value.encode("latin-1")) for name, value in (headers or {}).items()]
     with pytest.raises(SyncError) as caught:
-        create(lambda _: httpx.Response(status, content=content, headers=headers))
+        create(lambda _: httpx.Response(status, content=content, headers=raw))
     return caught.value
 
 
@@ -118,6 +119,27 @@ def test_only_a_user_or_a_file_can_be_missing_for_good() -> None:
     assert (waiting.value.reason, waiting.value.retry_after) == ("whop_gone", OPERATOR_RETRY_SECONDS)
 
 
+@pytest.mark.parametrize("message", [5, ["m"], {"m": 1}, None])
+def test_a_message_that_is_no_text_is_none(message: object) -> None:
+    error = error_of(422, {"error": {"message": message}})
+    assert error.answer
+    assert (error.reason, error.answer.message) == ("whop_refused", None)
+
+
+@pytest.mark.parametrize("file", [{}, {"id": "file_1"}, {"upload_status": "ready"}])
+def test_a_file_that_cannot_be_read_is_asked_for_again(file: dict[str, str]) -> None:
+    with pytest.raises(Transient) as caught:
+        whop(lambda _: httpx.Response(200, json=file)).create_file("avatar.png")
+    assert (caught.value.reason, caught.value.outcome) == ("whop_unreadable", "maybe_done")
+
+
+def test_an_id_of_the_request_may_stand_in_either_header() -> None:
+    for name, value, told in [("request-id", "req_1", "req_1"), ("x-request-id", "two words", None)]:
+        answer = error_of(400, {}, {name: value, "request-id": told or "no word"}).answer
+        assert answer
+        assert answer.request_id == told
+
+
 def test_a_taken_title_is_known_by_its_message_whatever_the_status() -> None:
     body = {"error": {"message": "You have already created an account with the same name"}}
     for status in (400, 409, 422):
@@ -128,6 +150,7 @@ def test_a_request_in_progress_may_still_be_carried_out() -> None:
     error = error_of(409, {"error": {"code": "idempotency_request_in_progress", "message": "m"}})
     assert isinstance(error, Transient)
     assert error.outcome == "maybe_under_way"
+    assert isinstance(error_of(400, {"error": {"code": "idempotency_request_in_progress"}}), Permanent)
 
 
 @pytest.mark.parametrize(
@@ -150,6 +173,10 @@ def test_the_status_tells_what_may_have_happened(status: int, outcome: str) -> N
         ("Try again in 1 hour.", None, 3600),
         ("Try again in 12 seconds.", "7", 7),
         ("Try again in 12 seconds.", "soon", 12),
+        ("Try again in 12 seconds.", "\u00b2", 12),
+        ("Try again in 12 seconds.", "-5", 12),
+        ("Try again in 12 seconds.", "Sun, 01 Mar 2026 10:00:00 GMT", 0),
+        ("Try again in 12 seconds.", "Sun, 01 Mar 2026 10:00:00 -0000", 0),
         ("Slow down.", None, None),
         (None, None, None),
     ],
