@@ -85,3 +85,11 @@ def test_no_two_environments_ever_get_the_same_time(table: tuple["DynamoDBClient
     with ThreadPoolExecutor(8) as threads:
         begins = sorted(threads.map(lambda number: environments[number % 8].take(operation, 0.25), range(40)))
     assert begins == [pytest.approx(begins[0] + 0.25 * number, abs=0.001) for number in range(40)]
+
+
+def test_a_table_that_cannot_be_had_is_a_matter_of_time(table: tuple["DynamoDBClient", str], operation: str) -> None:
+    nowhere = aws_client("http://127.0.0.1:1", "dynamodb")
+    for away in (SharedSchedule(nowhere, table[1], Clock()), SharedSchedule(table[0], "no-such-table", Clock())):
+        with pytest.raises(Transient) as caught:
+            away.take(operation, 1)
+        assert caught.value.reason == "dynamodb_unavailable"

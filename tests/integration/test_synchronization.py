@@ -598,6 +598,12 @@ class TestTrouble:
         # What only has to wait has not failed
         assert (world.row()["status"], world.row()["last_error"]) == ("enrolling", "whop_rate_limited")
 
+    def test_a_user_whose_change_has_to_wait_is_still_synced(self, world: World) -> None:
+        world.handle(created(name="Ann"))
+        world.fake.fault(Fault("PATCH /users/{id}", "rate_limited"))
+        world.failure(event(version=2, name="Anna"))
+        assert (world.row()["status"], world.row()["last_error"]) == ("synced", "whop_rate_limited")
+
     @pytest.mark.parametrize("call", ["claim", "record account", "commit"])
     @pytest.mark.parametrize("kind", ["refused", "rate_limited"])
     def test_a_table_that_cannot_be_had_is_a_matter_of_time(self, world: World, call: str, kind: str) -> None:

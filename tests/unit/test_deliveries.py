@@ -4,7 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,7 +44,7 @@ class Endpoint:
     """A receiver whose queues only remember."""
 
     sqs: Sqs = field(default_factory=Sqs)
-    keys: Sequence[bytes] | Transient = (KEY,)
+    keys: Sequence[bytes] | Exception = (KEY,)
     platform: Platform = PLATFORMS["standard"]
 
     def __post_init__(self) -> None:
@@ -61,7 +61,7 @@ class Endpoint:
         )
 
     def _keys(self) -> Sequence[bytes]:
-        if isinstance(self.keys, Transient):
+        if isinstance(self.keys, Exception):
             raise self.keys
         return self.keys
 
@@ -248,6 +248,69 @@ def test_an_event_that_tells_anything_is_kept(kind: str, data: dict[str, Any]) -
     body = {**UPDATED, "type": kind, "data": {"id": "u1", **data}}
     assert endpoint.post(json.dumps(body).encode())["statusCode"] == 200
     assert endpoint.queues == [kind.removeprefix("user.")]
+
+
+GOOD = json.dumps(UPDATED).encode()
+
+
+@pytest.mark.parametrize(
+    ("keys", "body", "told"),
+    [
+        ((KEY,), GOOD, ("DeliveryAccepted", "accepted", "msg_1", None)),
+        ((KEY,), b'{"type": "order.paid"}', ("DeliveryIgnored", "ignored", "msg_1", None)),
+        ((KEY,), b"[]", ("DeliveryParked", "parked", "msg_1", "not_an_object")),
+        ((KEY,), b" " * (MAX_BODY_BYTES + 1), ("DeliveryRejected", "rejected", None, "too_large")),
+        ((b"another",), GOOD, ("DeliveryRejected", "rejected", None, "wrong_signature")),
+        (Transient("x"), GOOD, ("DeliveryDeferred", "deferred", None, "x")),
+        (RuntimeError(), GOOD, ("Crash", None, None, None)),
+    ],
+)
+def test_whatever_becomes_of_a_delivery_is_told_once_and_counted_at_once(
+    told_lines: "ToldLines",
+    keys: Sequence[bytes] | Exception,
+    body: bytes,
+    told: tuple[str, str | None, str | None, str | None],
+) -> None:
+    Endpoint(keys=keys).post(body)
+    assert told_lines(told[0]) == [told[1:]]
+
+
+@pytest.mark.parametrize(
+    ("order", "told"),
+    [
+        ({"body": ""}, ("DeliveryParked", "parked", "msg_1", "not_json")),
+        ({"body": "!"}, ("Crash", None, None, None)),
+        ({"body": base64.b64encode(GOOD).decode()}, ("DeliveryDeferred", "deferred", "msg_1", "sqs_unavailable")),
+    ],
+)
+def test_so_is_whatever_becomes_of_a_redelivery(
+    told_lines: "ToldLines", order: dict[str, str], told: tuple[str, str | None, str | None, str | None]
+) -> None:
+    endpoint = Endpoint(Sqs(failure=EndpointConnectionError(endpoint_url="x")))
+    endpoint.receiver.redeliver({"event_id": "msg_1", "headers": {}, "received_at": NOW, **order})
+    assert told_lines(told[0]) == [told[1:]]
+
+
+type ToldLines = Callable[[str], list[tuple[str | None, str | None, str | None]]]
+
+
+@pytest.fixture
+def told_lines(
+    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> ToldLines:
+    """Outcome, event id and reason of all log lines; asserts that the metric named was counted and written."""
+    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "WhopUserSync")
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "test")
+
+    def look(metric: str) -> list[tuple[str | None, str | None, str | None]]:
+        metrics = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "_aws" in line]
+        assert [each[metric] for each in metrics if metric in each] == [[1.0]]
+        return [
+            (getattr(line, "outcome", None), getattr(line, "event_id", None), getattr(line, "reason", None))
+            for line in caplog.records
+        ]
+
+    return look
 
 
 @given(body=st.binary(max_size=100), platform=st.sampled_from(sorted(PLATFORMS)), value=st.text(max_size=40))

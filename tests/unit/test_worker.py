@@ -199,9 +199,10 @@ def test_a_backlog_that_is_older_than_the_patience_is_tried_all_the_same() -> No
     assert bench.reasons() == []
 
 
-def test_what_cannot_be_parked_stays_in_the_queue() -> None:
+def test_what_cannot_be_parked_stays_in_the_queue(caplog: pytest.LogCaptureFixture) -> None:
     bench = Bench(failing(Permanent("no_email")), sqs=Sqs(broken=True))
     assert bench.run(bench.record(event())) == {"m1"}
+    assert [getattr(line, "reason", None) for line in caplog.records] == ["sqs_unavailable"]
 
 
 def test_what_cannot_be_postponed_stays_in_the_queue() -> None:
@@ -209,9 +210,10 @@ def test_what_cannot_be_postponed_stays_in_the_queue() -> None:
     assert bench.run(bench.record(event())) == {"m1"}
 
 
-def test_a_defect_that_one_event_meets_costs_only_that_event() -> None:
+def test_a_defect_that_one_event_meets_costs_only_that_event(caplog: pytest.LogCaptureFixture) -> None:
     bench = Bench(lambda each: failing(ZeroDivisionError())(each) if each.user_id == "u1" else None)
     assert bench.run(bench.record(event("u1")), bench.record(event("u2"), id="m2")) == {"m1"}
+    assert crashes(caplog) == [("ZeroDivisionError", "u1")]
 
 
 def test_a_defect_in_parking_costs_only_that_event_too(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -220,11 +222,21 @@ def test_a_defect_in_parking_costs_only_that_event_too(monkeypatch: pytest.Monke
     assert bench.run(bench.record(event("u1")), bench.record(event("u2"), id="m2")) == {"m1"}
 
 
-def test_a_defect_outside_all_events_leaves_the_whole_batch_in_the_queue(monkeypatch: pytest.MonkeyPatch) -> None:
+def crashes(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str | None]]:
+    """The defects that were told, and the users whose events met them."""
+    return [
+        (getattr(line, "error", ""), getattr(line, "user_id", None)) for line in caplog.records if line.msg == "crash"
+    ]
+
+
+def test_a_defect_outside_all_events_leaves_the_whole_batch_in_the_queue(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     """Raised on, its message would be logged by Lambda, and might quote an event."""
     monkeypatch.setattr(UserEvent, "from_json", lambda _: failing(OSError())(event()))
     bench = Bench()
     assert bench.run(bench.record(event("u1")), bench.record(event("u2"), id="m2")) == {"m1", "m2"}
+    assert crashes(caplog) == [("OSError", None)]
 
 
 def test_near_its_end_a_worker_hands_back_what_is_left() -> None:
