@@ -183,7 +183,8 @@ class TestSingleFaults:
 
 @pytest.mark.parametrize("second", CLASSES)
 @pytest.mark.parametrize("first", CLASSES)
-def test_any_two_faults(trials: Trials, first: str, second: str) -> None:
+@pytest.mark.parametrize("scenario", [new_user, known_user])
+def test_any_two_faults(trials: Trials, scenario: Scenario, first: str, second: str) -> None:
     """Every class of fault at every call, before every class of fault at every call of what follows.
 
     The kinds of a class take turns.
@@ -191,15 +192,15 @@ def test_any_two_faults(trials: Trials, first: str, second: str) -> None:
     turns = itertools.count()
 
     def pairs() -> Iterator[Mapping[Point, str]]:
-        for one in _firsts(trials.calls(new_user)):
+        for one in _firsts(trials.calls(scenario)):
             for kind in _in_turn(turns, first, one):
-                passed = trials.run(new_user, {one: kind})
+                passed = trials.run(scenario, {one: kind})
                 later = passed[passed.index(one) + 1 :] if one in passed else passed
                 for other in _firsts(point for point in later if one in passed or point.delivery > one.delivery):
                     for other_kind in _in_turn(turns, second, other):
                         yield {one: kind, other: other_kind}
 
-    trials.expect_no_flaw(new_user, pairs())
+    trials.expect_no_flaw(scenario, pairs())
 
 
 def _firsts(points: Iterable[Point]) -> Iterable[Point]:
