@@ -11,8 +11,9 @@ from local_stack.pictures import png
 from operations.reconciliation import Drift, Reconciliation
 from whop_sync.errors import Transient
 from whop_sync.events import UserEvent
+from whop_sync.mappings import Mappings
 from whop_sync.queues import Queue
-from world import World, created, event
+from world import World, aws_client, created, event
 
 RED = png("ff0000")
 
@@ -208,3 +209,26 @@ def test_a_rate_limit_is_waited_out_and_a_wrong_key_is_not(operator: Operator, w
     world.api_key = "apik_wrong"
     with pytest.raises(Transient, match="refused the API key"):
         operator.drifts(replace(row, version=2))
+
+
+def test_only_what_the_row_still_stands_at_is_doubted(world: World) -> None:
+    """The same name told anew stands at another place: to tell the old news again would change nothing, or too much."""
+    first, again = created(version=1, name="Ann"), created(version=2, name="Ann")
+    world.settle(first, again)
+    mappings = world.synchronization.mappings
+    assert not mappings.doubt("u1", "name", first.position("name"))
+    assert "unsettled" not in world.row()
+    assert mappings.doubt("u1", "name", again.position("name"))
+
+
+def test_a_table_that_cannot_be_had_is_no_sign_that_a_row_moved_on(world: World) -> None:
+    world.settle(created(name="Ann"))
+    nowhere = Mappings(aws_client("http://127.0.0.1:1", "dynamodb"), world.table, world.clock)
+    elsewhere = Mappings(world.dynamodb, "no-such-table", world.clock)
+    for mappings in (nowhere, elsewhere):
+        with pytest.raises(Transient) as caught:
+            mappings.row("u1")
+        assert caught.value.reason == "dynamodb_unavailable"
+        with pytest.raises(Transient) as caught:
+            mappings.doubt("u1", "name", created(name="Ann").position("name"))
+        assert caught.value.reason == "dynamodb_unavailable"
