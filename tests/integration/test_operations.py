@@ -17,7 +17,7 @@ from local_stack import ROOT
 from local_stack.engine import Engine
 from local_stack.processes import NO_ACCOUNT
 from operations import __main__ as commands
-from operations.parked import QUEUES, RECEIVED_TOO_OFTEN
+from operations.parked import QUEUES, RECEIVED_TOO_OFTEN, ParkedEvents
 from whop_sync.errors import Malformed, Permanent, WhopAnswer
 from whop_sync.events import UserEvent
 from whop_sync.queues import Queue
@@ -121,6 +121,7 @@ def test_parked_events_are_listed_with_user_reason_and_age_and_nothing_personal(
     told = operator.printed()
     for expected in ("u1", "msg_u1_1", "whop_refused", "u2", "whop_not_found", "msg_3", "no_user_id", " s  ", *QUEUES):
         assert expected in told
+    assert "Whop does not know what the call names" in told
     assert "3 parked" in told
     for personal in ("Ann", "shop.test"):
         assert personal not in told
@@ -193,6 +194,7 @@ def test_what_sqs_moved_by_itself_is_listed_by_user_and_sent_round(operator: Ope
     assert operator.run("parked", "--user", "u1") == 0
     told = operator.printed()
     assert RECEIVED_TOO_OFTEN in told
+    assert "look for crashes and timeouts" in told
     assert "msg_u1_1" in told
     # And goes round like the others
     assert operator.run("redrive", "--reason", RECEIVED_TOO_OFTEN) == 0
@@ -313,6 +315,19 @@ def test_hundreds_are_listed_and_sent_round_in_one_go(operator: Operator) -> Non
     assert "120 parked: 120 whop_refused" in operator.printed()
     assert operator.run("redrive") == 0
     assert len(operator.lies_in("profile-updated")) == 120
+
+
+def test_a_run_that_is_interrupted_leaves_the_rest_parked(operator: Operator) -> None:
+    for number in range(60):
+        operator.park(event(f"u{number}"))
+    stack = ParkedEvents(operator.surroundings.stack, operator.sqs, operator.surroundings.engine.functions)
+    with stack.held() as events:
+        sending = stack.send_round(events)
+        next(sending)
+        sending.close()  # type: ignore[attr-defined]  # a generator, which Ctrl-C ends likewise
+    left = operator.parked()
+    assert 0 < left < 60
+    assert len(operator.lies_in("profile-updated")) == 60 - left
 
 
 def test_what_another_run_holds_is_mentioned(operator: Operator) -> None:

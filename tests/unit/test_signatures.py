@@ -1,6 +1,7 @@
 """Which deliveries count as coming from the platform."""
 
 import base64
+import dataclasses
 import datetime
 import hashlib
 import hmac
@@ -376,6 +377,9 @@ def test_the_time_may_have_a_header_of_its_own() -> None:
     assert verified(scheme, {"x-signature": f"v0={signature}"}) == "missing_header"
     later = str(int(timestamp) + 1)
     assert verified(scheme, {"x-signature": f"v0={signature}", "x-request-time": later}) == "wrong_signature"
+    bare = dataclasses.replace(scheme, prefix="")
+    assert verified(bare, {"x-signature": signature, "x-request-time": timestamp}) is None
+    assert verified(bare, {"x-signature": f"v1={signature}", "x-request-time": timestamp}) == "malformed_signature"
 
 
 TOKEN = "dXNlcjphIHBhc3N3b3Jk"
