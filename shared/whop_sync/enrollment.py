@@ -29,6 +29,9 @@ ORPHAN_WAIT_SECONDS = 120
 CLOCK_SKEW_SECONDS = 300
 """How far Whop's clock may be from ours when it is asked for accounts created since an attempt."""
 
+LONG_AGO = 0.0
+"""When an attempt began that met an account of whatever age, in Unix seconds."""
+
 type Origin = Literal["enrolled", "adopted", "mapped"]
 """How a user got their account: created for them, found as an orphan, or brought along from Whop sign-in."""
 
@@ -59,8 +62,7 @@ class Enrollment:
             raise self._no_email(event)
         resuming = claim.attempt_open
         if resuming:
-            since = claim.attempt_started_at - CLOCK_SKEW_SECONDS
-            orphan = self._find_orphan(claim, created_after=since)
+            orphan = self._find_orphan(claim, created_after=_earliest(claim))
             if orphan:
                 return orphan, "adopted"
             self._wait_for_orphan(claim)
@@ -81,12 +83,19 @@ class Enrollment:
                 user_id=event.user_id,
                 attempt=claim.attempt,
             )
+        except AccountExists:
+            claim.attempt_started_at = LONG_AGO
+            raise
         except Permanent:
             claim.attempt_open = False
             raise
         except Transient as error:
             claim.attempt_open = error.outcome != "not_done" and not self.whop.create_is_repeatable
             raise
+        finally:
+            # Whop's list gets its time from when the account was made, and the call may have taken most of a minute.
+            if claim.attempt_started_at != LONG_AGO:
+                claim.attempt_started_at = self.clock()
 
     def _existing(self, claim: Claim, error: AccountExists, *, resuming: bool) -> Account:
         """Title and external id name the user, so the account that has them should be an orphan, of whatever age."""
@@ -94,9 +103,9 @@ class Enrollment:
         if orphan:
             return orphan
         if resuming:
+            claim.attempt_open = False
             explanation = "Whop has an account like this already, and lists none that carries this user's id"
             raise Permanent(error.reason, explanation, answer=error.answer)
-        claim.attempt_open = True
         raise Transient("orphan_not_listed", retry_after=ORPHAN_WAIT_SECONDS)
 
     def _find_orphan(self, claim: Claim, *, created_after: float | None) -> Account | None:
@@ -114,6 +123,12 @@ class Enrollment:
         if event.kind == "updated":
             return Transient("not_enrolled", "the user has no account on Whop and this event brings no e-mail for one")
         return Permanent("no_email", "Whop enrolls nobody without an e-mail; a later event that brings one will do")
+
+
+def _earliest(claim: Claim) -> float | None:
+    """When the orphan of an open attempt was made at the earliest, None if there is no telling."""
+    started_at = claim.attempt_started_at
+    return None if started_at == LONG_AGO else started_at - CLOCK_SKEW_SECONDS
 
 
 def title(title_format: str, event: UserEvent) -> str:

@@ -19,7 +19,7 @@ note behind, and an unsettled field is written again even where the row says tha
 """
 
 import uuid
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
@@ -61,6 +61,7 @@ class Row:
     avatar: Avatar | None = None
     enrollment_attempt: str | None = None
     enrollment_started_at: float | None = None
+    picture_unavailable_since: float | None = None
     lease_until: float = 0.0
 
     def outranked_by(self, event: UserEvent, name: ProfileField) -> bool:
@@ -92,12 +93,21 @@ class Claim:
 
 @dataclass(slots=True, kw_only=True)
 class Changes:
-    """What a worker achieved, for the commit. `unsettled` are fields whose value on Whop is not known for sure."""
+    """What a worker achieved, for the commit; what nobody changes stays as it was in the row.
+
+    `unsettled` are fields whose value on Whop is not known for sure. `picture_unavailable_since`, in Unix seconds, is
+    when the host of the newest picture first failed, None if it does not.
+    """
 
     applied: dict[ProfileField, Position] = field(default_factory=dict)
     unsettled: frozenset[ProfileField] = frozenset()
     avatar: Avatar | None = None
+    picture_unavailable_since: float | None = None
     picture_refused: SyncError | None = None
+
+    @classmethod
+    def none(cls, row: Row) -> "Changes":
+        return cls(unsettled=row.unsettled, avatar=row.avatar, picture_unavailable_since=row.picture_unavailable_since)
 
 
 class Mappings:
@@ -181,7 +191,7 @@ class Mappings:
             clock=self._clock,
             attempt=row.enrollment_attempt or lease_id,
             attempt_open=resuming,
-            attempt_started_at=row.enrollment_started_at if resuming and row.enrollment_started_at else now,
+            attempt_started_at=now if row.enrollment_started_at is None else row.enrollment_started_at,
         )
 
     def row(self, user_id: str) -> Row:
@@ -229,9 +239,7 @@ class Mappings:
 
     def reopen_attempt(self, claim: Claim) -> None:
         """Counts the wait for an orphan from now, because Whop is about to be asked once more."""
-        now = self._clock()
-        self._update_held(claim, {"enrollment_started_at": _number(now)}, ())
-        claim.attempt_started_at = now
+        self._update_held(claim, {"enrollment_started_at": _number(self._clock())})
 
     def record_account(self, claim: Claim, account: Account) -> None:
         """Writes the mapping and its reverse in one transaction, before the profile is touched.
@@ -292,51 +300,45 @@ class Mappings:
         After a request that may still be under way the lease is left to run out, so that it cannot land on top of
         what the next worker writes.
         """
-        sets: dict[str, Any] = {"updated_at": _iso(self._clock())}
-        removals: list[str] = []
+        attributes: dict[str, Any] = {"updated_at": _iso(self._clock())}
         if not (isinstance(error, Transient) and error.outcome == "maybe_under_way"):
-            removals += ["lease_id", "lease_until"]
+            attributes |= {"lease_id": None, "lease_until": None}
         if error is None:
-            sets["status"] = {"S": "synced"}
+            attributes["status"] = {"S": "synced"}
         elif isinstance(error, Permanent):
-            sets["status"] = {"S": "failed"}
-        trouble = error or changes.picture_refused
-        if trouble:
-            sets["last_error"] = {"S": trouble.reason}
-        else:
-            removals.append("last_error")
-        if changes.unsettled:
-            sets["unsettled"] = {"SS": sorted(changes.unsettled)}
-        else:
-            removals.append("unsettled")
-        if changes.avatar:
-            sets["avatar_sha256"] = {"S": changes.avatar.sha256}
-            sets["avatar_file_id"] = {"S": changes.avatar.file_id}
-            sets["avatar_attached"] = {"BOOL": changes.avatar.attached}
-        else:
-            removals += ["avatar_sha256", "avatar_file_id", "avatar_attached"]
-        for name, position in changes.applied.items():
-            sets[f"{name}_version"] = {"N": str(position.version)}
-            sets[f"{name}_fingerprint"] = {"S": position.fingerprint}
+            attributes["status"] = {"S": "failed"}
+        trouble, avatar, since = error or changes.picture_refused, changes.avatar, changes.picture_unavailable_since
+        attributes |= {
+            "last_error": {"S": trouble.reason} if trouble else None,
+            "unsettled": {"SS": sorted(changes.unsettled)} if changes.unsettled else None,
+            "avatar_sha256": {"S": avatar.sha256} if avatar else None,
+            "avatar_file_id": {"S": avatar.file_id} if avatar else None,
+            "avatar_attached": {"BOOL": avatar.attached} if avatar else None,
+            "picture_unavailable_since": None if since is None else _number(since),
+            "enrollment_started_at": _number(claim.attempt_started_at) if claim.attempt_open else None,
+        }
         if not claim.attempt_open:
-            removals += ["enrollment_attempt", "enrollment_started_at"]
-        self._update_held(claim, sets, removals)
+            attributes["enrollment_attempt"] = None
+        for name, position in changes.applied.items():
+            attributes[f"{name}_version"] = {"N": str(position.version)}
+            attributes[f"{name}_fingerprint"] = {"S": position.fingerprint}
+        self._update_held(claim, attributes)
 
-    def _update_held(self, claim: Claim, sets: Mapping[str, Any], removals: Collection[str]) -> None:
-        expression = "SET " + ", ".join(f"#{name} = :{name}" for name in sets)
+    def _update_held(self, claim: Claim, attributes: Mapping[str, Any]) -> None:
+        """Sets attributes of a row that is ours still, and takes out those whose value is None."""
+        values = {f":{name}": value for name, value in attributes.items() if value is not None}
+        removals = [f"#{name}" for name, value in attributes.items() if value is None]
+        expression = "SET " + ", ".join(f"#{name[1:]} = {name}" for name in values)
         if removals:
-            expression += " REMOVE " + ", ".join(f"#{name}" for name in removals)
+            expression += " REMOVE " + ", ".join(removals)
         try:
             self._client.update_item(
                 TableName=self._table,
                 Key=user_key(claim.user_id),
                 UpdateExpression=expression,
                 ConditionExpression="lease_id = :lease",
-                ExpressionAttributeNames={f"#{name}": name for name in (*sets, *removals)},
-                ExpressionAttributeValues={
-                    **{f":{name}": value for name, value in sets.items()},
-                    ":lease": {"S": claim.lease_id},
-                },
+                ExpressionAttributeNames={f"#{name}": name for name in attributes},
+                ExpressionAttributeValues={**values, ":lease": {"S": claim.lease_id}},
             )
         except ClientError as error:
             if _code(error) == "ConditionalCheckFailedException":
@@ -366,6 +368,7 @@ def _row(item: _Item) -> Row:
         avatar=Avatar(sha256, file_id, attached=item["avatar_attached"]["BOOL"]) if sha256 and file_id else None,
         enrollment_attempt=text("enrollment_attempt"),
         enrollment_started_at=number("enrollment_started_at"),
+        picture_unavailable_since=number("picture_unavailable_since"),
         lease_until=number("lease_until") or 0.0,
     )
 

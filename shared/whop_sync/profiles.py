@@ -11,7 +11,7 @@ from whop_sync.mappings import Avatar, Changes, Claim, Row
 from whop_sync.whop import MAX_NAME_LENGTH, Account, File, Whop
 
 PICTURE_PATIENCE_SECONDS = 3600
-"""A picture whose host is still down at this age of the event counts as refused: a user may name any dead host."""
+"""A picture whose host is still down so long after it first was counts as refused: a user may name any dead host."""
 
 POLL_SECONDS = 1.0
 POLL_TIMEOUT_SECONDS = 20.0
@@ -30,11 +30,12 @@ class Profiles:
         """Brings Whop to what the event says, where it is newer than the row. `age` of the event is in seconds.
 
         `changes` tells what was achieved, also after an error. Raises Transient and Permanent. A picture that cannot
-        be had never holds back the name: it is told in `changes.picture_refused`, or raised after the name was set.
+        be had never holds back the name: it is told in `changes.picture_refused`, or raised after the name was set, as
+        is whatever else goes wrong with a picture.
         """
         newer: set[ProfileField] = {name for name in event.profile if claim.row.outranked_by(event, name)}
         body: dict[str, Any] = {}
-        postponed: Transient | None = None
+        postponed: Transient | Permanent | None = None
         if "name" in newer:
             self._name(event, claim.row, body)
         if "picture" in newer:
@@ -42,12 +43,17 @@ class Profiles:
                 self._picture(event, claim, changes, body)
             except PictureRefused as error:
                 changes.picture_refused = error
-            except Transient as error:
-                if isinstance(error, PictureUnavailable) and age > PICTURE_PATIENCE_SECONDS:
+            except PictureUnavailable as error:
+                if self._is_down_for_long(claim.row, changes, age):
                     changes.picture_refused = PictureRefused(error.reason, error.explanation)
                 else:
                     postponed = error
-                    newer.discard("picture")
+            except (Transient, Permanent) as error:
+                postponed = error
+            if postponed:
+                newer.discard("picture")
+            else:
+                changes.picture_unavailable_since = None
         self._update(account, claim, changes, body)
         changes.applied |= {name: event.position(name) for name in newer}
         if changes.picture_refused:
@@ -55,6 +61,14 @@ class Profiles:
         changes.unsettled -= newer
         if postponed:
             raise postponed
+
+    def _is_down_for_long(self, row: Row, changes: Changes, age: float) -> bool:
+        """Notes since when the picture's host fails: not longer than the event is known, since the row's note may be
+        about another picture."""
+        now = self.clock()
+        noted = now if row.picture_unavailable_since is None else row.picture_unavailable_since
+        changes.picture_unavailable_since = max(noted, now - age)
+        return now - changes.picture_unavailable_since > PICTURE_PATIENCE_SECONDS
 
     def _name(self, event: UserEvent, row: Row, body: dict[str, Any]) -> None:
         name = event.profile["name"]
@@ -73,27 +87,34 @@ class Profiles:
         if known and known.sha256 == picture.sha256:
             if known.attached and "picture" not in claim.row.unsettled:
                 return
+            claim.ensure_time()
             file = self._uploaded(known.file_id)
         else:
             file = None
-        file = file or self._upload(picture, claim)
+        file = file or self._upload(picture, claim, changes)
         changes.avatar = Avatar(picture.sha256, file.id, attached=False)
         self._await_ready(file, claim, changes)
         body["profile_picture"] = {"id": file.id}
 
     def _uploaded(self, file_id: str) -> File | None:
-        """The file of an earlier upload, None if Whop does not have it any more."""
+        """The file of an earlier upload, None if it never got to Whop or is there no more."""
         try:
             file = self.whop.file(file_id)
         except Permanent:
             return None
-        return None if file.status == "failed" else file
+        return None if file.status in ("pending", "failed") else file
 
-    def _upload(self, picture: Picture, claim: Claim) -> File:
+    def _upload(self, picture: Picture, claim: Claim, changes: Changes) -> File:
         claim.ensure_time()
         file = self.whop.create_file(f"avatar.{picture.extension}")
         if file.status != "ready":  # Whop may know the bytes already
-            self.whop.upload(file, picture.content)
+            claim.ensure_time()
+            changes.avatar = Avatar(picture.sha256, file.id, attached=False)  # it may get there without an answer
+            try:
+                self.whop.upload(file, picture.content)
+            except Permanent as error:
+                changes.avatar = claim.row.avatar
+                raise PictureRefused("picture_refused", "Whop refused the upload", answer=error.answer) from None
         return file
 
     def _await_ready(self, file: File, claim: Claim, changes: Changes) -> None:
@@ -101,9 +122,12 @@ class Profiles:
         deadline = self.clock() + POLL_TIMEOUT_SECONDS
         while file.status != "ready":
             claim.ensure_time()
-            file = self.whop.file(file.id)
+            try:
+                file = self.whop.file(file.id)
+            except Permanent as error:  # another key made it, or Whop's reads lag behind: the next try will tell
+                raise Transient("picture_not_ready", "Whop does not show the upload", answer=error.answer) from None
             if file.status == "failed":
-                changes.avatar = None
+                changes.avatar = claim.row.avatar
                 raise PictureRefused("picture_failed", "Whop could not process the picture")
             if file.status != "ready":
                 if self.clock() >= deadline:
@@ -123,6 +147,7 @@ class Profiles:
             if rest:
                 self._patch(account, claim, changes, rest)
             changes.picture_refused = PictureRefused("picture_refused", "Whop refused the picture", answer=error.answer)
+            changes.avatar = claim.row.avatar
             return
         if "profile_picture" in body and body["profile_picture"] is None:
             changes.avatar = None

@@ -34,7 +34,7 @@ class Synchronization:
         claim = self.mappings.claim(event, deadline=deadline)
         if claim is None:
             return Result(outcome="stale")
-        changes = Changes(unsettled=claim.row.unsettled, avatar=claim.row.avatar)
+        changes = Changes.none(claim.row)
         try:
             outcome = self._bring_about(event, claim, changes, age)
         except SyncError as error:

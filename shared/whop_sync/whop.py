@@ -40,6 +40,11 @@ PAGE_SIZE = 50
 # Whop tells the delay of a 429 in the message only ("Try again in 12 seconds.").
 _DELAY = re.compile(r"(\d+(?:\.\d+)?)\s*(second|minute|hour)", re.IGNORECASE)
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600}
+_MAX_DELAY_SECONDS = 86400.0
+# Documented: an unknown Api-Version-Date is answered with 400 and a list of those that are known; in what words is not.
+_UNKNOWN_VERSION = re.compile(r"api.?version|supported versions", re.IGNORECASE)
+# Of the storage, when it does not like what is uploaded.
+_REFUSED_CONTENT = (400, 411, 413, 415, 422)
 # Whop documents that it may return a request id, and not where.
 _REQUEST_ID_HEADERS = ("x-request-id", "request-id")
 _WORD = re.compile(r"[\w.-]{1,128}", re.ASCII)
@@ -139,7 +144,7 @@ class Whop:
             if reason:
                 raise AccountExists(reason, "Whop has an account like this already", answer=error.answer) from None
             raise
-        return self._account(document)
+        return self._account(document, parent)
 
     @property
     def create_is_repeatable(self) -> bool:
@@ -158,7 +163,7 @@ class Whop:
         for query in self._generation.searches(parent=parent, user_id=user_id, since=since):
             for account in self._accounts(query, before_page):
                 if self._generation.is_of(account, user_id):
-                    return self._account(account)
+                    return self._account(account, parent)
         return None
 
     def _accounts(self, query: dict[str, str], before_page: Callable[[], None]) -> Iterator[dict[str, Any]]:
@@ -186,7 +191,12 @@ class Whop:
             explanation = "Whop has no such call at this Api-Version-Date, or no such company"
             raise Transient("whop_gone", explanation, answer=error.answer, retry_after=OPERATOR_RETRY_SECONDS) from None
 
-    def _account(self, document: Mapping[str, Any]) -> Account:
+    def _account(self, document: Mapping[str, Any], parent: str) -> Account:
+        # The newer generation takes the parent from the key, so the key of another company is not refused by Whop.
+        told = document.get("parent_account")
+        if isinstance(told, dict) and told.get("id", parent) != parent:
+            explanation = "the API key is that of another company than WhopCompanyId"
+            raise Transient("whop_key_rejected", explanation, retry_after=OPERATOR_RETRY_SECONDS)
         try:
             return Account(whop_user_id=document[self._generation.owner]["id"], company_id=document["id"])
         except (KeyError, TypeError):
@@ -238,13 +248,18 @@ class Whop:
         return _file(self._call("POST /files", json={"filename": filename}))
 
     def upload(self, file: File, content: bytes) -> None:
-        """PUT to the presigned URL, which is not Whop's API: exactly the headers it came with, and no key."""
+        """PUT to the presigned URL, which is not Whop's API: exactly the headers it came with, and no key.
+
+        Raises Permanent for what is no better the next time.
+        """
         if file.upload_url is None:
             raise Transient("whop_unreadable", "Whop named no place to upload to")
         response = self._send("PUT upload", file.upload_url, content=content, headers=dict(file.upload_headers))
         if not response.is_success:
-            # Refused for age or by the storage: the next try makes a new file.
-            raise Transient("upload_refused", answer=WhopAnswer(status=response.status_code))
+            answer = WhopAnswer(status=response.status_code)
+            if answer.status in _REFUSED_CONTENT:
+                raise Permanent("upload_refused", answer=answer)
+            raise Transient("upload_refused", answer=answer)  # 403 is one for age, and the next try makes a new file
         self._witness.picture_uploaded()
 
     def file(self, file_id: str) -> File:
@@ -345,8 +360,8 @@ def _refusal(response: httpx.Response) -> Transient | Permanent:  # noqa: PLR091
         return Transient("whop_rate_limited", answer=answer, retry_after=_delay(response, answer))
     if status == 409 and answer.code == "idempotency_request_in_progress":  # noqa: PLR2004
         return Transient("whop_in_progress", answer=answer, outcome="maybe_under_way")
-    if status == 410:  # noqa: PLR2004
-        explanation = "Whop retired this call at this Api-Version-Date"
+    if status == 410 or (status == 400 and _UNKNOWN_VERSION.search(answer.message or "")):  # noqa: PLR2004
+        explanation = "Whop retired this call at this Api-Version-Date, or does not know the date"
         return Transient("whop_gone", explanation, answer=answer, retry_after=OPERATOR_RETRY_SECONDS)
     if status < 400 or status == 408 or status >= 500:  # noqa: PLR2004
         # A gateway's word says nothing of the server behind it, which may be working still.
@@ -390,7 +405,7 @@ def _delay(response: httpx.Response, answer: WhopAnswer) -> float | None:
     """Seconds to wait: from Retry-After, which Whop does not document, else from the message, which it does."""
     header = response.headers.get("retry-after", "").strip()
     if header.isascii() and header.isdigit():
-        return float(header)
+        return min(float(header), _MAX_DELAY_SECONDS)
     if header:
         try:
             moment = email.utils.parsedate_to_datetime(header)
@@ -398,6 +413,6 @@ def _delay(response: httpx.Response, answer: WhopAnswer) -> float | None:
             pass
         else:
             aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)  # the zone -0000 comes without one
-            return max(0.0, (aware - datetime.now(UTC)).total_seconds())
+            return min(max(0.0, (aware - datetime.now(UTC)).total_seconds()), _MAX_DELAY_SECONDS)
     match = _DELAY.search(answer.message or "")
-    return float(match[1]) * _SECONDS[match[2].lower()] if match else None
+    return min(float(match[1]) * _SECONDS[match[2].lower()], _MAX_DELAY_SECONDS) if match else None

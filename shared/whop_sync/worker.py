@@ -20,8 +20,9 @@ MAX_BACKOFF_SECONDS = 3600.0
 GIVE_UP_SECONDS = 3 * 86400
 """A Whop outage of a weekend loses nothing and needs nobody."""
 
-OPERATOR_GIVE_UP_SECONDS = 10 * 86400
-"""Events that wait for an operator to mend key or version stay longer; SQS itself forgets after 14 days."""
+LONG_GIVE_UP_SECONDS = 10 * 86400
+"""Nothing is wrong with events that wait for their turn, or for an operator to mend key or version. So a key that was
+wrong for days, or a long backlog, parks none of them; SQS itself forgets after 14 days."""
 
 LAST_START_SECONDS = 75.0
 """An event is not begun with less time left: a picture, its processing and the calls around them take up to this."""
@@ -119,7 +120,8 @@ class Worker:
         except Permanent as error:
             return self._park(message, error)
         except Transient as error:
-            patience = OPERATOR_GIVE_UP_SECONDS if error.reason in OPERATOR_REASONS else GIVE_UP_SECONDS
+            is_fine = error.reason in OPERATOR_REASONS or error.retry_after is not None
+            patience = LONG_GIVE_UP_SECONDS if is_fine else GIVE_UP_SECONDS
             given_up = self._age(message) > patience
             return self._park(message, error) if given_up else self._postpone(message, error)
         self.journal.event(result.outcome, event, age=self._age(message), picture_refused=result.refused)
@@ -156,9 +158,9 @@ class Worker:
         """Seconds until the next try: what the other side named, a little spread, else doubling with wide spread.
 
         SQS takes a message away after a thousand receives at most. So a wait that the other side named is never shorter
-        than a second for each receive before: however often it is named, it takes days to get there.
+        than two seconds for each receive before: however often it is named, it takes more than ten days to get there.
         """
         if error.retry_after is not None:
-            return max(error.retry_after, receives - 1) * self.jitter(1.0, 1.1)
+            return max(error.retry_after, 2.0 * (receives - 1)) * self.jitter(1.0, 1.1)
         backoff = min(FIRST_BACKOFF_SECONDS * 2.0 ** min(receives - 1, 20), MAX_BACKOFF_SECONDS)
         return backoff * self.jitter(0.5, 1.0)

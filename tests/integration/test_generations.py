@@ -29,6 +29,18 @@ class TestAccounts:
         world.settle(created(name="Ann"))
         assert not [operation for operation in world.operations() if "/companies" in operation]
 
+    def test_the_key_of_another_company_maps_nobody(self, world: World) -> None:
+        """Whop refuses nothing, since the key alone says whose the account is to be."""
+        world.fake.add_api_key("apik_other", company_id="biz_other")
+        world.api_key = "apik_other"
+        error = world.failure(created(name="Ann"))
+        assert (type(error), error.reason) == (Transient, "whop_key_rejected")
+        assert "whop_user_id" not in world.row()
+        world.api_key = world.whop.api_key
+        world.settle(created(name="Ann"))
+        assert world.row()["status"] == "synced"
+        assert world.shown()[0] == "Ann"
+
     @pytest.mark.parametrize("kind", ["error_500_after", "truncated_json", "error_500_before"])
     def test_after_a_lost_answer_the_call_is_repeated_at_once(self, world: World, kind: str) -> None:
         world.fake.fault(Fault("POST /accounts", kind))  # type: ignore[arg-type]

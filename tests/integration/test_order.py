@@ -337,7 +337,7 @@ class TroubledArrivals(Arrivals):
             self._deliver(news)
 
     def _flaws(self, user: str) -> list[str]:
-        """A worker that died or gave up on an upload leaves nothing to find the file by, so there may be two of it."""
+        """A worker that died over an upload leaves nothing to find the file by, so there may be two of it."""
         return disagreements(self.world, user, self.told[user]) if self.told[user] else []
 
     def _plan(self, call: str, trouble: Any) -> None:

@@ -217,6 +217,7 @@ def test_only_what_the_row_still_stands_at_is_doubted(world: World) -> None:
     world.settle(first, again)
     mappings = world.synchronization.mappings
     assert not mappings.doubt("u1", "name", first.position("name"))
+    assert not mappings.doubt("u1", "name", created(version=2, name="Bea").position("name"))
     assert "unsettled" not in world.row()
     assert mappings.doubt("u1", "name", again.position("name"))
 

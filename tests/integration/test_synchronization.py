@@ -166,6 +166,28 @@ class TestOrphans:
         world.settle(event(version=2, name="Anna"))  # another title, so only the list can tell
         assert accounts_of(world) == 1
 
+    def test_a_list_gets_its_time_also_after_a_create_that_took_long(self, world: World) -> None:
+        world.fake.switches.list_lag = ORPHAN_WAIT_SECONDS - 20
+        slow = Meanwhile("before", lambda: world.clock.sleep(44))
+        world.wire.planned = {Point(1, "POST /companies", 1): slow}
+        world.fake.fault(Fault("POST /companies", "error_500_after"))
+        world.failure(created(name="Ann"))
+        results = world.settle(event(version=2, name="Anna"))
+        assert not [result for result in results if isinstance(result, Permanent)]
+        assert accounts_of(world) == 1
+
+    @pytest.mark.parametrize("failing", ["GET /companies", "record account"])
+    def test_an_account_that_whop_told_of_is_never_forgotten(self, world: World, failing: str) -> None:
+        """The row was lost, Whop says that the title is taken, then a call fails, and the user is renamed."""
+        world.handle(created(name="Ann"))
+        world.dynamodb.delete_item(TableName=world.table, Key={"key": {"S": "user#u1"}})
+        world.clock.sleep(86400)
+        world.wire.planned = {Point(world.wire.delivery + 1, failing, 1): "rate_limited"}
+        world.failure(created(name="Ann"))
+        assert world.wire.met
+        world.settle(event(version=2, name="Anna"))
+        assert accounts_of(world) == 1
+
     @pytest.mark.parametrize("kind", ["timeout", "error_500"])
     def test_a_second_lost_create_starts_the_wait_again(self, world: World, kind: str) -> None:
         world.fake.switches.list_lag = ORPHAN_WAIT_SECONDS - 20
@@ -361,11 +383,81 @@ class TestPicture:
         first = created(name="Ann", picture=elsewhere + "/a.png")
         assert world.failure(first).reason == "picture_unavailable"
         assert world.shown() == ("Ann", None)
-        assert world.failure(first).reason == "picture_unavailable"
+        world.clock.sleep(PICTURE_PATIENCE_SECONDS - 1)
+        assert world.failure(first, age=PICTURE_PATIENCE_SECONDS).reason == "picture_unavailable"
 
-        result = world.handle(first, age=PICTURE_PATIENCE_SECONDS + 1)
-        assert result.refused
+        world.clock.sleep(2)
+        assert world.handle(first, age=PICTURE_PATIENCE_SECONDS + 2).refused
         assert world.handle(first).outcome == "stale"
+        assert "picture_unavailable_since" not in world.row()
+
+    def test_a_host_that_fails_an_old_event_once_is_tried_again(self, world: World) -> None:
+        """The event may be old because of anything: a wrong key, an outage of Whop, a backlog."""
+        news = created(name="Ann", picture=world.pictures.url("ff0000"))
+        world.wire.planned = {Point(1, PICTURE, 1): "error_500_before"}
+        assert world.failure(news, age=86400).reason == "picture_unavailable"
+        world.handle(news, age=86400)
+        assert world.shown() == ("Ann", RED)
+        assert "picture_unavailable_since" not in world.row()
+
+    def test_a_new_picture_is_not_given_up_for_the_old_ones_host(self, world: World) -> None:
+        world.wire.planned = {Point(number, PICTURE, 1): "error_500_before" for number in (1, 2)}
+        world.failure(created(name="Ann", picture=world.pictures.url("ff0000")))
+        world.clock.sleep(PICTURE_PATIENCE_SECONDS * 2)
+        assert world.failure(event(version=2, picture=world.pictures.url("0000ff"))).reason == "picture_unavailable"
+        world.settle(event(version=2, picture=world.pictures.url("0000ff")))
+        assert world.shown() == ("Ann", BLUE)
+
+    @pytest.mark.parametrize("operation", ["POST /files", "GET /files/{id}"])
+    @pytest.mark.parametrize("status", [404, 413, 422])
+    def test_whatever_whop_says_of_a_file_never_holds_back_the_name(
+        self, world: World, operation: str, status: int
+    ) -> None:
+        world.handle(created(name="Ann"))
+        world.fake.fault(Fault(operation, "error_null", status=status))
+        news = event(version=2, name="Anna", picture=world.pictures.url("ff0000"))
+        world.failure(news)
+        assert world.shown() == ("Anna", None)
+        world.settle(news)  # an operator sends it round again
+        assert world.shown() == ("Anna", RED)
+
+    @pytest.mark.parametrize("status", [400, 411, 413, 415, 422])
+    def test_an_upload_that_is_refused_for_its_content_is_not_tried_for_days(self, world: World, status: int) -> None:
+        red, blue = (world.pictures.url(colour) for colour in ("ff0000", "0000ff"))
+        world.handle(created(name="Ann", picture=red))
+        world.fake.fault(Fault("PUT upload", "error_null", status=status))
+        result = world.handle(event(version=2, name="Anna", picture=blue))
+        assert result.refused
+        assert result.refused.reason == "picture_refused"
+        assert world.shown() == ("Anna", RED)
+
+    @pytest.mark.parametrize("status", [403, 408, 429, 503])
+    def test_an_upload_that_may_work_the_next_time_is_tried_again(self, world: World, status: int) -> None:
+        world.fake.fault(Fault("PUT upload", "error_null", status=status))
+        first = created(name="Ann", picture=world.pictures.url("ff0000"))
+        assert world.failure(first).reason == "upload_refused"
+        world.settle(first)
+        assert world.shown() == ("Ann", RED)
+
+    def test_an_upload_whose_answer_was_lost_is_not_made_twice(self, world: World) -> None:
+        world.fake.fault(Fault("PUT upload", "timeout_after"))
+        world.settle(created(name="Ann", picture=world.pictures.url("ff0000")))
+        assert world.shown() == ("Ann", RED)
+        assert world.fake.file_count == 1
+
+    @pytest.mark.parametrize("refusing", ["PATCH /users/{id}", "GET /files/{id}", "PUT upload"])
+    def test_after_a_refused_picture_the_one_still_shown_is_known(self, world: World, refusing: str) -> None:
+        red, blue = (world.pictures.url(colour) for colour in ("ff0000", "0000ff"))
+        world.handle(created(name="Ann", picture=red))
+        if refusing == "GET /files/{id}":
+            world.fake.switches.failing_filename = "avatar"
+        else:
+            world.fake.fault(Fault(refusing, "error_null", status=422))
+        assert world.handle(event(version=2, picture=blue)).refused
+        before = world.operations()
+        world.settle(event(version=3, picture=red))
+        assert world.operations() == before
+        assert world.shown()[1] == RED
 
     def test_however_old_an_event_only_the_pictures_own_host_makes_it_give_up(self, world: World) -> None:
         world.handle(created(name="Ann"))
@@ -502,7 +594,7 @@ class TestTakingTurns:
         world.handle(event(version=3, name="New"))
 
         before = world.operations()
-        changes = Changes(unsettled=claim.row.unsettled, avatar=claim.row.avatar)
+        changes = Changes.none(claim.row)
         account = claim.row.account
         assert account
         with pytest.raises(Transient, match="too little time"):

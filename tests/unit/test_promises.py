@@ -25,7 +25,7 @@ MINUTE, HOUR, DAY = 60, 3600, 86400
         ("the first wait after a failure", worker.FIRST_BACKOFF_SECONDS, 5),
         ("the longest", worker.MAX_BACKOFF_SECONDS, HOUR),
         ("given up", worker.GIVE_UP_SECONDS, 3 * DAY),
-        ("given up, if an operator has to act", worker.OPERATOR_GIVE_UP_SECONDS, 10 * DAY),
+        ("given up, if an operator has to act", worker.LONG_GIVE_UP_SECONDS, 10 * DAY),
         ("tried again, if an operator has to act", whop.OPERATOR_RETRY_SECONDS, 15 * MINUTE),
         ("a lost create is waited for", enrollment.ORPHAN_WAIT_SECONDS, 2 * MINUTE),
         ("clocks may differ by", enrollment.CLOCK_SKEW_SECONDS, 5 * MINUTE),

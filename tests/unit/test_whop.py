@@ -146,6 +146,16 @@ def test_a_taken_title_is_known_by_its_message_whatever_the_status() -> None:
         assert isinstance(error_of(status, body), AccountExists)
 
 
+@pytest.mark.parametrize(
+    "message",
+    ["Unknown Api-Version-Date. Supported versions: 2026-07-20", "unsupported API version", "Supported versions: ..."],
+)
+def test_a_version_that_whop_does_not_know_is_the_operators_matter(message: str) -> None:
+    error = error_of(400, {"error": {"message": message}})
+    assert isinstance(error, Transient)
+    assert (error.reason, error.retry_after) == ("whop_gone", OPERATOR_RETRY_SECONDS)
+
+
 def test_a_request_in_progress_may_still_be_carried_out() -> None:
     error = error_of(409, {"error": {"code": "idempotency_request_in_progress", "message": "m"}})
     assert isinstance(error, Transient)
@@ -179,6 +189,9 @@ def test_the_status_tells_what_may_have_happened(status: int, outcome: str) -> N
         ("Try again in 12 seconds.", "Sun, 01 Mar 2026 10:00:00 -0000", 0),
         ("Slow down.", None, None),
         (None, None, None),
+        ("Try again in 12 seconds.", "9" * 400, 86400),
+        ("Try again in " + "9" * 400 + " hours.", None, 86400),
+        (None, "Fri, 01 Mar 2999 10:00:00 GMT", 86400),
     ],
 )
 def test_the_wait_is_in_the_header_if_there_is_one_and_in_the_words_otherwise(
