@@ -34,6 +34,12 @@ MAX_REDIRECTS = 3
 MAX_URL_LENGTH = 8192
 """Longer than any server is expected to take (RFC 9110, 4.1: at least 8000)."""
 
+_SPOONFUL_BYTES = 4096
+"""So much is read at once, at most. Between any two reads the deadline is looked at."""
+
+_MAX_HEADERS_BYTES = 8192
+"""Of an answer, all together; those of pictures have one or two thousand."""
+
 _HEADERS = (("Accept", "image/*"), ("Accept-Encoding", "identity"), ("User-Agent", "whop-user-sync"))
 
 _SIGNATURES = ((b"\x89PNG\r\n\x1a\n", "png"), (b"\xff\xd8\xff", "jpg"), (b"GIF87a", "gif"), (b"GIF89a", "gif"))
@@ -141,11 +147,11 @@ class Avatars:
         if url.scheme != "https" and not exempt:
             raise PictureRefused("picture_bad_url", "a picture's URL must be https")
         target = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
-        with (
-            self._connected(target, deadline, exempt=exempt) as plain,
-            self._secured(plain, target, deadline) as connection,
-        ):
-            http = httpcore.HTTP11Connection(target.origin, _BoundedStream(connection, deadline))
+        with self._connected(target, deadline, exempt=exempt) as connection:
+            stream: httpcore.NetworkStream = _BoundedStream(connection, deadline)
+            if target.scheme == b"https":
+                stream = _SecuredStream(stream, self.tls(), target.host.decode("ascii"))
+            http = _Http(target.origin, stream)
             with http.stream("GET", target, headers=[("Host", netloc), *_HEADERS]) as response:
                 return _answer(response)
 
@@ -172,12 +178,6 @@ class Avatars:
         finally:
             lookup.shutdown(wait=False)
 
-    def _secured(self, plain: socket.socket, target: httpcore.URL, deadline: "_Deadline") -> socket.socket:
-        if target.scheme != b"https":
-            return plain
-        plain.settimeout(deadline.left())
-        return self.tls().wrap_socket(plain, server_hostname=target.host.decode("ascii"))
-
 
 def _parsed(url: str, *, base: httpx.URL | None = None) -> httpx.URL:
     """A URL whose every part is fit for use. What comes after the host is percent-encoded where needed."""
@@ -197,9 +197,9 @@ def _parsed(url: str, *, base: httpx.URL | None = None) -> httpx.URL:
 
 
 def _answer(response: httpcore.Response) -> bytes | str:
-    headers = {name.lower(): value for name, value in response.headers}
+    headers = [(name.lower(), value) for name, value in response.headers]
     if response.status in (301, 302, 303, 307, 308):
-        location = headers.get(b"location")
+        location = dict(headers).get(b"location")
         if not location:
             raise PictureRefused("picture_redirects", "the picture's host redirects to nowhere")
         return location.decode("utf-8", "replace")
@@ -207,7 +207,7 @@ def _answer(response: httpcore.Response) -> bytes | str:
         raise PictureUnavailable("picture_unavailable", f"the picture's host answered {response.status}")
     if response.status != 200:  # noqa: PLR2004
         raise PictureRefused("picture_not_found", f"the picture's host answered {response.status}")
-    if headers.get(b"content-encoding", b"identity").lower() != b"identity":
+    if any(name == b"content-encoding" and value.lower() != b"identity" for name, value in headers):
         raise PictureRefused("picture_compressed", "the picture came compressed although that was not asked for")
     content = io.BytesIO()
     for chunk in response.iter_stream():
@@ -264,3 +264,55 @@ class _BoundedStream(httpcore.NetworkStream):
 
     def close(self) -> None:
         self._connection.close()
+
+
+class _SecuredStream(httpcore.NetworkStream):
+    """TLS over another stream, fed by spoonfuls.
+
+    A TLS socket looks at no deadline while messages without content keep coming in, which a host can send for ever: new
+    tickets, new keys, empty hellos. Here every few kilobytes pass the deadline of the stream below first.
+    """
+
+    def __init__(self, stream: httpcore.NetworkStream, context: ssl.SSLContext, host: str) -> None:
+        self._stream = stream
+        self._received, self._to_send = ssl.MemoryBIO(), ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._received, self._to_send, server_hostname=host)
+        self._do(self._tls.do_handshake)
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:  # noqa: ARG002 - the deadline decides
+        try:
+            return self._do(lambda: self._tls.read(max_bytes))
+        except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
+            return b""
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:  # noqa: ARG002
+        self._do(lambda: self._tls.write(buffer))
+
+    def close(self) -> None:
+        self._stream.close()
+
+    def _do[Result](self, step: Callable[[], Result]) -> Result:
+        while True:
+            try:
+                result = step()
+            except ssl.SSLWantReadError:
+                self._send()
+                received = self._stream.read(_SPOONFUL_BYTES)
+                if received:
+                    self._received.write(received)
+                else:
+                    self._received.write_eof()
+            else:
+                self._send()
+                return result
+
+    def _send(self) -> None:
+        if self._to_send.pending:
+            self._stream.write(self._to_send.read())
+
+
+class _Http(httpcore.HTTP11Connection):
+    """With less patience for what has no end yet: what reads headers takes the square of their length for some."""
+
+    READ_NUM_BYTES = _SPOONFUL_BYTES
+    MAX_INCOMPLETE_EVENT_SIZE = _MAX_HEADERS_BYTES

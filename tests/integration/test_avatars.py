@@ -12,6 +12,7 @@ import itertools
 import queue
 import socket
 import ssl
+import struct
 import threading
 import time
 import tracemalloc
@@ -19,10 +20,14 @@ import warnings
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
+from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -171,6 +176,39 @@ def bare_host(script: Script) -> Iterator[Host]:
         host.port = server.getsockname()[1]
         threading.Thread(target=serve, daemon=True).start()
         yield host
+
+
+def floods_with_tickets(authority: trustme.CA, key_log: Path) -> Script:
+    """A TLS 1.3 server that goes on with session tickets (RFC 8446, 4.6.1), encrypted here since ssl sends but one."""
+
+    def derived(secret: bytes, label: bytes, length: int, digest: hashes.HashAlgorithm) -> bytes:
+        name = b"tls13 " + label
+        info = struct.pack(">HB", length, len(name)) + name + b"\0"
+        return HKDFExpand(algorithm=digest, length=length, info=info).derive(secret)
+
+    def script(plain: socket.socket) -> None:
+        tls = server_tls(authority, "cdn.test")
+        tls.minimum_version, tls.num_tickets, tls.keylog_filename = ssl.TLSVersion.TLSv1_3, 0, str(key_log)
+        raw = plain.dup()
+        with raw, tls.wrap_socket(plain, server_side=True) as connection:
+            connection.recv(65536)
+            cipher = connection.cipher()
+            assert cipher
+            digest = hashes.SHA384() if cipher[0].endswith("384") else hashes.SHA256()
+            logged = [line.split() for line in key_log.read_text().splitlines()]
+            secret = next(bytes.fromhex(line[2]) for line in logged if line[0] == "SERVER_TRAFFIC_SECRET_0")
+            kind = ChaCha20Poly1305 if "CHACHA" in cipher[0] else AESGCM
+            aead = kind(derived(secret, b"key", 16 if "128" in cipher[0] else 32, digest))
+            nonce = int.from_bytes(derived(secret, b"iv", 12, digest))
+            ticket = struct.pack(">IIBHsH", 7200, 0, 0, 1, b"t", 0)
+            message = b"\x04" + len(ticket).to_bytes(3) + ticket
+            content = message * (16384 // len(message)) + b"\x16"
+            header = b"\x17\x03\x03" + struct.pack(">H", len(content) + 16)
+            end = time.monotonic() + PATIENCE
+            for number in itertools.takewhile(lambda _: time.monotonic() < end, itertools.count()):
+                raw.sendall(header + aead.encrypt((nonce ^ number).to_bytes(12), content, header))
+
+    return script
 
 
 @dataclass
@@ -540,10 +578,11 @@ class TestSize:
             (answers(gzip.compress(PNG), "Content-Encoding: gzip"), "picture_compressed"),
             (answers(zlib.compress(PNG), "content-encoding: DEFLATE"), "picture_compressed"),
             (answers(PNG, "Content-Encoding: br, identity"), "picture_compressed"),
+            (answers(PNG, "Content-Encoding: gzip", "Content-Encoding: identity"), "picture_compressed"),
             (answers(gzip.compress(b"\0" * 4 * MAX_BYTES), "Content-Encoding: gzip"), "picture_compressed"),
             (answers(gzip.compress(PNG)), "picture_not_an_image"),
         ],
-        ids=["gzip", "deflate", "several", "bomb", "in secret"],
+        ids=["gzip", "deflate", "several", "several headers", "bomb", "in secret"],
     )
     def test_nothing_is_decompressed(self, internet: Internet, script: Script, reason: str) -> None:
         assert internet.refusal(script) == reason
@@ -575,6 +614,49 @@ class TestTime:
     def test_a_handshake_that_never_ends_is_cut_off(self, trust: ssl.SSLContext, hello: bytes) -> None:
         with bare_host(repeats(hello[-1:], first=hello, every=0.05)) as host:
             assert "Timeout" in Internet(host, trust).failure(clock=hurried())
+
+    def test_a_handshake_of_nothing_but_empty_messages_is_cut_off(self, trust: ssl.SSLContext) -> None:
+        """OpenSSL passes over a server's requests for a new hello, and looks at no clock while there are more."""
+
+        def script(connection: socket.socket) -> None:
+            connection.recv(65536)
+            repeats(b"\x16\x03\x03\x00\x04\0\0\0\0" * 7000)(connection)
+
+        with bare_host(script) as host:
+            assert "Timeout" in Internet(host, trust).failure(clock=hurried())
+
+    def test_a_connection_with_nothing_but_new_tickets_is_cut_off(
+        self, authority: trustme.CA, trust: ssl.SSLContext, tmp_path: Path
+    ) -> None:
+        """As above, after the handshake; many tickets go into a record, of which OpenSSL takes one at a time."""
+        with bare_host(floods_with_tickets(authority, tmp_path / "keys")) as host:
+            assert "Timeout" in Internet(host, trust).failure(clock=hurried())
+
+    def test_a_slow_connection_leaves_a_handshake_less_time(self, trust: ssl.SSLContext) -> None:
+        with bare_host(hangs) as host:
+
+            def connect(_address: str, _port: int, timeout: float) -> socket.socket:
+                connection = connection_to("127.0.0.1", host.port, timeout)
+                connection.settimeout(PATIENCE)  # as if it had been made with all the time there was
+                return connection
+
+            Internet(host, trust).failure(clock=hurried(), connect=connect)
+
+    BLANKS = b" " * 100_000
+
+    @pytest.mark.parametrize(
+        "script",
+        [
+            says(b"HTTP/1.1 200 OK\r\nX:" + BLANKS + b"\0\r\n\r\n"),
+            says(head("Transfer-Encoding: chunked"), b"1;" + BLANKS + b"\n\r\n"),
+            says(head("Transfer-Encoding: chunked"), b"0\r\nX:" + BLANKS + b"\0\r\n\r\n"),
+        ],
+        ids=["header", "chunk", "trailer"],
+    )
+    def test_nothing_is_read_whose_time_grows_with_the_square_of_its_length(
+        self, internet: Internet, script: Script
+    ) -> None:
+        internet.failure(script)
 
     def test_redirects_share_one_deadline(self, internet: Internet) -> None:
         def slowly(connection: socket.socket) -> None:

@@ -170,7 +170,13 @@ BAD_URLS = {
     ],
     "host": [
         *("https://.test/", "https://a..test/", "https://./", "https://a\u3002\u3002test/", "https://*.test/"),
-        *("https://" + "a" * 64 + ".test/", "https://" + "a." * 127 + "test/", "https://%31.1.1.1/", "https://a,b/"),
+        *(
+            "https://" + "a" * 64 + ".test/",
+            "https://" + "a" * 64 + "/",
+            "https://" + "a." * 127 + "test/",
+            "https://%31.1.1.1/",
+            "https://a,b/",
+        ),
         *("https://a_b.test;/", "https://a|b/", "https://{a}/", "https://\udc80.test/", "https://xn--\u00e9.test/"),
         *(
             "https://\uff11\uff12\uff17.0.0.1/",
