@@ -79,6 +79,7 @@ class Receiver:
             headers = {name.lower(): value for name, value in (http_event.get("headers") or {}).items()}
             delivery_id = self.platform.scheme.verify(body, headers, self.signing_keys(), now=self.clock())
             event_id = delivery_id or f"body-{hashlib.sha256(body).hexdigest()[:32]}"
+            event_id = event_id.encode("utf-8", "replace").decode()  # half a surrogate pair can be signed, not stored
             self._accept(body, headers, event_id, self.clock())
         except Unauthentic as error:
             self.journal.delivery("rejected", error=error)
@@ -99,7 +100,8 @@ class Receiver:
             event = read(document, preset, event_id=event_id)
         except Malformed as error:
             if not is_parked:
-                self.parked.park(body, error, event_id=event_id, headers=_read_headers(headers, preset))
+                # SQS takes no message without content.
+                self.parked.park(body or b"\n", error, event_id=event_id, headers=_read_headers(headers, preset))
             self.journal.delivery("parked", event_id=event_id, error=error)
             return "parked"
         if event is None or _tells_nothing(event):

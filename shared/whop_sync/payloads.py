@@ -186,7 +186,7 @@ def _text(found: object, what: str) -> str | None:
         return None
     if found is False:
         return ""
-    if isinstance(found, list):
+    if isinstance(found, list) and not any(isinstance(part, list) for part in found):
         parts = [part for part in (_text(part, what) for part in found) if part is not None]
         return " ".join(part for part in parts if part) if parts else None
     if not isinstance(found, str) or not _encodable(found):

@@ -243,7 +243,7 @@ PLATFORMS: Mapping[str, Platform] = {
         ),
     ),
     # Shopify tells the event in a header only, which nothing signs. Another signed body of the same shop is at least
-    # no customer, which its admin_graphql_api_id tells.
+    # no customer, which its admin_graphql_api_id tells, or what orders, checkouts and carts have and customers do not.
     "shopify": Platform(
         scheme=Hmac(
             header="x-shopify-hmac-sha256",
@@ -253,7 +253,8 @@ PLATFORMS: Mapping[str, Platform] = {
         ),
         preset=Preset(
             event=(
-                "admin_graphql_api_id && !contains(admin_graphql_api_id, '/Customer/') && 'not of a customer'"
+                "(admin_graphql_api_id && !contains(admin_graphql_api_id, '/Customer/')"
+                " || contains(keys(@), 'line_items') || contains(keys(@), 'token')) && 'not of a customer'"
                 ' || delivery.headers."x-shopify-topic"'
             ),
             created=("customers/create",),

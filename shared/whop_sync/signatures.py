@@ -128,8 +128,11 @@ class Token:
     prefix: str = ""
 
     def keys(self, secret: str) -> tuple[bytes, ...]:
-        _, credential = self._split(secret) or ("", secret)
-        return (_text_key(credential),)
+        word, credential = self._split(secret) or ("", secret)
+        if word == "basic":
+            _text_key(_password(credential))  # or it is refused: of user and password, only the second is secret
+        # A secret may begin with the very word that the platform puts before it.
+        return tuple({_text_key(credential), _text_key(secret)})
 
     def verify(self, body: bytes, headers: Mapping[str, str], keys: Sequence[bytes], *, now: float) -> None:
         del body, now
@@ -241,6 +244,15 @@ def _text_key(secret: str) -> bytes:
     if not text.isprintable():
         raise ValueError("a secret is one line of printable text: copy it once more")
     return text.encode()
+
+
+def _password(credential: str) -> str:
+    """The password in what HTTP's Basic authentication encodes; all of it if it is none of that."""
+    try:
+        _, colon, password = base64.b64decode(credential, validate=True).decode().partition(":")
+    except ValueError:
+        return credential
+    return password if colon else credential
 
 
 def _header(headers: Mapping[str, str], name: str) -> str:

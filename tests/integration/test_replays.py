@@ -102,7 +102,10 @@ def test_a_captured_body_under_new_headers_changes_nothing(shopify: Platform) ->
 
 def test_another_body_that_the_secret_signs_never_becomes_a_user(shopify: Platform) -> None:
     order = customer(1, "Mallory", id=999, admin_graphql_api_id="gid://shopify/Order/999")
-    shopify.post(order, x_shopify_topic="customers/create")
+    checkout = customer(1, "Mallory", id=999, token="b1946ac92492d2347c6235b4d2611184", line_items=[])
+    cart = customer(1, "Mallory", id=999, line_items=[])
+    for body in (order, checkout, cart):
+        shopify.post(body, x_shopify_topic="customers/create")
     assert shopify.world.fake.companies() == []
 
 

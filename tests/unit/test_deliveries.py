@@ -36,6 +36,8 @@ class Sqs:
     def send_message(self, **message: Any) -> None:
         if self.failure:
             raise self.failure
+        if not message["MessageBody"]:
+            raise ClientError({"Error": {"Code": "MissingParameter", "Message": "MessageBody"}}, "SendMessage")
         self.sent.append(message)
 
 
@@ -166,6 +168,27 @@ def test_what_could_not_be_stored_is_never_acknowledged(failure: Exception, body
     endpoint = Endpoint(sqs=Sqs(failure=failure))
     answer = endpoint.post(body)
     assert (answer["statusCode"], answer["headers"]["retry-after"]) == (503, "5")
+
+
+def test_a_genuine_delivery_without_a_body_is_parked_too() -> None:
+    endpoint = Endpoint()
+    assert endpoint.post(b"")["statusCode"] == 200
+    assert endpoint.queues == ["parked"]
+
+
+def test_a_signed_id_that_no_text_can_hold_is_mended() -> None:
+    endpoint = Endpoint()
+    signature = "v1," + sign(KEY, "m\ud800", str(int(NOW)), GOOD)
+    assert endpoint.post(GOOD, webhook_id="m\ud800", webhook_signature=signature)["statusCode"] == 200
+    assert UserEvent.from_json(endpoint.sqs.sent[0]["MessageBody"]).event_id == "m?"
+
+
+@pytest.mark.parametrize("text", ["YQ", "YQ=", "Y Q==", "YQ==\n", "\u00e9", "Y*Q="])
+def test_a_body_that_is_not_what_its_encoding_says_is_refused(text: str) -> None:
+    endpoint = Endpoint()
+    event = {"headers": {}, "body": text, "isBase64Encoded": True}
+    assert endpoint.receiver.answer(event)["statusCode"] == 401
+    assert endpoint.sqs.sent == []
 
 
 def test_without_a_usable_signing_secret_senders_are_asked_to_come_again() -> None:

@@ -125,6 +125,8 @@ def test_without_updated_at_the_time_of_the_event_counts() -> None:
         ({"email": 5}, "not_text"),
         ({"email": "a\udc00@shop.test"}, "not_text"),
         ({"name": {"first": "Ann"}}, "not_text"),
+        ({"name": [["Ann"]]}, "not_text"),
+        ({"email": json.loads("[" * 900 + "]" * 900)}, "not_text"),
         ({"avatar_url": 5}, "not_text"),
         ({"updated_at": "yesterday"}, "bad_time"),
         ({"updated_at": True}, "bad_time"),

@@ -382,7 +382,7 @@ def test_the_time_may_have_a_header_of_its_own() -> None:
     assert verified(bare, {"x-signature": f"v1={signature}", "x-request-time": timestamp}) == "malformed_signature"
 
 
-TOKEN = "dXNlcjphIHBhc3N3b3Jk"
+TOKEN = "dXNlcjphIGxvbmcgcGFzc3dvcmQh"
 
 
 @pytest.mark.parametrize(
@@ -417,6 +417,27 @@ def test_what_stands_before_a_token_may_be_configured_and_is_needed_then() -> No
     assert verified(scheme, {"authorization": f"ApiKey {TOKEN}"}, secrets=[TOKEN]) == "missing_header"
 
 
+def test_a_secret_may_begin_with_the_word_before_it() -> None:
+    scheme, secret = Token(prefix="Token"), "token_live_abcdefgh1234"
+    assert verified(scheme, {"authorization": f"Token {secret}"}, secrets=[secret]) is None
+    assert verified(scheme, {"authorization": f"Token {secret}"}, secrets=[f"Token {secret}"]) is None
+    assert verified(scheme, {"authorization": "Token live_abcdefgh1234"}, secrets=[secret])
+
+
+@pytest.mark.parametrize("password", ["", "x", "elevenchars"])
+def test_a_password_that_can_be_guessed_is_refused_behind_a_long_name(password: str) -> None:
+    credential = base64.b64encode(f"alongusername:{password}".encode()).decode()
+    with pytest.raises(ValueError, match="can be guessed"):
+        Token().keys(f"Basic {credential}")
+    assert Token().keys("Basic " + base64.b64encode(b"u:twelve chars").decode())
+
+
+def test_what_is_encoded_counts_only_behind_the_word_basic() -> None:
+    decoded = base64.b64decode(TOKEN).decode()
+    assert verified(Token(), {"authorization": f"Bearer {TOKEN}"}, secrets=[decoded]) == "wrong_signature"
+    assert verified(Token(), {"authorization": f"Basic {TOKEN}!"}, secrets=[decoded]) == "wrong_signature"
+
+
 def jwt(secret: str = TEXT, **claims: Any) -> str:
     def part(content: bytes) -> str:
         return base64.urlsafe_b64encode(content).decode().rstrip("=")
@@ -437,9 +458,55 @@ def test_a_json_web_token_is_taken_until_it_expires() -> None:
 
 def test_a_json_web_token_that_says_no_end_is_refused() -> None:
     scheme = Jwt(header="x-webhook-secret")
-    wrong: list[dict[str, Any]] = [{"exp": None}, {"iat": None}, {"exp": "never"}, {"exp": []}]
+    wrong: list[dict[str, Any]] = [{"exp": None}, {"iat": None}, {"exp": "never"}, {"exp": []}, {"exp": 10**400}]
     for claims in wrong:
         assert verified(scheme, {"x-webhook-secret": jwt(**claims)}) == "malformed_token"
+    for content in ("{}", f'{{"iat": {NOW}}}', f'{{"exp": {NOW}}}', "[]", "5", "null", "[" * 9000, '{"iat": 1, "exp":'):
+        assert verified(scheme, {"x-webhook-secret": jwt_of(content)}) == "malformed_token"
+
+
+def test_a_json_web_token_from_a_clock_a_little_ahead_is_taken_and_one_without_a_clock_is_not() -> None:
+    scheme = Jwt(header="h")
+    assert verified(scheme, {"h": jwt(iat=NOW + 299)}) is None
+    assert verified(scheme, {"h": jwt(exp=NOW)}) == "timestamp_too_old"
+    assert verified(scheme, {"h": jwt(iat=float("nan"))}) == "timestamp_in_future"
+    assert verified(scheme, {"h": jwt(exp=float("nan"))}) == "timestamp_too_old"
+
+
+def jwt_of(content: str) -> str:
+    """A rightly signed token with any content."""
+    part = base64.urlsafe_b64encode(content.encode()).decode().rstrip("=")
+    return f"{part}.{part}.{base64.urlsafe_b64encode(digest(f'{part}.{part}'.encode())).decode().rstrip('=')}"
+
+
+@pytest.mark.parametrize("digits", ["9" * 17, "9" * 310, "9" * 5000, "1" * 400])
+def test_a_time_of_many_digits_is_no_time(digits: str) -> None:
+    for unit in ("s", "ms"):
+        scheme: Any = Hmac(header="x-signature", content="timestamp.body", unit=unit)
+        assert verified(scheme, {"x-signature": f"t={digits},v1={'a' * 64}"}) == "malformed_timestamp"
+
+
+@pytest.mark.parametrize("signature", ["a" * 63, "a" * 65, "a" * 66, "g" * 64, "a" * 64 + "."])
+def test_a_signature_of_another_length_is_none(signature: str) -> None:
+    assert verified(Hmac(header="x-signature"), {"x-signature": signature}) == "malformed_signature"
+
+
+def test_a_prefix_means_itself_and_is_no_pattern() -> None:
+    scheme = Hmac(header="x-signature", prefix="v.=")
+    assert verified(scheme, {"x-signature": f"v.={hexadecimal(BODY)}"}) is None
+    assert verified(scheme, {"x-signature": f"v0={hexadecimal(BODY)}"}) == "malformed_signature"
+
+
+@pytest.mark.parametrize("secret", ["whpk_" + "A" * 44, "whsk_" + "A" * 44, "v1a,whpk_" + "A" * 44])
+def test_keys_of_asymmetric_signatures_are_told_apart(secret: str) -> None:
+    with pytest.raises(ValueError, match="asymmetric"):
+        signing_key(secret)
+
+
+def test_half_a_surrogate_pair_can_be_signed_by_nobody_and_breaks_nothing() -> None:
+    headers = {"webhook-id": "m\ud800", "webhook-timestamp": str(int(NOW)), "webhook-signature": "v1," + "A" * 43 + "="}
+    with pytest.raises(Unauthentic, match="wrong_signature"):
+        Standard().verify(BODY, headers, [b"k" * 32], now=NOW)
 
 
 def test_a_json_web_token_never_chooses_its_own_algorithm() -> None:
