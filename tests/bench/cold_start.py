@@ -20,6 +20,7 @@ from local_stack import ROOT
 from local_stack.processes import bare_environment
 from local_stack.runtime import emulator, running_function
 from local_stack.terminal import Terminal
+from whop_sync.deliveries import MAX_BODY_BYTES
 
 LAYER = Path("SharedLayer") / "python"
 
@@ -46,10 +47,14 @@ os._exit(0)
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What a function needs: clients of these AWS services, and whether an HTTP client."""
+    """What a function needs: clients of these AWS services, and whether an HTTP client.
+
+    `event` is one that it answers without asking any of them.
+    """
 
     services: tuple[str, ...]
     http: bool
+    event: Mapping[str, Any]
 
     def floor(self) -> str:
         lines = ["import boto3", *(["import httpx"] if self.http else []), "from aws_lambda_powertools import Logger"]
@@ -57,12 +62,12 @@ class Needs:
 
 
 FUNCTIONS = {
-    "ReceiveWebhookFunction": Needs(("sqs", "secretsmanager"), http=False),
-    "UserCreatedFunction": Needs(("dynamodb", "sqs", "secretsmanager"), http=True),
-    "ProfileUpdatedFunction": Needs(("dynamodb", "sqs", "secretsmanager"), http=True),
-    "LookUpUserFunction": Needs(("dynamodb",), http=False),
-    "MintChatTokenFunction": Needs(("dynamodb", "secretsmanager"), http=True),
-    "ImportUsersFunction": Needs(("s3", "sqs"), http=False),
+    "ReceiveWebhookFunction": Needs(("sqs", "secretsmanager"), http=False, event={"body": " " * (MAX_BODY_BYTES + 1)}),
+    "UserCreatedFunction": Needs(("dynamodb", "sqs", "secretsmanager"), http=True, event={"Records": []}),
+    "ProfileUpdatedFunction": Needs(("dynamodb", "sqs", "secretsmanager"), http=True, event={"Records": []}),
+    "LookUpUserFunction": Needs(("dynamodb",), http=False, event={}),
+    "MintChatTokenFunction": Needs(("dynamodb", "secretsmanager"), http=True, event={"body": "no JSON"}),
+    "ImportUsersFunction": Needs(("s3", "sqs"), http=False, event={}),
 }
 
 
@@ -116,7 +121,7 @@ def report(built: Path, scratch: Path, terminal: Terminal, *, rounds: int) -> No
 
 
 def report_under_the_emulator(built: Path, scratch: Path, terminal: Terminal, *, rounds: int) -> None:
-    """From the start of the runtime to the first answer, which an error ends too: nothing is there to talk to."""
+    """From the start of the runtime to the first answer, to an event that asks nothing of anybody."""
     terminal.title(f"Cold start under the Runtime Interface Emulator: to the first answer, {rounds} rounds, in turns")
     if emulator() is None:
         terminal.quiet("there is no emulator for this system")
@@ -178,7 +183,7 @@ def _child(environment: Mapping[str, str], path: Sequence[Path], code: str) -> _
 def _first_answer(folder: Path, built: Path, function: str) -> float:
     began = time.perf_counter()
     with running_function(folder, function, {**settings(built, function), "PYTHONDONTWRITEBYTECODE": "1"}) as runtime:
-        runtime.invoke({})
+        runtime.invoke(FUNCTIONS[function].event)
         return time.perf_counter() - began
 
 

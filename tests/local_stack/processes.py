@@ -49,9 +49,15 @@ def reachable(host: str) -> str:
 
 
 def free_port() -> int:
-    with socket.create_server((LOOPBACK, 0)) as server:
-        port: int = server.getsockname()[1]
-        return port
+    [port] = free_ports(1)
+    return port
+
+
+def free_ports(number: int) -> list[int]:
+    """As many that differ, which they might not if they were looked for one after the other."""
+    with contextlib.ExitStack() as held:
+        servers = [held.enter_context(socket.create_server((LOOPBACK, 0))) for _ in range(number)]
+        return [server.getsockname()[1] for server in servers]
 
 
 class StartError(Exception):

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 
 from local_stack import ROOT
-from local_stack.processes import LOOPBACK, GuardedProcess, StartError, bare_environment, free_port, new_scratch
+from local_stack.processes import LOOPBACK, GuardedProcess, StartError, bare_environment, free_ports, new_scratch
 
 _ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "arm64", "arm64": "arm64"}
 # What AWS's own image adds to a function and its layer: the runtime client with its two dependencies.
@@ -52,7 +52,7 @@ def running_function(
         raise StartError("there is no Runtime Interface Emulator for this system")
     scratch = new_scratch()
     code = built / function
-    invocations, runtime_api = (f"{LOOPBACK}:{free_port()}" for _ in range(2))
+    invocations, runtime_api = (f"{LOOPBACK}:{port}" for port in free_ports(2))
     variables = {
         **bare_environment(),
         "LAMBDA_TASK_ROOT": str(code),
