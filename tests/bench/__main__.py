@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench import backlog, calls, cold_start, growth, receiver
+from bench import backlog, calls, cold_start, growth, memory, receiver
 from local_stack.deployment import DeploymentError, build
 from local_stack.engine import Engine, running_engine
 from local_stack.processes import StartError
@@ -61,6 +61,7 @@ def _parts(scratch: Path, running: ExitStack, terminal: Terminal) -> dict[str, C
         "receiver": lambda: receiver.report(terminal, webhooks=5000),
         "costs": lambda: calls.report_costs(engine(), terminal),
         "batches": lambda: calls.report_batches(engine(), terminal, rounds=15),
+        "memory": lambda: memory.report(engine(), terminal),
         "backlog": lambda: backlog.report(engine(), terminal, events=5000, numbers=(2, 4, 10), faster=2),
         "events": lambda: growth.report_events(engine(), terminal, events=200, widths=(1, 2, 5, 10)),
         "rows": lambda: growth.report_rows(engine(), terminal, sizes=(1_000, 10_000, 100_000, 1_000_000), claims=200),
