@@ -12,7 +12,7 @@ from whop_sync.credentials import Credentials
 from whop_sync.enrollment import Enrollment
 from whop_sync.journal import Journal
 from whop_sync.mappings import Mappings
-from whop_sync.pacing import Pacer, SharedSchedule
+from whop_sync.pacing import Limit, Pacer, SharedSchedule
 from whop_sync.profiles import Profiles
 from whop_sync.queues import Queue
 from whop_sync.synchronization import Synchronization
@@ -34,7 +34,7 @@ def worker() -> Worker:
     """Raises ValueError if the environment is not what the template sets."""
     config = worker_config()
     dynamodb = boto3.client("dynamodb", config=_AWS)
-    schedule = SharedSchedule(dynamodb, config.user_mappings_table, time.time)
+    schedule = SharedSchedule(dynamodb, config.user_mappings_table, time.time, Limit(config.whop_calls_per_minute))
     credentials = Credentials(boto3.client("secretsmanager", config=_AWS), time.monotonic)
     journal = Journal()
     whop = Whop(
@@ -44,7 +44,7 @@ def worker() -> Worker:
         api_key=lambda: credentials.whop_api_key(config.whop_api_key_arn),
         witness=journal,
         generation=config.generation,
-        pace=Pacer(schedule, clock=time.time, sleep=time.sleep, calls_per_minute=config.whop_calls_per_minute),
+        pace=Pacer(schedule, clock=time.time, sleep=time.sleep),
     )
     mappings = Mappings(dynamodb, config.user_mappings_table, time.time)
     enrollment = Enrollment(

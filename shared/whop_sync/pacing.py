@@ -9,13 +9,16 @@ item of the UserMappings table, `turns#<operation>`, says up to when it is taken
 So the limit is used to the full whether one environment works or twenty, and none has to know of another. A fixed share
 for each would leave half of the limit unused whenever only one of the two queues has a backlog.
 
-An environment begins with a few turns in hand, so that single events wait for nothing and ask nobody. It pays for them
-with the next ones that it takes, as it does for turns that it had kept so long that Whop has forgotten their time.
+Turns that nobody took are kept, a few dozen of them: a batch that comes after a pause need not be spread over seconds.
+Whop looks at any minute, though, the one that begins with such a burst too. So what was called at once is paid for
+afterwards with every other turn of the line, or with turns that again nobody takes. And so that single events ask
+nobody, an environment begins with a few turns of its own, for which it owes the line as well.
 """
 
 import threading
 from collections import defaultdict, deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -31,8 +34,11 @@ USED_SHARE = 0.98
 TURNS_AT_ONCE = 5
 """Taking costs a write to the table. More at once would make other environments wait longer for theirs."""
 
-TURNS_IN_HAND = 10
-"""What an environment begins with: a batch."""
+TURNS_IN_HAND = 5
+"""What an environment begins with. All of those that start together exceed the limit by no more."""
+
+MOST_KEPT = 60
+"""Turns that nobody took and that can be had at once, at most, and never more than a tenth of the limit."""
 
 CATCH_UP_SECONDS = 1.0
 """A time line that fell behind by no more is continued where it ended: a pause between two batches costs no turns."""
@@ -40,105 +46,138 @@ CATCH_UP_SECONDS = 1.0
 MAX_WAIT_SECONDS = 25.0
 """Twenty environments wait 20 seconds for their next turns. Where it would be more, events go back to their queue."""
 
-_TRIES = 3
+_TRIES = 20
+"""Each loses to another environment that took turns at the same moment, so as many may do so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The time line of one operation: up to when it is taken, in Unix seconds, how many turns before that nobody took
+    and are kept, and how many were called without, and have to be paid for."""
+
+    taken_until: float
+    kept: float
+    owed: float
+
+    def __str__(self) -> str:
+        return f"{self.taken_until:.4f} {self.kept:.4f} {self.owed:.4f}"
+
+    @classmethod
+    def of(cls, text: str) -> "Line":
+        return cls(*map(float, text.split()))
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """Whop's, for each operation."""
+
+    calls_per_minute: int
+
+    @property
+    def distance(self) -> float:
+        """Seconds from turn to turn."""
+        return 60.0 / (self.calls_per_minute * USED_SHARE)
+
+    @property
+    def most_kept(self) -> float:
+        return min(MOST_KEPT, self.calls_per_minute / 10)
+
+    def take(self, line: Line | None, spent: int, now: float) -> tuple[Line, Sequence[float]]:
+        """The next turns, in Unix seconds, and the line after that. `spent` turns were called without asking.
+
+        Without a line, nobody ever called. Raises Transient if the last turn is more than MAX_WAIT_SECONDS from now.
+        """
+        line = line or Line(now, self.most_kept, 0.0)
+        begin, owed, kept = line.taken_until, line.owed + spent, line.kept
+        if begin < now - CATCH_UP_SECONDS:
+            unused = (now - begin) / self.distance
+            forgiven = min(owed, unused)
+            begin, owed, kept = now, owed - forgiven, min(self.most_kept, kept + unused - forgiven)
+        at_once = min(TURNS_AT_ONCE, int(kept))
+        paid = min(owed, TURNS_AT_ONCE - at_once)
+        first = begin + paid * self.distance
+        later = [first + number * self.distance for number in range(TURNS_AT_ONCE - at_once)]
+        taken_until = later[-1] + self.distance if later else begin
+        if taken_until > now + MAX_WAIT_SECONDS:
+            raise Transient("whop_turns_taken", "all calls that Whop allows are taken", retry_after=first - now)
+        return Line(taken_until, kept - at_once, owed - paid + at_once), [now] * at_once + later
 
 
 class Schedule(Protocol):
     """The time lines of all operations, for all environments."""
 
-    def take(self, operation: str, seconds: float) -> float:
-        """Takes the next so many seconds of an operation's time line and tells where they begin, in Unix seconds.
+    def take(self, operation: str, spent: int) -> Sequence[float]:
+        """The next turns of an operation, in Unix seconds. `spent` turns were called without asking.
 
-        Raises Transient when they would end more than MAX_WAIT_SECONDS from now.
+        Raises Transient when the last of them would be more than MAX_WAIT_SECONDS from now.
         """
 
 
 class SharedSchedule:
     """The time lines as items of the UserMappings table. Raises Transient too when DynamoDB does not take the call."""
 
-    def __init__(self, client: "DynamoDBClient", table: str, clock: Callable[[], float]) -> None:
+    def __init__(self, client: "DynamoDBClient", table: str, clock: Callable[[], float], limit: Limit) -> None:
         self._client = client
         self._table = table
         self._clock = clock
+        self._limit = limit
+        self._seen: dict[str, Line | None] = {}
 
-    def take(self, operation: str, seconds: float) -> float:
+    def take(self, operation: str, spent: int) -> Sequence[float]:
+        """Takes from the line as this environment saw it last; if others did so since, it is told how it is now."""
         for _ in range(_TRIES):
-            now = self._clock()
-            earliest, latest = now - CATCH_UP_SECONDS, now + MAX_WAIT_SECONDS - seconds
-            try:
-                continued = self._client.update_item(
-                    TableName=self._table,
-                    Key={"key": {"S": f"turns#{operation}"}},
-                    UpdateExpression="SET taken_until = taken_until + :seconds",
-                    ConditionExpression="taken_until BETWEEN :earliest AND :latest",
-                    ExpressionAttributeValues={
-                        ":seconds": _number(seconds),
-                        ":earliest": _number(earliest),
-                        ":latest": _number(latest),
-                    },
-                    ReturnValues="UPDATED_OLD",
-                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                )
-                return float(continued["Attributes"]["taken_until"]["N"])
-            except ClientError as error:
-                item: Any = _conflict(error).get("Item", {})
-            except BotoCoreError as error:
-                raise Transient("dynamodb_unavailable", type(error).__name__) from None
-            taken_until = float(item["taken_until"]["N"]) if item else 0.0
-            if taken_until > latest:
-                raise Transient(
-                    "whop_turns_taken", "all calls that Whop allows are taken", retry_after=taken_until - now
-                )
-            if self._begin(operation, now, seconds):
-                return now
-        raise Transient("whop_turns_taken", "too many environments took turns at the same moment")
+            line = self._seen.get(operation)
+            following, turns = self._limit.take(line, spent, self._clock())
+            there = self._replace(operation, line, following)
+            self._seen[operation] = there
+            if there is following:
+                return turns
+        raise Transient("whop_turns_taken", "too many environments took turns at the same moment", retry_after=1)
 
-    def _begin(self, operation: str, begin: float, seconds: float) -> bool:
-        """Begins a time line that lies behind, or none yet; False if another environment did so first."""
+    def _replace(self, operation: str, line: Line | None, following: Line) -> Line | None:
+        """The line that is there afterwards: `following`, or if it was another one than expected, that one."""
         try:
             self._client.update_item(
                 TableName=self._table,
                 Key={"key": {"S": f"turns#{operation}"}},
-                UpdateExpression="SET taken_until = :end",
-                ConditionExpression="attribute_not_exists(taken_until) OR taken_until < :earliest",
+                UpdateExpression="SET #line = :following",
+                ConditionExpression="#line = :line" if line else "attribute_not_exists(#line)",
+                ExpressionAttributeNames={"#line": "line"},
                 ExpressionAttributeValues={
-                    ":earliest": _number(begin - CATCH_UP_SECONDS),
-                    ":end": _number(begin + seconds),
+                    ":following": {"S": str(following)},
+                    **({":line": {"S": str(line)}} if line else {}),
                 },
+                ReturnValuesOnConditionCheckFailure="ALL_OLD",
             )
         except ClientError as error:
-            _conflict(error)
-            return False
+            code = error.response.get("Error", {}).get("Code", "")
+            if code != "ConditionalCheckFailedException":
+                raise Transient("dynamodb_unavailable", code) from None
+            answer: Any = error.response
+            item = answer.get("Item", {})
+            return Line.of(item["line"]["S"]) if "line" in item else None
         except BotoCoreError as error:
             raise Transient("dynamodb_unavailable", type(error).__name__) from None
-        return True
+        return following
 
 
 class _Lane:
-    """What one environment knows of one operation: its turns, how many used ones it has yet to pay for, and until when
+    """What one environment knows of one operation: its turns, how many it called before it took any, and until when
     Whop wants no call."""
 
     def __init__(self) -> None:
         self.turns = deque([0.0] * TURNS_IN_HAND)
-        self.owed = 0
+        self.spent = 0
         self.closed_until = 0.0
 
 
 class Pacer:
-    """The turns of one environment, for all of its threads. The limit is the same for each operation."""
+    """The turns of one environment, for all of its threads."""
 
-    def __init__(
-        self,
-        schedule: Schedule,
-        *,
-        clock: Callable[[], float],
-        sleep: Callable[[float], None],
-        calls_per_minute: int,
-    ) -> None:
+    def __init__(self, schedule: Schedule, *, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
         self._schedule = schedule
         self._clock = clock
         self._sleep = sleep
-        self._distance = 60.0 / (calls_per_minute * USED_SHARE)
         self._lanes: defaultdict[str, _Lane] = defaultdict(_Lane)
         self._taking = threading.Lock()
 
@@ -160,23 +199,9 @@ class Pacer:
         if lane.closed_until > now + MAX_WAIT_SECONDS:
             raise Transient("whop_rate_limited", "Whop wants no calls for a while", retry_after=lane.closed_until - now)
         if not lane.turns:
-            paid = min(lane.owed, TURNS_AT_ONCE)
-            begin = self._schedule.take(operation, (paid + TURNS_AT_ONCE) * self._distance)
-            lane.turns.extend(begin + number * self._distance for number in range(paid, paid + TURNS_AT_ONCE))
-            lane.owed -= paid
+            lane.turns.extend(self._schedule.take(operation, lane.spent))
+            lane.spent = 0
         turn = lane.turns.popleft()
-        if turn < now - 60.0:
-            lane.owed += 1
+        if turn < now - 60.0:  # Whop has forgotten the minute in which this turn was good
+            lane.spent += 1
         return max(turn, lane.closed_until)
-
-
-def _number(seconds: float) -> dict[str, str]:
-    return {"N": f"{seconds:.4f}"}
-
-
-def _conflict(error: ClientError) -> dict[str, Any]:
-    """The answer to a write whose condition did not hold. Raises Transient for any other error."""
-    code = error.response.get("Error", {}).get("Code", "")
-    if code != "ConditionalCheckFailedException":
-        raise Transient("dynamodb_unavailable", code) from None
-    return dict(error.response)

@@ -62,7 +62,7 @@ def _parts(scratch: Path, running: ExitStack, terminal: Terminal) -> dict[str, C
         "costs": lambda: calls.report_costs(engine(), terminal),
         "batches": lambda: calls.report_batches(engine(), terminal, rounds=15),
         "memory": lambda: memory.report(engine(), terminal),
-        "backlog": lambda: backlog.report(engine(), terminal, events=5000, numbers=(2, 4, 10), faster=2),
+        "backlog": lambda: backlog.report(engine(), terminal, events=5000, numbers=(2, 10, 40), faster=2),
         "events": lambda: growth.report_events(engine(), terminal, events=200, widths=(1, 2, 5, 10)),
         "rows": lambda: growth.report_rows(engine(), terminal, sizes=(1_000, 10_000, 100_000, 1_000_000), claims=200),
     }
