@@ -36,6 +36,8 @@ class TestEnrollment:
         row = world.row()
         assert (row["whop_user_id"], row["whop_company_id"], row["status"]) == (company.owner_id, company.id, "synced")
         assert world.shown() == ("Ann Bee", RED)
+        # And nothing is left of the way there
+        assert not {"lease_id", "enrollment_attempt", "unsettled", "last_error", "picture_unavailable_since"} & set(row)
 
     def test_the_row_holds_nothing_personal(self, world: World) -> None:
         world.handle(created(name="Ann Bee", picture=world.pictures.url("ff0000")))
