@@ -649,6 +649,14 @@ class TestTakingTurns:
         world.settle(event(version=3, picture=world.pictures.origin + "/broken.png"), event(version=4, picture=red))
         assert world.shown()[1] == RED
 
+    def test_doubt_ends_when_the_field_is_set_again(self, world: World) -> None:
+        world.fake.fault(Fault("PATCH /users/{id}", "error_500_after"))
+        first = created(name="Ann", picture=world.pictures.url("ff0000"))
+        world.failure(first)
+        assert sorted(world.row()["unsettled"]) == ["name", "picture"]
+        world.settle(first)
+        assert "unsettled" not in world.row()
+
     def test_doubt_about_one_field_is_no_doubt_about_the_other(self, world: World) -> None:
         world.handle(created(version=1, name="Ann", picture=world.pictures.url("ff0000")))
         world.fake.fault(Fault("PATCH /users/{id}", "error_500_after"))
