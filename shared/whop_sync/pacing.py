@@ -35,7 +35,7 @@ TURNS_AT_ONCE = 5
 """Taking costs a write to the table. More at once would make other environments wait longer for theirs."""
 
 TURNS_IN_HAND = 5
-"""What an environment begins with. All of those that start together exceed the limit by no more."""
+"""What an environment begins with. One that joins others at work may exceed the limit by so much, once."""
 
 MOST_KEPT = 60
 """Turns that nobody took and that can be had at once, at most, and never more than a tenth of the limit."""

@@ -129,7 +129,11 @@ def test_environments_may_come_and_go(lives: list[tuple[float, float]]) -> None:
     st.integers(1, 5),
 )
 def test_no_minute_ever_sees_more_calls_than_allowed(demand: list[tuple[float, int]], environments: int) -> None:
-    """Whatever comes after whichever pauses: each pause, then so many calls as fast as their turns allow."""
+    """Whatever comes after whichever pauses: each pause, then so many calls as fast as their turns allow.
+
+    Environments that join one that works already may exceed the limit by what they begin with, once.
+    """
+    allowed = CALLS_PER_MINUTE + (environments - 1) * TURNS_IN_HAND
     clock, called = Clock(), deque[float]()
     schedule = Schedule(clock)
     pacers = [Pacer(schedule, clock=clock, sleep=clock.sleep) for _ in range(environments)]
@@ -140,7 +144,7 @@ def test_no_minute_ever_sees_more_calls_than_allowed(demand: list[tuple[float, i
             called.append(clock())
             while called[0] <= clock() - 60:
                 called.popleft()
-            assert len(called) <= CALLS_PER_MINUTE
+            assert len(called) <= allowed
 
 
 def test_a_batch_after_a_pause_need_not_wait() -> None:
