@@ -1,7 +1,7 @@
 """Makes an installed layer start quicker. The Makefile calls it: `python slim_layer.py LAYER`; it does not ship.
 
 Nothing is taken out that could be asked for: the models of AWS services that are never called, their entries in the
-list of endpoints, and the documentation inside the models, which makes up four fifths of them.
+list of endpoints, and the words of the documentation inside the models, which make up four fifths of them.
 
 The authorities' certificates are laid out a second time, one file each under the hash that OpenSSL looks them up by. So
 TLS reads the one it needs when it needs it, and not all of them at each start.
@@ -59,12 +59,12 @@ def lay_out_authorities(bundle: Path) -> None:
 
 
 def _undocumented(model: Any) -> Any:
+    """Empties the texts and keeps their keys, which the SDK looks up here and there."""
     if isinstance(model, dict):
         return {
-            key: _undocumented(value)
-            for key, value in model.items()
             # A shape may well have a member of this name, which is no text.
-            if not (key == "documentation" and isinstance(value, str))
+            key: "" if key == "documentation" and isinstance(value, str) else _undocumented(value)
+            for key, value in model.items()
         }
     return [_undocumented(each) for each in model] if isinstance(model, list) else model
 
