@@ -18,6 +18,7 @@ WHOP_API_URLS = {
 }
 CALLS_PER_MINUTE = 600
 """Whop's default limit for each operation and API key (documented)."""
+FEWEST_CALLS_PER_MINUTE = 30
 
 _ACTION = re.compile(r"[a-z_]+(:[a-z_]+)+", re.ASCII)
 
@@ -152,8 +153,11 @@ def _generation(version: str) -> Generation:
 
 def _calls_per_minute() -> int:
     text = os.environ.get("WHOP_CALLS_PER_MINUTE") or str(CALLS_PER_MINUTE)
-    if not re.fullmatch(r"[1-9][0-9]{0,5}", text, re.ASCII):
-        raise ValueError(f"WHOP_CALLS_PER_MINUTE must be a whole number from 1 to 999999, not {text}")
+    # Of fewer, the turns that are taken at once would lie further ahead than anybody waits.
+    if not re.fullmatch(r"[1-9][0-9]{1,5}", text, re.ASCII) or int(text) < FEWEST_CALLS_PER_MINUTE:
+        raise ValueError(
+            f"WHOP_CALLS_PER_MINUTE must be a whole number from {FEWEST_CALLS_PER_MINUTE} to 999999, not {text}"
+        )
     return int(text)
 
 

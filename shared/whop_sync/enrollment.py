@@ -70,6 +70,7 @@ class Enrollment:
         try:
             return self._create(event, event.email, claim), "enrolled"
         except AccountExists as error:
+            claim.attempt_started_at = LONG_AGO
             return self._existing(claim, error, resuming=resuming), "adopted"
 
     def _create(self, event: UserEvent, email: str, claim: Claim) -> Account:
@@ -83,19 +84,15 @@ class Enrollment:
                 user_id=event.user_id,
                 attempt=claim.attempt,
             )
-        except AccountExists:
-            claim.attempt_started_at = LONG_AGO
-            raise
-        except Permanent:
-            claim.attempt_open = False
+        except Permanent as error:
+            claim.attempt_open = isinstance(error, AccountExists)
             raise
         except Transient as error:
             claim.attempt_open = error.outcome != "not_done" and not self.whop.create_is_repeatable
             raise
         finally:
             # Whop's list gets its time from when the account was made, and the call may have taken most of a minute.
-            if claim.attempt_started_at != LONG_AGO:
-                claim.attempt_started_at = self.clock()
+            claim.attempt_started_at = self.clock()
 
     def _existing(self, claim: Claim, error: AccountExists, *, resuming: bool) -> Account:
         """Title and external id name the user, so the account that has them should be an orphan, of whatever age."""

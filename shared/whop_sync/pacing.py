@@ -35,7 +35,8 @@ TURNS_AT_ONCE = 5
 """Taking costs a write to the table. More at once would make other environments wait longer for theirs."""
 
 TURNS_IN_HAND = 5
-"""What an environment begins with. One that joins others at work may exceed the limit by so much, once."""
+"""What an environment begins with. One that joins others at work, or does so after a pause, may exceed the limit by so
+much."""
 
 MOST_KEPT = 60
 """Turns that nobody took and that can be had at once, at most, and never more than a tenth of the limit."""
@@ -44,7 +45,7 @@ CATCH_UP_SECONDS = 1.0
 """A time line that fell behind by no more is continued where it ended: a pause between two batches costs no turns."""
 
 MAX_WAIT_SECONDS = 25.0
-"""Twenty environments wait 20 seconds for their next turns. Where it would be more, events go back to their queue."""
+"""Forty environments wait 20 seconds for their next turns. Where it would be more, events go back to their queue."""
 
 _TRIES = 20
 """Each loses to another environment that took turns at the same moment, so as many may do so."""

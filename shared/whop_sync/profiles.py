@@ -83,6 +83,7 @@ class Profiles:
             return
         claim.ensure_time()
         picture = self.avatars.fetch(url)
+        changes.picture_unavailable_since = None
         known = claim.row.avatar
         if known and known.sha256 == picture.sha256:
             if known.attached and "picture" not in claim.row.unsettled:

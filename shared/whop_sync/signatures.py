@@ -120,7 +120,8 @@ class Token:
     """A secret that the platform sends along in a header.
 
     `prefix` is what has to stand before it. Without one, `Bearer` or `Basic` may. What HTTP's Basic authentication
-    encodes may be given as it is or as `user:password`.
+    encodes may be given as it is or as `user:password`. The latter counts as secret as a whole: any token may hold a
+    colon.
     """
 
     name: ClassVar[str] = "token"

@@ -43,8 +43,8 @@ _SECONDS = {"second": 1, "minute": 60, "hour": 3600}
 _MAX_DELAY_SECONDS = 86400.0
 # Documented: an unknown Api-Version-Date is answered with 400 and a list of those that are known; in what words is not.
 _UNKNOWN_VERSION = re.compile(r"api.?version|supported versions", re.IGNORECASE)
-# Of the storage, when it does not like what is uploaded.
-_REFUSED_CONTENT = (400, 411, 413, 415, 422)
+# Of the storage, when it does not like what is uploaded. Not 400, which S3 says of passing troubles too.
+_REFUSED_CONTENT = (411, 413, 415, 422)
 # Whop documents that it may return a request id, and not where.
 _REQUEST_ID_HEADERS = ("x-request-id", "request-id")
 _WORD = re.compile(r"[\w.-]{1,128}", re.ASCII)

@@ -21,8 +21,8 @@ GIVE_UP_SECONDS = 3 * 86400
 """A Whop outage of a weekend loses nothing and needs nobody."""
 
 LONG_GIVE_UP_SECONDS = 10 * 86400
-"""Nothing is wrong with events that wait for their turn, or for an operator to mend key or version. So a key that was
-wrong for days, or a long backlog, parks none of them; SQS itself forgets after 14 days."""
+"""Nothing is wrong with events that wait as long as they are told, for their turn, or for an operator to mend key or
+version. So neither a key that was wrong for days nor a long backlog parks them; SQS itself forgets after 14 days."""
 
 LAST_START_SECONDS = 75.0
 """An event is not begun with less time left: a picture, its processing and the calls around them take up to this."""

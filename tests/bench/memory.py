@@ -30,6 +30,7 @@ def report(engine: Engine, terminal: Terminal) -> None:
         arguments = (theirs, engine.url, fake.api_url, origin)
         process = multiprocessing.get_context("spawn").Process(target=_work, args=arguments)
         process.start()
+        theirs.close()
         before, peak = ours.recv()
         process.join()
         assert len(fake.calls_to("PUT upload")) == PICTURES

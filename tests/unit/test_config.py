@@ -62,6 +62,7 @@ def test_a_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch, missing: st
         ({"WHOP_ENVIRONMENT": "prod"}, "sandbox or production"),
         ({"TITLE_FORMAT": "{name}"}, "user_id"),
         ({"WHOP_CALLS_PER_MINUTE": "0"}, "WHOP_CALLS_PER_MINUTE must be a whole number"),
+        ({"WHOP_CALLS_PER_MINUTE": "29"}, "WHOP_CALLS_PER_MINUTE must be a whole number from 30"),
         ({"WHOP_CALLS_PER_MINUTE": "1e3"}, "WHOP_CALLS_PER_MINUTE must be a whole number"),
         ({"WHOP_ENROLLMENT": "users"}, "WHOP_ENROLLMENT must be companies or accounts"),
         ({"WHOP_ENROLLMENT": "accounts"}, "WHOP_ENROLLMENT is accounts, and needs .* 2026-08-21 or later"),

@@ -5,12 +5,13 @@ import itertools
 import math
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from whop_sync.config import CALLS_PER_MINUTE
+from whop_sync.config import CALLS_PER_MINUTE, FEWEST_CALLS_PER_MINUTE
 from whop_sync.errors import Transient
 from whop_sync.pacing import (
     MAX_WAIT_SECONDS,
@@ -161,6 +162,20 @@ def test_a_batch_after_a_pause_need_not_wait() -> None:
     for _ in range(20):
         pacer.wait(OPERATION)
     assert clock() - began == pytest.approx(40 * LIMIT.distance, abs=5 * LIMIT.distance)
+
+
+def test_the_smallest_limit_still_lets_calls_through() -> None:
+    """Also to environments that all begin with debts, time and again."""
+    clock = Clock()
+    lines: dict[str, Line] = {}
+    limit = Limit(FEWEST_CALLS_PER_MINUTE)
+    called = 0
+    for _ in range(300):
+        with suppress(Transient):
+            lines[OPERATION], turns = limit.take(lines.get(OPERATION), TURNS_IN_HAND, clock())
+            called += len(turns)
+        clock.sleep(10)
+    assert called > 0.3 * 3000 * FEWEST_CALLS_PER_MINUTE / 60
 
 
 def test_of_a_small_limit_less_is_kept() -> None:
