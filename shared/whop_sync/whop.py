@@ -403,9 +403,14 @@ def _word(value: object) -> str | None:
 
 def _delay(response: httpx.Response, answer: WhopAnswer) -> float | None:
     """Seconds to wait: from Retry-After, which Whop does not document, else from the message, which it does."""
+    named = _named_delay(response, answer)
+    return None if named is None else min(named, _MAX_DELAY_SECONDS)
+
+
+def _named_delay(response: httpx.Response, answer: WhopAnswer) -> float | None:
     header = response.headers.get("retry-after", "").strip()
     if header.isascii() and header.isdigit():
-        return min(float(header), _MAX_DELAY_SECONDS)
+        return float(header)
     if header:
         try:
             moment = email.utils.parsedate_to_datetime(header)
@@ -413,6 +418,6 @@ def _delay(response: httpx.Response, answer: WhopAnswer) -> float | None:
             pass
         else:
             aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)  # the zone -0000 comes without one
-            return min(max(0.0, (aware - datetime.now(UTC)).total_seconds()), _MAX_DELAY_SECONDS)
+            return max(0.0, (aware - datetime.now(UTC)).total_seconds())
     match = _DELAY.search(answer.message or "")
-    return min(float(match[1]) * _SECONDS[match[2].lower()], _MAX_DELAY_SECONDS) if match else None
+    return float(match[1]) * _SECONDS[match[2].lower()] if match else None

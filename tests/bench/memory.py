@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import resource
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,6 +13,7 @@ from fake_whop import FakeWhop
 from local_stack.engine import Engine
 from local_stack.pictures import png
 from local_stack.processes import LOOPBACK
+from local_stack.serving import serving
 from local_stack.terminal import Terminal
 from whop_sync.avatars import MAX_BYTES
 from world import created
@@ -68,9 +68,5 @@ def _large_pictures() -> Iterator[str]:
             """Silent: what matters is measured elsewhere."""
 
     server = ThreadingHTTPServer((LOOPBACK, 0), Handler)
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    try:
+    with serving(server):
         yield f"http://{LOOPBACK}:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()

@@ -11,7 +11,6 @@ import os
 import re
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,6 +27,7 @@ from local_stack.engine import Engine
 from local_stack.pictures import running_pictures
 from local_stack.processes import bare_environment
 from local_stack.sending import Delivery
+from local_stack.serving import serving
 from whop_sync.events import UserEvent
 from world import created, event
 from world.invoking import AWS
@@ -375,12 +375,8 @@ def quoting_whop() -> Iterator[str]:
             """Silent."""
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
-    try:
+    with serving(server):
         yield f"http://127.0.0.1:{server.server_port}/api/v1"
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def test_a_worker_tells_nothing_of_what_whop_says(engine: Engine, tmp_path: Path) -> None:

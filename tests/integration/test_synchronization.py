@@ -415,6 +415,15 @@ class TestPicture:
         assert world.shown() == ("Ann", RED)
         assert "picture_unavailable_since" not in world.row()
 
+    def test_a_host_that_delivers_is_noted_no_more_whatever_whop_says_then(self, world: World) -> None:
+        news = created(name="Ann", picture=world.pictures.url("ff0000"))
+        world.wire.planned = {Point(number, PICTURE, 1): "error_500_before" for number in (1, 3)}
+        assert world.failure(news).reason == "picture_unavailable"
+        world.fake.fault(Fault("POST /files", "error_500_before"))
+        assert world.failure(news, age=60).reason == "whop_failed"
+        world.clock.sleep(PICTURE_PATIENCE_SECONDS * 2)
+        assert world.failure(news, age=PICTURE_PATIENCE_SECONDS * 2).reason == "picture_unavailable"
+
     def test_a_new_picture_is_not_given_up_for_the_old_ones_host(self, world: World) -> None:
         world.wire.planned = {Point(number, PICTURE, 1): "error_500_before" for number in (1, 2)}
         world.failure(created(name="Ann", picture=world.pictures.url("ff0000")))

@@ -1,7 +1,6 @@
 """A picture server: PNG images drawn in code, one colour each, and a count of who asked for them."""
 
 import struct
-import threading
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -10,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 from local_stack.processes import LOOPBACK, reachable
+from local_stack.serving import serving
 
 
 def png(colour: str, side: int = 64) -> bytes:
@@ -58,10 +58,5 @@ class PictureServer:
 @contextmanager
 def running_pictures(*, host: str = LOOPBACK, port: int = 0) -> Iterator[PictureServer]:
     pictures = PictureServer(host, port)
-    thread = threading.Thread(target=pictures.server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    try:
+    with serving(pictures.server):
         yield pictures
-    finally:
-        pictures.server.shutdown()
-        pictures.server.server_close()

@@ -7,6 +7,7 @@ import pytest
 
 from local_stack import ROOT
 from operations.parked import QUEUES
+from whop_sync.config import FEWEST_CALLS_PER_MINUTE
 from whop_sync.worker import GIVE_UP_SECONDS
 from world.surroundings import functions, template
 
@@ -60,3 +61,7 @@ def test_parked_events_are_kept_for_longer_than_a_weekend(resources: dict[str, A
     for each in resources.values():
         if each["Type"] == "AWS::SQS::Queue":
             assert each["Properties"]["MessageRetentionPeriod"] > 3 * GIVE_UP_SECONDS
+
+
+def test_a_limit_that_the_functions_would_refuse_is_refused_at_the_deployment() -> None:
+    assert template()["Parameters"]["WhopCallsPerMinute"]["MinValue"] == FEWEST_CALLS_PER_MINUTE

@@ -8,17 +8,14 @@ import uuid
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from functools import cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 import boto3
 import httpx
-import yaml
 from botocore.config import Config
 
 from fake_whop import PLATFORM_COMPANY, PLATFORM_KEY, FakeWhop, Switches
-from local_stack import ROOT
 from local_stack.asking_whop import WhopAccess
 from local_stack.engine import Engine
 from whop_sync.avatars import Avatars
@@ -30,6 +27,7 @@ from whop_sync.mappings import Mappings
 from whop_sync.profiles import Profiles
 from whop_sync.synchronization import Result, Synchronization
 from whop_sync.whop import Whop
+from world.surroundings import template
 from world.wire import Wire, http_client, running_door
 
 if TYPE_CHECKING:
@@ -86,7 +84,7 @@ def created(user_id: str = "u1", version: int = 1, **rest: Any) -> UserEvent:
 
 def create_table(client: "DynamoDBClient") -> str:
     """A table as template.yaml describes it, so that keys cannot drift apart."""
-    properties = _table_properties()
+    properties = template()["Resources"]["UserMappings"]["Properties"]
     name = f"user-mappings-{uuid.uuid4().hex[:12]}"
     client.create_table(
         TableName=name,
@@ -95,15 +93,6 @@ def create_table(client: "DynamoDBClient") -> str:
         KeySchema=properties["KeySchema"],
     )
     return name
-
-
-@cache
-def _table_properties() -> dict[str, Any]:
-    """Read once: the template is long, and nearly every test has a table of its own."""
-    yaml.SafeLoader.add_multi_constructor("!", lambda loader, suffix, node: None)  # noqa: ARG005
-    template = yaml.safe_load((ROOT / "template.yaml").read_text())
-    properties: dict[str, Any] = template["Resources"]["UserMappings"]["Properties"]
-    return properties
 
 
 def aws_client(url: str, service: str) -> Any:

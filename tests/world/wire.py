@@ -12,7 +12,6 @@ import re
 import signal
 import socket
 import ssl
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ from botocore.httpsession import URLLib3Session
 from fake_whop import Fault
 from local_stack.pictures import png
 from local_stack.processes import LOOPBACK
+from local_stack.serving import serving
 
 LATE_SECONDS = 60.0
 """How much later a late call is carried out: within the lease, and within the wait for an orphan."""
@@ -338,9 +338,5 @@ def running_door(trouble: Callable[[str], Trouble | None]) -> Iterator[Door]:
             """Silent: what matters is counted."""
 
     server = ThreadingHTTPServer((LOOPBACK, 0), Handler)
-    threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
-    try:
+    with serving(server):
         yield Door(f"http://{LOOPBACK}:{server.server_port}")
-    finally:
-        server.shutdown()
-        server.server_close()
