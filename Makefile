@@ -29,7 +29,7 @@ export SAM_CLI_TELEMETRY := 0
 # `make send` goes by what is said to it: a shell may well have a NAME or an EMAIL of its own.
 $(foreach name,TYPE USER_ID NAME EMAIL,$(if $(filter command%,$(origin $(name))),,$(eval unexport $(name))))
 
-LOCAL_STACK := PYTHONPATH=shared:tests .venv/bin/python -m local_stack
+LOCAL_STACK := PYTHONPATH=shared:tests:tests/programs .venv/bin/python -m local_stack
 # Without STACK it is the one that `make up` left running.
 OPERATIONS := .venv/bin/python -m operations
 OF_STACK = $(if $(STACK),--stack "$(STACK)",--stack whop-user-sync-local --endpoint-url http://127.0.0.1:4566) \
@@ -58,7 +58,7 @@ event: $(DEV) ## Sign the sample events for now: a signature is good for five mi
 	@$(LOCAL_STACK) event
 
 preview: $(DEV) ## Show what a webhook's body would become (PRESET= FILE= HEADERS= SECRET= OVERRIDES= SIGNATURE_...=)
-	@PYTHONPATH=shared:tests .venv/bin/python -m preview "$(FILE)" --preset "$(PRESET)" \
+	@PYTHONPATH=shared .venv/bin/python -m operations.preview "$(FILE)" --preset "$(PRESET)" \
 		$(if $(HEADERS),--headers "$(HEADERS)") $(if $(SECRET),--secret "$$SECRET") $(if $(OVERRIDES),--overrides "$$OVERRIDES")
 
 parked: $(DEV) ## List what could not be handled (STACK=name, else that of `make up`; USER_ID= REASON=)
@@ -74,10 +74,10 @@ import: $(DEV) ## Import users from a file, or compare them (FILE= STACK=name, U
 	@$(OPERATIONS) import "$(FILE)" $(OF_STACK) $(ARGS)
 
 load: $(DEV) $(SAM) $(ENGINE) ## Post thousands of webhooks to the whole application on this machine (WEBHOOKS= USERS=)
-	@PYTHONPATH=shared:tests:. .venv/bin/python -m load $(if $(WEBHOOKS),--webhooks $(WEBHOOKS)) $(if $(USERS),--users $(USERS))
+	@PYTHONPATH=shared:tests:tests/programs:. .venv/bin/python -m load $(if $(WEBHOOKS),--webhooks $(WEBHOOKS)) $(if $(USERS),--users $(USERS))
 
 bench: $(DEV) $(SAM) $(ENGINE) ## Measure cold starts, calls, batches, a backlog and growth (PARTS= for some alone)
-	@PYTHONPATH=shared:tests .venv/bin/python -m bench $(PARTS)
+	@PYTHONPATH=shared:tests:tests/programs .venv/bin/python -m bench $(PARTS)
 
 test: $(DEV) $(SAM) $(ENGINE) ## Run every test
 	$(PYTEST) tests/unit tests/integration --numprocesses auto

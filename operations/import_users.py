@@ -23,16 +23,16 @@ from operations.importing import (
     import_user,
 )
 from operations.reconciliation import Reconciliation
+from whop_sync.aws.queues import Queue
+from whop_sync.aws.secrets import Credentials
 from whop_sync.config import WHOP_API_URLS
-from whop_sync.credentials import Credentials
 from whop_sync.errors import Malformed, SyncError, Transient
 from whop_sync.events import UserEvent
-from whop_sync.imports import Sink, Source
-from whop_sync.mappings import Mappings
-from whop_sync.payloads import microseconds
-from whop_sync.queues import Queue
-from whop_sync.user_files import LONG_AGO, open_users, rows
-from whop_sync.whop import Whop, http_client
+from whop_sync.importing.rows import Sink, Source
+from whop_sync.importing.user_files import LONG_AGO, open_users, rows
+from whop_sync.receiving.payloads import microseconds
+from whop_sync.users.mappings import Mappings
+from whop_sync.whop.client import Whop, http_client
 
 NEEDED = (
     "On the queue user-created: sqs:GetQueueUrl, sqs:GetQueueAttributes and sqs:SendMessage. For --verify also"

@@ -13,9 +13,9 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Self
 
-from whop_sync.imports import MAX_WAITING, Chunk, Sink, Source, import_rows
-from whop_sync.queues import Queue
-from whop_sync.user_files import Place, Row, open_users, rows, user_id
+from whop_sync.aws.queues import Queue
+from whop_sync.importing.rows import MAX_WAITING, Chunk, Sink, Source, import_rows
+from whop_sync.importing.user_files import Place, Row, open_users, rows, user_id
 
 PAUSE_SECONDS = 5.0
 """Between two looks at a queue that is full."""

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
+from whop_sync.aws.queues import Queue
 from whop_sync.errors import Permanent, Transient
 from whop_sync.events import Kind, Position, ProfileField, UserEvent, content_hash
-from whop_sync.mappings import Mappings, Row
-from whop_sync.queues import Queue
-from whop_sync.whop import MAX_NAME_LENGTH, Whop
+from whop_sync.users.mappings import Mappings, Row
+from whop_sync.whop.client import MAX_NAME_LENGTH, Whop
 
 MAX_PATIENCE_SECONDS = 120.0
 """A longer wait than this is not a matter of pace: somebody has to mend the key or the version."""

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from whop_sync.directory import Directory
 from whop_sync.errors import Transient
+from whop_sync.users.directory import Directory
 
 if TYPE_CHECKING:
     from mypy_boto3_logs import CloudWatchLogsClient

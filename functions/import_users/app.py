@@ -11,8 +11,8 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
-from whop_sync.queues import Queue
-from whop_sync.stored_imports import StoredImports
+from whop_sync.aws.queues import Queue
+from whop_sync.importing.stored_files import StoredImports
 
 AWS = Config(
     connect_timeout=2,

@@ -9,10 +9,10 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from whop_sync.backend_api.lookups import LookUp
 from whop_sync.config import user_mappings_table
-from whop_sync.directory import Directory
 from whop_sync.journal import Journal
-from whop_sync.lookups import LookUp
+from whop_sync.users.directory import Directory
 
 # Somebody waits for the answer.
 AWS = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "max_attempts": 3})

@@ -11,12 +11,12 @@ import boto3
 import httpx
 from botocore.config import Config
 
-from whop_sync.chat_tokens import ChatTokens
+from whop_sync.aws.secrets import Credentials
+from whop_sync.backend_api.chat_tokens import ChatTokens
 from whop_sync.config import chat_token_config
-from whop_sync.credentials import Credentials
-from whop_sync.directory import Directory
 from whop_sync.journal import Journal
-from whop_sync.whop import Whop, http_client
+from whop_sync.users.directory import Directory
+from whop_sync.whop.client import Whop, http_client
 
 # Somebody waits for the answer, and API Gateway does so for 30 seconds.
 AWS = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "max_attempts": 2})

@@ -10,11 +10,11 @@ from typing import Any
 import boto3
 from botocore.config import Config
 
+from whop_sync.aws.queues import Queue
+from whop_sync.aws.secrets import Credentials
 from whop_sync.config import receiver_config
-from whop_sync.credentials import Credentials
-from whop_sync.deliveries import Receiver
 from whop_sync.journal import Journal
-from whop_sync.queues import Queue
+from whop_sync.receiving.deliveries import Receiver
 
 # Senders wait 5 to 15 seconds and try again: better a quick 503 than a late answer.
 AWS = Config(connect_timeout=1, read_timeout=2, retries={"mode": "standard", "max_attempts": 2})

@@ -6,18 +6,18 @@ from concurrent.futures import ThreadPoolExecutor
 import boto3
 from botocore.config import Config
 
-from whop_sync.avatars import Avatars
+from whop_sync.aws.queues import Queue
+from whop_sync.aws.secrets import Credentials
 from whop_sync.config import worker_config
-from whop_sync.credentials import Credentials
-from whop_sync.enrollment import Enrollment
 from whop_sync.journal import Journal
-from whop_sync.mappings import Mappings
-from whop_sync.pacing import Limit, Pacer, SharedSchedule
-from whop_sync.profiles import Profiles
-from whop_sync.queues import Queue
-from whop_sync.synchronization import Synchronization
-from whop_sync.whop import Whop, http_client
-from whop_sync.worker import Worker
+from whop_sync.pictures.fetching import Avatars
+from whop_sync.syncing.enrollment import Enrollment
+from whop_sync.syncing.profiles import Profiles
+from whop_sync.syncing.synchronization import Synchronization
+from whop_sync.syncing.worker import Worker
+from whop_sync.users.mappings import Mappings
+from whop_sync.whop.client import Whop, http_client
+from whop_sync.whop.rate_limit import Limit, Pacer, SharedSchedule
 
 BATCH_SIZE = 10
 """As many as the template lets Lambda hand over at once; each user of a batch gets a thread."""

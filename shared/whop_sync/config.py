@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from whop_sync.generations import GENERATIONS, OLDEST_VERSION, Generation, api_version
+from whop_sync.whop.generations import GENERATIONS, OLDEST_VERSION, Generation, api_version
 
 if TYPE_CHECKING:
-    from whop_sync.platforms import Platform
+    from whop_sync.receiving.platforms import Platform
 
 WHOP_API_URLS = {
     "production": "https://api.whop.com/api/v1",
@@ -64,7 +64,7 @@ class WorkerConfig(WhopConfig):
 @cache
 def receiver_config() -> ReceiverConfig:
     """Raises ValueError with a sentence that names the setting and what it must be."""
-    from whop_sync.platforms import configured  # noqa: PLC0415 - the others, who start quicker, never need them
+    from whop_sync.receiving.platforms import configured  # noqa: PLC0415 - the others, who start quicker, never need them
 
     return ReceiverConfig(
         platform=configured(os.environ),

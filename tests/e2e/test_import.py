@@ -16,7 +16,7 @@ from local_stack.asking_whop import VERSION
 from local_stack.processes import NO_ACCOUNT
 from local_stack.stack import LocalStack
 from local_stack.waiting import becomes_true
-from whop_sync.stored_imports import PART_BYTES
+from whop_sync.importing.stored_files import PART_BYTES
 
 
 class Imports:

@@ -6,10 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-from local_stack import ROOT
+from local_stack import IMPORT_PATH
 from local_stack.waiting import becomes_true
 
-ENVIRONMENT = {**os.environ, "PYTHONPATH": f"{ROOT / 'shared'}:{ROOT / 'tests'}"}
+ENVIRONMENT = {**os.environ, "PYTHONPATH": IMPORT_PATH}
 
 STARTER = """
 import sys, time

@@ -13,8 +13,8 @@ from local_stack.processes import NO_ACCOUNT
 from local_stack.sending import Delivery, body
 from local_stack.stack import LocalStack
 from local_stack.waiting import becomes_true
+from whop_sync.aws.queues import Queue
 from whop_sync.errors import Malformed
-from whop_sync.queues import Queue
 
 PATIENCE_SECONDS = 60
 

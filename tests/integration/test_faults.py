@@ -13,16 +13,16 @@ from typing import Any
 import pytest
 
 from fake_whop import Fault
+from harness import WORKER_SECONDS, World, created, event
+from harness.crashing_worker import Mortals, running_mortals
+from harness.faults import AWS_KINDS, KILLS, LATE_SECONDS, PICTURE_KINDS, WHOP_KINDS, Point, kinds_of
 from local_stack.engine import Engine
 from local_stack.pictures import png
+from whop_sync.aws.queues import Queue
 from whop_sync.errors import Transient
 from whop_sync.events import UserEvent
 from whop_sync.journal import Journal
-from whop_sync.queues import Queue
-from whop_sync.worker import Worker
-from world import WORKER_SECONDS, World, created, event
-from world.mortal import Mortals, running_mortals
-from world.wire import AWS_KINDS, KILLS, LATE_SECONDS, PICTURE_KINDS, WHOP_KINDS, Point, kinds_of
+from whop_sync.syncing.worker import Worker
 
 RETURN_SECONDS = 720
 """The queues' visibility timeout: when a message comes back whose worker was killed."""

@@ -3,10 +3,10 @@
 import pytest
 
 from fake_whop import Fault
+from harness import World, created, event
 from local_stack.pictures import png
-from whop_sync.enrollment import ORPHAN_WAIT_SECONDS
 from whop_sync.errors import Permanent, Transient
-from world import World, created, event
+from whop_sync.syncing.enrollment import ORPHAN_WAIT_SECONDS
 
 
 def external_ids(world: World) -> list[str | None]:

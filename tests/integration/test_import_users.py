@@ -15,16 +15,16 @@ from typing import Any
 
 import pytest
 
+from harness import World, aws_client
 from local_stack import ROOT
 from local_stack.engine import Engine
 from local_stack.processes import NO_ACCOUNT
 from local_stack.waiting import becomes_true
 from operations import __main__ as commands
+from whop_sync.aws.queues import Queue
 from whop_sync.errors import Transient
 from whop_sync.events import UserEvent
-from whop_sync.imports import CHUNK_ROWS, MAX_WAITING
-from whop_sync.queues import Queue
-from world import World, aws_client
+from whop_sync.importing.rows import CHUNK_ROWS, MAX_WAITING
 
 
 def line(number: int, **more: Any) -> str:

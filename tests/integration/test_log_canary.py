@@ -7,7 +7,6 @@ most talkative, and all that it prints or answers is searched.
 
 import base64
 import json
-import os
 import re
 import subprocess
 import sys
@@ -22,16 +21,16 @@ from typing import Any
 import pytest
 
 from fake_whop import PLATFORM_COMPANY, FakeWhop
-from local_stack import ROOT
+from harness import created, event
+from harness.lambda_process import AWS
+from harness.template_stack import Surroundings
+from local_stack import IMPORT_PATH, ROOT
 from local_stack.engine import Engine
 from local_stack.pictures import running_pictures
 from local_stack.processes import bare_environment
 from local_stack.sending import Delivery
 from local_stack.serving import serving
 from whop_sync.events import UserEvent
-from world import created, event
-from world.invoking import AWS
-from world.surroundings import Surroundings
 
 WORD = "canary"
 SECRET = "whsec_" + base64.b64encode(WORD.encode() * 5).decode()
@@ -70,11 +69,11 @@ def run(app: Path, environment: dict[str, str], folder: Path, *steps: dict[str, 
     answers = folder / "answers.json"
     answers.unlink(missing_ok=True)
     outcome = subprocess.run(
-        [sys.executable, "-m", "world.invoking", app, answers],
+        [sys.executable, "-m", "harness.lambda_process", app, answers],
         input=json.dumps(steps),
         env={
             **bare_environment(),
-            "PYTHONPATH": f"{ROOT / 'shared'}{os.pathsep}{ROOT / 'tests'}",
+            "PYTHONPATH": IMPORT_PATH,
             **environment,
             "POWERTOOLS_LOG_LEVEL": "DEBUG",
             "AWS_LAMBDA_LOG_LEVEL": "DEBUG",
@@ -143,14 +142,14 @@ REFUSED = (
 )
 
 RECEIVER_PARTS = (
-    "whop_sync.deliveries.parse",
-    "whop_sync.deliveries.read",
-    "whop_sync.deliveries._raw_body",
-    "whop_sync.signatures.Standard.verify",
-    "whop_sync.queues.Queue.send",
-    "whop_sync.queues.Queue.park",
+    "whop_sync.receiving.deliveries.parse",
+    "whop_sync.receiving.deliveries.read",
+    "whop_sync.receiving.deliveries._raw_body",
+    "whop_sync.receiving.signatures.Standard.verify",
+    "whop_sync.aws.queues.Queue.send",
+    "whop_sync.aws.queues.Queue.park",
     "whop_sync.journal.Journal.delivery",
-    "whop_sync.credentials.Credentials.signing_keys",
+    "whop_sync.aws.secrets.Credentials.signing_keys",
     AWS,
 )
 
@@ -253,19 +252,19 @@ def words_in(surroundings: Surroundings) -> list[str]:
 
 WORKER_PARTS = (
     "whop_sync.events.UserEvent.from_json",
-    "whop_sync.synchronization.Synchronization.handle",
-    "whop_sync.mappings.Mappings.claim",
-    "whop_sync.mappings.Mappings.record_account",
-    "whop_sync.mappings.Mappings.commit",
-    "whop_sync.profiles.Profiles.apply",
-    "whop_sync.avatars.Avatars.fetch",
-    "whop_sync.whop.Whop._call",
-    "whop_sync.whop.Whop._send",
+    "whop_sync.syncing.synchronization.Synchronization.handle",
+    "whop_sync.users.mappings.Mappings.claim",
+    "whop_sync.users.mappings.Mappings.record_account",
+    "whop_sync.users.mappings.Mappings.commit",
+    "whop_sync.syncing.profiles.Profiles.apply",
+    "whop_sync.pictures.fetching.Avatars.fetch",
+    "whop_sync.whop.client.Whop._call",
+    "whop_sync.whop.client.Whop._send",
     "httpx.Client.request",
     "httpcore.ConnectionPool.handle_request",
     "socket.getaddrinfo",
-    "whop_sync.queues.Queue.park",
-    "whop_sync.queues.Queue.postpone",
+    "whop_sync.aws.queues.Queue.park",
+    "whop_sync.aws.queues.Queue.postpone",
     "whop_sync.journal.Journal.event",
     "whop_sync.journal.Journal.whop_call",
     AWS,

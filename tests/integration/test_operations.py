@@ -13,16 +13,16 @@ import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from harness import created, event
+from harness.template_stack import Surroundings, load
 from local_stack import ROOT
 from local_stack.engine import Engine
 from local_stack.processes import NO_ACCOUNT
 from operations import __main__ as commands
 from operations.parked import QUEUES, RECEIVED_TOO_OFTEN, ParkedEvents
+from whop_sync.aws.queues import Queue
 from whop_sync.errors import Malformed, Permanent, WhopAnswer
 from whop_sync.events import UserEvent
-from whop_sync.queues import Queue
-from world import created, event
-from world.surroundings import Surroundings, load
 
 READABLE = b'{"type":"user.updated","timestamp":"2026-03-01T10:00:00Z","data":{"id":"u7","name":"Ann"}}'
 REFUSED = Permanent("whop_refused", "Whop refused the request", answer=WhopAnswer(status=422, message="No Ann here"))

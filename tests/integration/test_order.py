@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from fake_whop import Fault
+from harness import World, created, event
+from harness.faults import PICTURE, Meanwhile, Point, kinds_of
 from local_stack.engine import Engine
 from local_stack.pictures import png
 from whop_sync.errors import Permanent, Transient
 from whop_sync.events import PROFILE_FIELDS, UserEvent
-from whop_sync.mappings import LEASE_SECONDS
-from world import World, created, event
-from world.wire import PICTURE, Meanwhile, Point, kinds_of
+from whop_sync.users.mappings import LEASE_SECONDS
 
 NEVER = float("inf")
 

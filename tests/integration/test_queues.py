@@ -4,12 +4,12 @@ import base64
 
 import pytest
 
+from harness import event
+from harness.template_stack import Surroundings
 from local_stack.engine import Engine
-from whop_sync.deliveries import MAX_BODY_BYTES
+from whop_sync.aws.queues import Queue
 from whop_sync.errors import Malformed, Permanent, Transient, WhopAnswer
-from whop_sync.queues import Queue
-from world import event
-from world.surroundings import Surroundings
+from whop_sync.receiving.deliveries import MAX_BODY_BYTES
 
 
 @pytest.fixture

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
+from harness.template_stack import Surroundings, load
 from local_stack import ROOT
 from local_stack.engine import Engine
 from local_stack.sending import SECRET, Delivery, body
 from whop_sync.events import UserEvent
-from world.surroundings import Surroundings, load
 
 OTHER_SECRET = "whsec_" + base64.b64encode(b"another secret of enough bytes").decode()
 SIGNED_UP = {"id": "u1", "email": "u1@people.test", "name": "Ann"}
@@ -140,7 +140,7 @@ def test_a_defect_is_answered_without_a_word_so_that_the_delivery_comes_again(
 ) -> None:
     app = start(surroundings)
     delivery = Delivery(body("created", SIGNED_UP))
-    monkeypatch.setattr("whop_sync.deliveries.read", _fail_quoting)
+    monkeypatch.setattr("whop_sync.receiving.deliveries.read", _fail_quoting)
     answer = app.handler(http_event(delivery.content, delivery.headers()), None)
     assert (answer["statusCode"], answer["body"]) == (500, "{}")
     assert surroundings.messages("user-created") == []
@@ -179,7 +179,7 @@ class TestRedelivery:
         content = body("updated", SIGNED_UP)
         surroundings.engine.sqs.delete_queue(QueueUrl=surroundings.queue_url("profile-updated"))
         assert app.handler(self.order(content), None) == {"redelivery": "deferred"}
-        monkeypatch.setattr("whop_sync.deliveries.read", _fail_quoting)
+        monkeypatch.setattr("whop_sync.receiving.deliveries.read", _fail_quoting)
         assert app.handler(self.order(content), None) == {"redelivery": "crashed"}
         assert app.handler({"redelivery": "nonsense"}, None) == {"redelivery": "crashed"}
 

@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 
 from fake_whop import Fault
+from harness import World, aws_client, created, event
 from local_stack.pictures import png
 from operations.reconciliation import Drift, Reconciliation
+from whop_sync.aws.queues import Queue
 from whop_sync.errors import Transient
 from whop_sync.events import UserEvent
-from whop_sync.mappings import Mappings
-from whop_sync.queues import Queue
-from world import World, aws_client, created, event
+from whop_sync.users.mappings import Mappings
 
 RED = png("ff0000")
 

@@ -1,6 +1,6 @@
 """Senders send again for days. What was done is known for good, not for as long as some memory of deliveries lasts."""
 
-from world import World, created, event
+from harness import World, created, event
 
 DAY = 86400
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from whop_sync.deliveries import Receiver
+from harness import World
+from whop_sync.aws.queues import Queue
 from whop_sync.events import UserEvent
 from whop_sync.journal import Journal
-from whop_sync.platforms import PLATFORMS, configured
-from whop_sync.queues import Queue
-from world import World
+from whop_sync.receiving.deliveries import Receiver
+from whop_sync.receiving.platforms import PLATFORMS, configured
 
 SECRET = "shpss_a_secret_of_one_shop"
 

@@ -6,14 +6,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from fake_whop import Fault
+from harness import World, created, event
+from harness.faults import PICTURE, Answer, Meanwhile, Point
 from local_stack.pictures import png
-from whop_sync.enrollment import ORPHAN_WAIT_SECONDS
 from whop_sync.errors import Permanent, Transient
-from whop_sync.mappings import LEASE_SECONDS, Changes
-from whop_sync.profiles import PICTURE_PATIENCE_SECONDS
-from whop_sync.whop import CALL_SECONDS, PAGE_SIZE, Account
-from world import World, created, event
-from world.wire import PICTURE, Answer, Meanwhile, Point
+from whop_sync.syncing.enrollment import ORPHAN_WAIT_SECONDS
+from whop_sync.syncing.profiles import PICTURE_PATIENCE_SECONDS
+from whop_sync.users.mappings import LEASE_SECONDS, Changes
+from whop_sync.whop.client import CALL_SECONDS, PAGE_SIZE, Account
 
 RED, BLUE = png("ff0000"), png("0000ff")
 

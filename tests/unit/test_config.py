@@ -8,13 +8,13 @@ import pytest
 from botocore.exceptions import ClientError
 
 from fake_whop.protocol import KNOWN_VERSIONS
+from harness import Clock
 from local_stack import ROOT
 from whop_sync import config
-from whop_sync.credentials import MAX_AGE_SECONDS, Credentials
+from whop_sync.aws.secrets import MAX_AGE_SECONDS, Credentials
 from whop_sync.errors import Transient
-from whop_sync.generations import GENERATIONS, OLDEST_VERSION, api_version
-from whop_sync.platforms import PLATFORMS
-from world import Clock
+from whop_sync.receiving.platforms import PLATFORMS
+from whop_sync.whop.generations import GENERATIONS, OLDEST_VERSION, api_version
 
 SECRET = "whsec_" + "a" * 43 + "="
 

@@ -13,13 +13,13 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whop_sync.deliveries import MAX_BODY_BYTES, Receiver
+from whop_sync.aws.queues import Queue
 from whop_sync.errors import Transient
 from whop_sync.events import UserEvent
 from whop_sync.journal import Journal
-from whop_sync.platforms import PLATFORMS, Platform
-from whop_sync.queues import Queue
-from whop_sync.signatures import sign
+from whop_sync.receiving.deliveries import MAX_BODY_BYTES, Receiver
+from whop_sync.receiving.platforms import PLATFORMS, Platform
+from whop_sync.receiving.signatures import sign
 
 KEY = b"k" * 32
 NOW = 1_772_359_200.0

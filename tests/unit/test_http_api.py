@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from local_stack import ROOT
+from whop_sync.backend_api.http_api import answer, parameter
 from whop_sync.errors import Malformed
-from whop_sync.http_api import answer, parameter
 
 SETTINGS = {
     "AWS_DEFAULT_REGION": "us-east-1",
@@ -91,7 +91,7 @@ def test_looking_up_needs_no_http_client() -> None:
 def test_making_tokens_needs_no_queue() -> None:
     modules, services = json.loads(start("mint_chat_token").stdout)
     assert services == ["dynamodb", "secretsmanager"]
-    assert not {"whop_sync.queues", "whop_sync.worker", "whop_sync.avatars"} & set(modules)
+    assert not {"whop_sync.aws.queues", "whop_sync.syncing.worker", "whop_sync.pictures.fetching"} & set(modules)
 
 
 @pytest.mark.parametrize("actions", ["", ",", "chat:read,", " chat:read", "*", "chat", "chat:read;dms:read"])

@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
+from harness import Clock, event
+from whop_sync.aws.queues import Queue
 from whop_sync.errors import OPERATOR_REASONS, Permanent, SyncError, Transient, Unauthentic
 from whop_sync.events import UserEvent
 from whop_sync.journal import Journal
-from whop_sync.queues import Queue
-from whop_sync.synchronization import Outcome, Result
-from whop_sync.worker import Worker
-from world import Clock, event
+from whop_sync.syncing.synchronization import Outcome, Result
+from whop_sync.syncing.worker import Worker
 
 type Metric = tuple[str, tuple[str, ...]]
 """A metric's name, and the values of its dimensions after the stack's name."""

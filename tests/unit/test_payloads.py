@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from whop_sync.errors import Malformed
 from whop_sync.events import UserEvent
-from whop_sync.payloads import Preset, check, find, identify, microseconds, parse, read
-from whop_sync.platforms import PLATFORMS
+from whop_sync.receiving.payloads import Preset, check, find, identify, microseconds, parse, read
+from whop_sync.receiving.platforms import PLATFORMS
 
 NOW = 1_772_359_300.0
 UPDATED_AT = "2026-03-01T10:00:00.123456Z"

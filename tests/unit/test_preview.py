@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook
 
-from local_stack import ROOT
-from preview import Report, header_lines, payload_report, signature_report
-from whop_sync.platforms import PLATFORMS
-from whop_sync.signatures import Hmac, Scheme
+from local_stack import IMPORT_PATH, ROOT
+from operations.preview import Report, header_lines, payload_report, signature_report
+from whop_sync.receiving.platforms import PLATFORMS
+from whop_sync.receiving.signatures import Hmac, Scheme
 
 NOW = 1_772_500_000.0
 PAYLOADS = ROOT / "tests" / "payloads"
@@ -134,8 +134,8 @@ def test_a_line_break_that_an_editor_added_is_recognized() -> None:
 
 
 def run(*arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'shared'}:{ROOT / 'tests'}", **variables}
-    command = [sys.executable, "-m", "preview", *arguments]
+    environment = {**os.environ, "PYTHONPATH": IMPORT_PATH, **variables}
+    command = [sys.executable, "-m", "operations.preview", *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 

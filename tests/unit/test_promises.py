@@ -3,18 +3,12 @@
 import pytest
 
 from operations import parked
-from whop_sync import (
-    avatars,
-    credentials,
-    deliveries,
-    enrollment,
-    mappings,
-    payloads,
-    profiles,
-    signatures,
-    whop,
-    worker,
-)
+from whop_sync.aws import secrets
+from whop_sync.pictures import fetching
+from whop_sync.receiving import deliveries, payloads, signatures
+from whop_sync.syncing import enrollment, profiles, worker
+from whop_sync.users import mappings
+from whop_sync.whop import client
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 
@@ -26,20 +20,20 @@ MINUTE, HOUR, DAY = 60, 3600, 86400
         ("the longest", worker.MAX_BACKOFF_SECONDS, HOUR),
         ("given up", worker.GIVE_UP_SECONDS, 3 * DAY),
         ("given up, if nothing is wrong with the event", worker.LONG_GIVE_UP_SECONDS, 10 * DAY),
-        ("tried again, if an operator has to act", whop.OPERATOR_RETRY_SECONDS, 15 * MINUTE),
+        ("tried again, if an operator has to act", client.OPERATOR_RETRY_SECONDS, 15 * MINUTE),
         ("a lost create is waited for", enrollment.ORPHAN_WAIT_SECONDS, 2 * MINUTE),
         ("clocks may differ by", enrollment.CLOCK_SKEW_SECONDS, 5 * MINUTE),
         ("a user is locked after a lost answer", mappings.LEASE_SECONDS, 3 * MINUTE),
         ("a picture whose host is down is tried", profiles.PICTURE_PATIENCE_SECONDS, HOUR),
-        ("the largest picture", avatars.MAX_BYTES, 5 * 1024 * 1024),
-        ("the longest fetch of a picture", avatars.TIMEOUT_SECONDS, 15),
-        ("redirects of a picture", avatars.MAX_REDIRECTS, 3),
+        ("the largest picture", fetching.MAX_BYTES, 5 * 1024 * 1024),
+        ("the longest fetch of a picture", fetching.TIMEOUT_SECONDS, 15),
+        ("redirects of a picture", fetching.MAX_REDIRECTS, 3),
         ("the largest webhook", deliveries.MAX_BODY_BYTES, 256 * 1024),
         ("the shortest secret", signatures.MIN_SECRET_LENGTH, 12),
         ("a signature is good for", signatures.TOLERANCE_SECONDS, 5 * MINUTE),
-        ("a new secret is known after", credentials.MAX_AGE_SECONDS, 2 * MINUTE),
+        ("a new secret is known after", secrets.MAX_AGE_SECONDS, 2 * MINUTE),
         ("a version may lie ahead", payloads.MAX_CLOCK_LEAD.total_seconds(), DAY),
-        ("the longest name that Whop takes", whop.MAX_NAME_LENGTH, 100),
+        ("the longest name that Whop takes", client.MAX_NAME_LENGTH, 100),
         ("a killed run hides parked events for", parked.HOLD_SECONDS, 10 * MINUTE),
     ],
 )

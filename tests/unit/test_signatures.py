@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
 from whop_sync.errors import Unauthentic
-from whop_sync.platforms import PLATFORMS
-from whop_sync.signatures import (
+from whop_sync.receiving.platforms import PLATFORMS
+from whop_sync.receiving.signatures import (
     MIN_SECRET_LENGTH,
     TOLERANCE_SECONDS,
     Hmac,

@@ -10,18 +10,18 @@ from typing import Any, get_args
 import pytest
 import yaml
 
+from harness import event
 from whop_sync import assembly, journal
 from whop_sync.errors import Transient
 from whop_sync.journal import Journal
-from whop_sync.mappings import LEASE_SECONDS
-from whop_sync.worker import (
+from whop_sync.syncing.worker import (
     FIRST_BACKOFF_SECONDS,
     GIVE_UP_SECONDS,
     LAST_START_SECONDS,
     LONG_GIVE_UP_SECONDS,
     MAX_BACKOFF_SECONDS,
 )
-from world import event
+from whop_sync.users.mappings import LEASE_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMESPACE = "WhopUserSync"

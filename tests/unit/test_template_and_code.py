@@ -5,13 +5,13 @@ from typing import Any
 
 import pytest
 
+from harness.template_stack import functions, template
 from local_stack import ROOT
 from operations.parked import QUEUES
 from whop_sync.config import FEWEST_CALLS_PER_MINUTE
-from whop_sync.worker import GIVE_UP_SECONDS
-from world.surroundings import functions, template
+from whop_sync.syncing.worker import GIVE_UP_SECONDS
 
-SOURCES = (ROOT / "shared" / "whop_sync").glob("*.py")
+SOURCES = (ROOT / "shared" / "whop_sync").rglob("*.py")
 # As the code writes the names of environment variables; these are told to AWS's and Powertools' libraries.
 READ = set(re.findall(r'"([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)"', "\n".join(source.read_text() for source in SOURCES)))
 FOR_LIBRARIES = {"AWS_ENDPOINT_URL", "POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE"}

@@ -11,7 +11,18 @@ from hypothesis import strategies as st
 
 from whop_sync.errors import Malformed
 from whop_sync.events import UserEvent
-from whop_sync.user_files import LONG_AGO, MAX_ROW_BYTES, Form, Place, Row, event, open_users, parts, rows, user_id
+from whop_sync.importing.user_files import (
+    LONG_AGO,
+    MAX_ROW_BYTES,
+    Form,
+    Place,
+    Row,
+    event,
+    open_users,
+    parts,
+    rows,
+    user_id,
+)
 
 NOW = 1_772_359_300.0
 HEADER = b"id,email,name\n"

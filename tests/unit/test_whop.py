@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
+from harness import Unwatched
 from whop_sync.errors import Permanent, SyncError, Transient
-from whop_sync.whop import OPERATOR_RETRY_SECONDS, AccountExists, File, Pace, Whop, Witness
-from world import Unwatched
+from whop_sync.whop.client import OPERATOR_RETRY_SECONDS, AccountExists, File, Pace, Whop, Witness
 
 COMPANY = {"id": "biz_1", "owner_user": {"id": "user_1", "name": None, "username": "ann"}, "metadata": None}
 

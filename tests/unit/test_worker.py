@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from harness import Clock, event
+from whop_sync.aws.queues import Queue
 from whop_sync.errors import Permanent, Transient, WhopAnswer
 from whop_sync.events import UserEvent
 from whop_sync.journal import Journal
-from whop_sync.queues import Queue
-from whop_sync.synchronization import Result
-from whop_sync.worker import GIVE_UP_SECONDS, LAST_START_SECONDS, LONG_GIVE_UP_SECONDS, Worker
-from world import Clock, event
+from whop_sync.syncing.synchronization import Result
+from whop_sync.syncing.worker import GIVE_UP_SECONDS, LAST_START_SECONDS, LONG_GIVE_UP_SECONDS, Worker
 
 
 @dataclass

@@ -1,0 +1,1 @@
+"""The HTTP API for the platform's own backend: look-ups and chat tokens."""

@@ -1,0 +1,1 @@
+"""From a file of users to queued user events."""

@@ -1,0 +1,106 @@
+"""A file of users in S3, imported by a state machine: planned once, then sent part by part, each in any order.
+
+    plan ── [start, end, line] of each part ──▶ Map: send_part ── too many events waiting? ── a minute's pause ──┐
+                                                     ▲────────────────────────────────────────────────────────── ┘
+
+Step Functions could read the rows itself, but its reader has rules of its own for CSV and gives a file up at the first
+line that is not JSON. So it hands out parts, and the rows are read as the operator's command reads them.
+"""
+
+import io
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, BinaryIO, cast
+
+from whop_sync.aws.queues import Queue
+from whop_sync.errors import Malformed
+from whop_sync.importing.rows import MAX_WAITING, Source, import_rows
+from whop_sync.importing.user_files import LONG_AGO, Form, Place, open_users, parts, rows
+from whop_sync.receiving.payloads import microseconds
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+PART_BYTES = 256 * 1024
+"""A thousand rows or so: what is sent between two looks at the queue."""
+
+MAX_PARTS = 5000
+"""A plan has to fit what one state may hand to the next, 256 KB. Larger files have larger parts."""
+
+_BUFFER_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredImports:
+    """Both methods raise Transient and botocore's errors, after which Step Functions tries again. None quotes the
+    file."""
+
+    s3: "S3Client"
+    queue: Queue
+    clock: Callable[[], float]
+
+    def plan(self, order: Mapping[str, Any]) -> dict[str, Any]:
+        """`order` names the object as S3 does in its events: {"bucket": {"name": …}, "object": {"key": …}}.
+
+        The object's metadata may say `as-of`, the time of rows that tell none. Answers {"problem": a sentence} if it is
+        no file of users.
+        """
+        try:
+            return self._plan(order)
+        except Malformed as error:
+            return {"problem": str(error)}
+
+    def _plan(self, order: Mapping[str, Any]) -> dict[str, Any]:
+        bucket, key = order["bucket"]["name"], order["object"]["key"]
+        answer = self.s3.get_object(Bucket=bucket, Key=key)
+        as_of = answer["Metadata"].get("as-of", LONG_AGO)
+        microseconds(as_of)  # raises Malformed, better now than once a row
+        stream = _buffered(answer["Body"])
+        form, start = open_users(stream, key)
+        size = max(PART_BYTES, answer["ContentLength"] // MAX_PARTS)
+        return {
+            "bucket": bucket,
+            "key": key,
+            "etag": answer["ETag"],
+            "as_of": as_of,
+            "columns": form.columns,
+            "parts": [(begin.offset, end, begin.line) for begin, end in parts(rows(stream, form, start), size)],
+        }
+
+    def send_part(self, order: Mapping[str, Any]) -> dict[str, Any]:
+        """`order` is the plan with one `part`, and the name of the `run`.
+
+        Answers {"sent", "rejected"}, or {"waiting": true} if the workers have enough to do and nothing was sent.
+        Rejected rows are written to `rejected/<run>/<line>.ndjson` in the same bucket.
+        """
+        if self.queue.waiting() > MAX_WAITING:
+            return {"waiting": True}
+        offset, end, line = order["part"]
+        columns = order["columns"]
+        form = Form(columns=None if columns is None else tuple(columns))
+        answer = self.s3.get_object(
+            Bucket=order["bucket"],
+            Key=order["key"],
+            IfMatch=order["etag"],  # the plan is of no use for another file of that name
+            Range=f"bytes={offset}-{end - 1}",
+        )
+        source = Source(form=form, name=order["key"].rpartition("/")[2], as_of=order["as_of"])
+        found = rows(_buffered(answer["Body"]), form, Place(offset, line))
+        sent = 0
+        rejections: list[str] = []
+        for chunk in import_rows(found, source, self.queue, clock=self.clock):
+            sent += chunk.sent
+            rejections += [rejection.to_json() for rejection in chunk.rejections]
+        if rejections:
+            self.s3.put_object(
+                Bucket=order["bucket"],
+                Key=f"rejected/{order['run']}/{line:012}.ndjson",
+                Body="".join(f"{rejection}\n" for rejection in rejections).encode(),
+                ContentType="application/x-ndjson",
+            )
+        return {"waiting": False, "sent": sent, "rejected": len(rejections)}
+
+
+def _buffered(body: Any) -> BinaryIO:
+    """Botocore's bodies read lines byte by byte."""
+    return io.BufferedReader(cast("io.RawIOBase", body), _BUFFER_BYTES)

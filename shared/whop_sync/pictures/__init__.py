@@ -1,0 +1,1 @@
+"""Pictures from addresses that users chose, fetched safely."""

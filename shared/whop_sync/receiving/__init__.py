@@ -1,0 +1,1 @@
+"""From a delivery's bytes and headers to a queued user event."""

@@ -1,0 +1,407 @@
+"""The platforms known here: how each proves its deliveries and what its bodies mean, as one table.
+
+A new platform is a new row, or no code at all: every setting of a row can be given by configuration.
+"""
+
+import dataclasses
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from whop_sync.receiving.payloads import Preset, check
+from whop_sync.receiving.signatures import Hmac, Jwt, Scheme, Standard, Token
+
+MAX_OVERRIDES_BYTES = 2500
+"""Lambda's environment holds 4 KB in all, and the names and addresses in it take up to 1.5 KB."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Platform:
+    scheme: Scheme
+    preset: Preset
+
+
+# Other platforms' secrets and API keys, which people paste by mistake.
+_FOREIGN = r"(?!whsec_|v1,|sk_)"
+_FOREIGN_RULE = "those with whsec_ before them belong to Standard Webhooks or Stripe, those with sk_ are API keys"
+
+_STRIPE = r"whsec_"
+
+# Pictures made from initials or from a hash of the e-mail address, where the user has not uploaded one.
+_GRAVATAR = r"https?://([^/]+\.)?gravatar\.com/.*[?&]d="
+
+# The form the Standard Webhooks specification recommends, and what we recommend to a platform's own backend.
+_STANDARD = Preset(
+    event="type",
+    created=("user.created",),
+    updated=("user.updated",),
+    user_id="data.id",
+    email="data.email",
+    name=("data.name", "data.[first_name, last_name]"),
+    picture=("data.avatar_url",),
+    version=("data.updated_at", "timestamp"),
+    whop_user_id="data.whop_user_id",
+)
+
+# Logto sends on what its own API answered. For some calls that is not the user but a part of one, with keys of anyone's
+# choosing: it is the user only if it carries the id that the call was about, where there was a call.
+_LOGTO_USER = "(data.id && (!(params.userId) || params.userId == data.id) && data || user)"
+
+PLATFORMS: Mapping[str, Platform] = {
+    "standard": Platform(scheme=Standard(), preset=_STANDARD),
+    # Clerk: the primary address is named by id and may not exist; image_url is always filled, with a generated
+    # picture unless has_image says otherwise; times are in milliseconds.
+    "clerk": Platform(
+        scheme=Standard(),
+        preset=Preset(
+            event="type",
+            created=("user.created",),
+            updated=("user.updated",),
+            user_id="data.id",
+            email="find_by(data.email_addresses, 'id', data.primary_email_address_id).email_address",
+            name=("data.[first_name, last_name]", "data.username"),
+            picture=("data.has_image && data.image_url",),
+            version=("data.updated_at", "timestamp"),
+        ),
+    ),
+    # WorkOS: the signature's time is in milliseconds. dsync.user.* speaks of another thing, a directory's user.
+    "workos": Platform(
+        scheme=Hmac(
+            header="workos-signature",
+            content="timestamp.body",
+            unit="ms",
+            secret_form=_FOREIGN,
+            secret_rule=_FOREIGN_RULE,
+        ),
+        preset=Preset(
+            event="event",
+            created=("user.created",),
+            updated=("user.updated",),
+            event_id="id",
+            user_id="data.id",
+            email="data.email",
+            name=("data.[first_name, last_name]", "data.name"),
+            picture=("data.profile_picture_url",),
+            version=("data.updated_at", "created_at"),
+        ),
+    ),
+    # Supabase's auth hook: a new delivery id at every attempt, no hook for updates; the user's own times are those of
+    # the year 1 until the user is stored.
+    "supabase-auth": Platform(
+        scheme=Standard(),
+        preset=Preset(
+            event="metadata.name",
+            created=("before-user-created", "after-user-created"),
+            updated=(),
+            event_id="metadata.uuid",
+            user_id="user.id",
+            email="user.email",
+            name=(
+                "user.user_metadata.full_name",
+                "user.user_metadata.name",
+                "user.user_metadata.[given_name, family_name]",
+            ),
+            picture=("user.user_metadata.avatar_url", "user.user_metadata.picture"),
+            version=("metadata.time",),
+        ),
+    ),
+    # Supabase's database webhook: whatever the row holds, without id, time or repetition of the event. A new row of
+    # the profiles table that Supabase proposes has no updated_at yet.
+    "supabase-db": Platform(
+        scheme=Token(),
+        preset=Preset(
+            event="join('.', [schema, table, type])",
+            created=("auth.users.INSERT", "public.profiles.INSERT"),
+            updated=("auth.users.UPDATE", "public.profiles.UPDATE"),
+            user_id="record.id",
+            email="record.email",
+            name=(
+                "record.raw_user_meta_data.full_name",
+                "record.raw_user_meta_data.name",
+                "record.raw_user_meta_data.[given_name, family_name]",
+                "record.full_name",
+                "record.name",
+                "record.[first_name, last_name]",
+                "record.username",
+            ),
+            picture=(
+                "record.raw_user_meta_data.avatar_url",
+                "record.raw_user_meta_data.picture",
+                "record.avatar_url",
+            ),
+            version=("record.updated_at", "record.created_at", "delivery.received_at"),
+        ),
+    ),
+    # Auth0's event streams: documents differ on the prefix of the type; test events tell of nobody.
+    "auth0": Platform(
+        scheme=Token(),
+        preset=Preset(
+            event="a0purpose == 'test' && 'test' || type",
+            created=("user.created", "com.auth0.user.created"),
+            updated=("user.updated", "com.auth0.user.updated"),
+            event_id="id",
+            user_id="data.object.user_id",
+            email="data.object.email",
+            name=("data.object.[given_name, family_name]", "data.object.name"),
+            picture=("data.object.picture",),
+            version=("data.object.updated_at", "time"),
+            default_pictures=(_GRAVATAR, r"https?://cdn\.auth0\.com/avatars/"),
+        ),
+    ),
+    # Stytch: the event is told by two fields. `member` is the user of its business product.
+    "stytch": Platform(
+        scheme=Standard(),
+        preset=Preset(
+            event="join('.', [object_type, action])",
+            created=("user.CREATE", "member.CREATE"),
+            updated=("user.UPDATE", "member.UPDATE"),
+            event_id="event_id",
+            user_id="user.user_id || member.member_id || id",
+            email="(user.emails[?verified] | [0].email) || user.emails[0].email || member.email_address",
+            name=("user.name.[first_name, last_name]", "member.name"),
+            picture=("user.providers[?profile_picture_url] | [0].profile_picture_url",),
+            version=("timestamp",),
+        ),
+    ),
+    # FusionAuth: user.create and user.update come before the change is kept. A field without value is left out; that
+    # a picture was taken away shows only beside what the user was before.
+    "fusionauth": Platform(
+        scheme=Token(),
+        preset=Preset(
+            event="event.type",
+            created=("user.create.complete",),
+            updated=("user.update.complete",),
+            event_id="event.id",
+            user_id="event.user.id",
+            email="event.user.email",
+            name=("event.user.[firstName, lastName]", "event.user.fullName"),
+            picture=("event.user.imageUrl", "event.original.imageUrl && ''"),
+            version=("event.user.lastUpdateInstant", "event.createInstant"),
+        ),
+    ),
+    "logto": Platform(
+        scheme=Hmac(header="logto-signature-sha-256", secret_form=_FOREIGN, secret_rule=_FOREIGN_RULE),
+        preset=Preset(
+            event="event",
+            created=("User.Created", "PostRegister"),
+            updated=("User.Data.Updated",),
+            user_id="params.userId || data.id || user.id || userId",
+            email=f"{_LOGTO_USER}.primaryEmail",
+            name=(f"{_LOGTO_USER}.name", f"{_LOGTO_USER}.profile.[givenName, familyName]"),
+            picture=(f"{_LOGTO_USER}.avatar",),
+            version=(f"{_LOGTO_USER}.updatedAt", "createdAt"),
+        ),
+    ),
+    # Keycloak with the events extension of Phase Two: in an administrator's event the authenticated user is the
+    # administrator; the user is JSON in a text, if at all.
+    "keycloak": Platform(
+        scheme=Hmac(header="x-keycloak-signature", secret_form=_FOREIGN, secret_rule=_FOREIGN_RULE),
+        preset=Preset(
+            event="type",
+            created=("admin.USER-CREATE", "access.REGISTER"),
+            updated=("admin.USER-UPDATE", "access.UPDATE_PROFILE", "access.UPDATE_EMAIL"),
+            event_id="uid",
+            user_id="starts_with(type, 'access.') && authDetails.userId || resourceId || details.userId",
+            email="from_json(representation).email || details.updated_email || details.email",
+            name=(
+                "from_json(representation).[firstName, lastName]",
+                "details.[updated_first_name || first_name, updated_last_name || last_name]",
+            ),
+            picture=("from_json(representation).attributes.picture[0]",),
+            version=("time",),
+        ),
+    ),
+    # PropelAuth: one picture for everybody without one; an update may carry the id and nothing else.
+    "propelauth": Platform(
+        scheme=Standard(),
+        preset=Preset(
+            event="event_type",
+            created=("user.created",),
+            updated=("user.updated",),
+            user_id="user_id",
+            email="email",
+            name=("[first_name, last_name]", "username"),
+            picture=("picture_url",),
+            version=("delivery.received_at",),
+            default_pictures=(r"https?://img\.propelauth\.com/2a27d237-",),
+        ),
+    ),
+    "frontegg": Platform(
+        scheme=Jwt(header="x-webhook-secret"),
+        preset=Preset(
+            event="eventKey",
+            created=("frontegg.user.created", "frontegg.user.signedUp"),
+            updated=("frontegg.user.updated",),
+            user_id="user.id || eventContext.userId",
+            email="user.email",
+            name=("user.name",),
+            picture=("user.profilePictureUrl",),
+            version=("delivery.received_at",),
+            default_pictures=(_GRAVATAR,),
+        ),
+    ),
+    # Shopify tells the event in a header only, which nothing signs. Another signed body of the same shop is at least
+    # no customer, which its admin_graphql_api_id tells, or what orders, checkouts and carts have and customers do not.
+    "shopify": Platform(
+        scheme=Hmac(
+            header="x-shopify-hmac-sha256",
+            encoding="base64",
+            secret_form=_FOREIGN,
+            secret_rule=_FOREIGN_RULE,
+        ),
+        preset=Preset(
+            event=(
+                "(admin_graphql_api_id && !contains(admin_graphql_api_id, '/Customer/')"
+                " || contains(keys(@), 'line_items') || contains(keys(@), 'token')) && 'not of a customer'"
+                ' || delivery.headers."x-shopify-topic"'
+            ),
+            created=("customers/create",),
+            updated=("customers/update",),
+            event_id='delivery.headers."x-shopify-event-id"',
+            user_id="id",
+            email="email",
+            name=("[first_name, last_name]",),
+            picture=(),
+            version=("updated_at",),
+        ),
+    ),
+    # Stripe's secret looks like Standard Webhooks' and is not base64: the whole text is the key.
+    "stripe": Platform(
+        scheme=Hmac(
+            header="stripe-signature",
+            content="timestamp.body",
+            secret_form=_STRIPE,
+            secret_rule="Stripe's start with whsec_, those with sk_ or rk_ are API keys",  # noqa: S106 - for people
+        ),
+        preset=Preset(
+            event="type",
+            created=("customer.created",),
+            updated=("customer.updated",),
+            event_id="id",
+            user_id="data.object.id",
+            email="data.object.email",
+            name=("data.object.name",),
+            picture=(),
+            version=("created",),
+        ),
+    ),
+    # Ory's actions send what your Jsonnet makes; before an identity is stored its times are those of the year 1.
+    "ory": Platform(
+        scheme=Token(),
+        preset=replace(_STANDARD, version=("data.updated_at", "timestamp", "delivery.received_at")),
+    ),
+    # A platform of one's own: say with the overrides what is different.
+    "own": Platform(scheme=Hmac(header="x-signature"), preset=replace(_STANDARD, event_id="id")),
+}
+
+_SCHEMES: Mapping[str, Scheme] = {scheme.name: scheme for scheme in (Standard(), Hmac(), Token(), Jwt())}
+_SCHEME_SETTINGS = {
+    "SIGNATURE_HEADER": "header",
+    "SIGNATURE_PREFIX": "prefix",
+    "SIGNATURE_ENCODING": "encoding",
+    "SIGNATURE_CONTENT": "content",
+    "SIGNATURE_TIMESTAMP_HEADER": "timestamp_header",
+    "SIGNATURE_TIMESTAMP_UNIT": "unit",
+    "SIGNATURE_TOLERANCE_SECONDS": "tolerance",
+}
+_CHOICES = {"encoding": ("hex", "base64"), "content": ("body", "timestamp.body"), "unit": ("s", "ms")}
+_OF_TIME = ("timestamp_header", "unit", "tolerance")
+
+
+def configured(settings: Mapping[str, str]) -> Platform:
+    """The platform that the settings tell: a row of the table, with what is set on top of it.
+
+    `settings` are environment variables as template.yaml names them; an empty one counts as not set.
+    Raises ValueError with a sentence that names the setting and what it must be.
+    """
+    name = settings.get("PAYLOAD_PRESET", "")
+    if name not in PLATFORMS:
+        raise ValueError(f"PAYLOAD_PRESET must be one of {', '.join(PLATFORMS)}, not {name or 'empty'}")
+    row = PLATFORMS[name]
+    scheme = _scheme(row.scheme, settings)
+    preset = _preset(row.preset, settings.get("PAYLOAD_OVERRIDES", ""))
+    for_ever = isinstance(scheme, Hmac) and scheme.content == "body"
+    if for_ever and any("delivery.received_at" in expression for expression in preset.version):
+        raise ValueError(
+            "PAYLOAD_OVERRIDES: version must not fall back to delivery.received_at with SIGNATURE_CONTENT body: such a"
+            " delivery can be sent again for ever, and each time it would be the newest"
+        )
+    return Platform(scheme=scheme, preset=preset)
+
+
+def _scheme(scheme: Scheme, settings: Mapping[str, str]) -> Scheme:
+    wanted = settings.get("SIGNATURE_SCHEME") or scheme.name
+    if wanted not in _SCHEMES:
+        raise ValueError(f"SIGNATURE_SCHEME must be one of {', '.join(_SCHEMES)}, not {wanted}")
+    if wanted != scheme.name:
+        scheme = _SCHEMES[wanted]
+    known = {field.name for field in dataclasses.fields(scheme)}
+    changes: dict[str, Any] = {}
+    for setting, field in _SCHEME_SETTINGS.items():
+        text = settings.get(setting, "").strip()
+        if text and field not in known:
+            raise ValueError(f"{setting} means nothing to the signature scheme {wanted}: leave it empty")
+        if text:
+            changes[field] = _scheme_value(setting, field, text)
+    scheme = replace(scheme, **changes)
+    if isinstance(scheme, Hmac):
+        if not scheme.header:
+            raise ValueError("SIGNATURE_HEADER must name the header that holds the signature")
+        for setting, field in _SCHEME_SETTINGS.items():
+            if scheme.content == "body" and field in changes and field in _OF_TIME:
+                raise ValueError(f"{setting} means nothing while SIGNATURE_CONTENT is body: leave it empty")
+    return scheme
+
+
+def _scheme_value(setting: str, field: str, text: str) -> str | int:
+    if field in _CHOICES and text not in _CHOICES[field]:
+        raise ValueError(f"{setting} must be {' or '.join(_CHOICES[field])}, not {text}")
+    if field in ("header", "timestamp_header"):
+        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", text):
+            raise ValueError(f"{setting} must be the name of a header, like x-signature")
+        return text.lower()
+    if field == "tolerance":
+        if not re.fullmatch(r"[1-9][0-9]{0,3}", text, re.ASCII):
+            raise ValueError(f"{setting} must be a whole number from 1 to 9999, not {text}")
+        return int(text)
+    return text
+
+
+def _preset(preset: Preset, overrides: str) -> Preset:
+    size = len(overrides.encode("utf-8", "replace"))
+    if size > MAX_OVERRIDES_BYTES:
+        raise ValueError(
+            f"PAYLOAD_OVERRIDES has {size} bytes; Lambda's environment holds 4 KB in all, which leaves"
+            f" {MAX_OVERRIDES_BYTES} for it: say only what differs from the preset"
+        )
+    try:
+        given = json.loads(overrides) if overrides.strip() else {}
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"PAYLOAD_OVERRIDES is not JSON: {error}") from None
+    if not isinstance(given, dict):
+        raise ValueError(  # noqa: TRY004 - a wrong setting, like the others
+            'PAYLOAD_OVERRIDES must be a JSON object like {"user_id": "member.id"}'
+        )
+    changes: dict[str, Any] = {field: _override(preset, field, value) for field, value in given.items()}
+    try:
+        preset = replace(preset, **changes)
+        check(preset)
+    except ValueError as error:
+        raise ValueError(f"PAYLOAD_OVERRIDES: {error}") from None
+    return preset
+
+
+def _override(preset: Preset, field: str, value: object) -> str | tuple[str, ...]:
+    fields = [each.name for each in dataclasses.fields(Preset)]
+    if field not in fields:
+        raise ValueError(f"PAYLOAD_OVERRIDES: there is no {field}, only {', '.join(fields)}")
+    if isinstance(getattr(preset, field), str):
+        if isinstance(value, str):
+            return value
+        raise ValueError(f"PAYLOAD_OVERRIDES: {field} must be a text")
+    values = [value] if isinstance(value, str) else value
+    if isinstance(values, list) and all(isinstance(each, str) for each in values):
+        return tuple(values)
+    raise ValueError(f"PAYLOAD_OVERRIDES: {field} must be a text or a list of texts")

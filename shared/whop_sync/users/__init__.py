@@ -1,0 +1,1 @@
+"""The UserMappings table: one row a platform user."""

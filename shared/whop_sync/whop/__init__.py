@@ -1,0 +1,1 @@
+"""The REST API of Whop, its two generations of connected accounts, and its rate limit."""

@@ -1,0 +1,423 @@
+"""Whop's REST API, as far as user sync needs it. What Whop has not documented is decided here and nowhere else.
+
+Contract: the calls of the official SDKs at Api-Version-Date 2026-07-20 and later, and of one of two generations of
+connected accounts (`generations`). The header goes along with every call: without it the behaviour depends on when the
+API key was made.
+"""
+
+import email.utils
+import hashlib
+import json
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Protocol
+from urllib.parse import quote
+
+import httpx
+
+from whop_sync.errors import Outcome, Permanent, Transient, WhopAnswer
+from whop_sync.tls import trusted
+from whop_sync.whop.generations import GENERATIONS, TOKENS_TAKE_ACCOUNT_ID, Generation, api_version
+from whop_sync.whop.rate_limit import MAX_WAIT_SECONDS
+
+CALL_TIMEOUT = httpx.Timeout(10, read=20, connect=3)
+
+CALL_SECONDS = 35 + MAX_WAIT_SECONDS
+"""No call takes longer: the sum of the timeouts, and a little, and before that the wait for its turn."""
+
+OPERATOR_RETRY_SECONDS = 15 * 60
+"""How soon to try again when the key or the API version is refused: an operator has to act, and the events are fine."""
+
+MAX_NAME_LENGTH = 100
+"""Whop's limit for a user's name, in characters (documented for the older form of PATCH /users, assumed since)."""
+
+PAGE_SIZE = 50
+"""Accounts a page: the largest that Whop documents."""
+
+# Whop tells the delay of a 429 in the message only ("Try again in 12 seconds.").
+_DELAY = re.compile(r"(\d+(?:\.\d+)?)\s*(second|minute|hour)", re.IGNORECASE)
+_SECONDS = {"second": 1, "minute": 60, "hour": 3600}
+_MAX_DELAY_SECONDS = 86400.0
+# Documented: an unknown Api-Version-Date is answered with 400 and a list of those that are known; in what words is not.
+_UNKNOWN_VERSION = re.compile(r"api.?version|supported versions", re.IGNORECASE)
+# Of the storage, when it does not like what is uploaded. Not 400, which S3 says of passing troubles too.
+_REFUSED_CONTENT = (411, 413, 415, 422)
+# Whop documents that it may return a request id, and not where.
+_REQUEST_ID_HEADERS = ("x-request-id", "request-id")
+_WORD = re.compile(r"[\w.-]{1,128}", re.ASCII)
+
+
+class AccountExists(Permanent):
+    """The parent has a connected account already with this title, or with this user's id and another e-mail."""
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Who a user is on Whop: the account's owner (user_...) and, if enrolled by us, the connected account (biz_...)."""
+
+    whop_user_id: str
+    company_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """`status` is pending, processing, ready or failed. The upload fields are only set on a file just created."""
+
+    id: str
+    status: str
+    upload_url: str | None = None
+    upload_headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class AccessToken:
+    """`expires_at` is ISO 8601 as Whop tells it. Whoever holds the token acts as its user."""
+
+    token: str = field(repr=False)
+    expires_at: str
+
+
+class Witness(Protocol):
+    """Is told of every call, and knows the delivery that the calling thread works for."""
+
+    def correlation_id(self) -> str | None: ...
+
+    def whop_call(self, operation: str, *, status: int | None, seconds: float, request_id: str | None) -> None:
+        """`status` is None if no answer came. `operation` is one of a fixed few, such as `PATCH /users/{id}`."""
+
+    def picture_uploaded(self) -> None: ...
+
+
+class Pace(Protocol):
+    """Keeps calls within Whop's rate limit."""
+
+    def wait(self, operation: str) -> None:
+        """Returns when the operation may be called. Raises Transient instead if that would take too long."""
+
+    def refused(self, operation: str, seconds: float) -> None:
+        """Whop answered 429 and named this wait."""
+
+
+class Whop:
+    """Every method raises Transient or Permanent, with Whop's answer where there was one.
+
+    Nothing is retried in here: the queue does that, so no worker sleeps through an outage. Without a `pace`, calls are
+    made at once.
+    """
+
+    def __init__(
+        self,
+        http: httpx.Client,
+        *,
+        url: str,
+        version: str,
+        api_key: Callable[[], str],
+        witness: Witness,
+        generation: Generation = GENERATIONS["companies"],
+        pace: Pace | None = None,
+    ) -> None:
+        self._http = http
+        self._url = url.rstrip("/")
+        self._version = version
+        self._api_key = api_key
+        self._witness = witness
+        self._generation = generation
+        self._pace = pace
+
+    # -- connected accounts ----------------------------------------------------------------------------------------
+
+    def create_account(self, *, parent: str, title: str, email: str, user_id: str, attempt: str) -> Account:
+        """POST /companies or /accounts. Raises AccountExists too.
+
+        Whop documents the Idempotency-Key for its current API and not for /companies, so it goes along and nothing
+        relies on it. The key names the attempt: Whop replays 4xx answers, so a corrected request needs a new one.
+        """
+        body = self._generation.creation(parent=parent, title=title, email=email, user_id=user_id)
+        key = hashlib.sha256(json.dumps([user_id, attempt, self._version, body]).encode()).hexdigest()
+        try:
+            document = self._call_accounts("POST", json=body, headers={"Idempotency-Key": key})
+        except Permanent as error:
+            reason = error.answer and self._generation.taken(error.answer)
+            if reason:
+                raise AccountExists(reason, "Whop has an account like this already", answer=error.answer) from None
+            raise
+        return self._account(document, parent)
+
+    @property
+    def create_is_repeatable(self) -> bool:
+        """Whether a create whose answer was lost can be told once more and still leads to one account."""
+        return self._generation.repeatable
+
+    def find_account(
+        self, *, parent: str, user_id: str, before_page: Callable[[], None], created_after: float | None = None
+    ) -> Account | None:
+        """The connected account that names this user, through all pages of GET /companies or /accounts.
+
+        `created_after` is in Unix seconds. There is no filter by metadata, title or e-mail. `before_page` is called
+        before each page and may raise to end a search that takes too long.
+        """
+        since = {} if created_after is None else {"created_after": _iso(created_after)}
+        for query in self._generation.searches(parent=parent, user_id=user_id, since=since):
+            for account in self._accounts(query, before_page):
+                if self._generation.is_of(account, user_id):
+                    return self._account(account, parent)
+        return None
+
+    def _accounts(self, query: dict[str, str], before_page: Callable[[], None]) -> Iterator[dict[str, Any]]:
+        query = {**query, "first": str(PAGE_SIZE)}
+        while True:
+            before_page()
+            page = self._call_accounts("GET", params=query)
+            try:
+                accounts, info = page["data"], page["page_info"]
+                following = info["end_cursor"] if info["has_next_page"] else None
+            except (KeyError, TypeError):
+                raise Transient("whop_unreadable", "Whop's list has no data or no page_info") from None
+            yield from accounts
+            if following is None:
+                return
+            query["after"] = following
+
+    def _call_accounts(self, method: str, **request: Any) -> dict[str, Any]:
+        try:
+            return self._call(f"{method} {self._generation.path}", **request)
+        except Permanent as error:
+            if error.reason != "whop_not_found":
+                raise
+            # Nothing in these calls names a user, so no event is to blame.
+            explanation = "Whop has no such call at this Api-Version-Date, or no such company"
+            raise Transient("whop_gone", explanation, answer=error.answer, retry_after=OPERATOR_RETRY_SECONDS) from None
+
+    def _account(self, document: Mapping[str, Any], parent: str) -> Account:
+        # The newer generation takes the parent from the key, so the key of another company is not refused by Whop.
+        told = document.get("parent_account")
+        if isinstance(told, dict) and told.get("id", parent) != parent:
+            explanation = "the API key is that of another company than WhopCompanyId"
+            raise Transient("whop_key_rejected", explanation, retry_after=OPERATOR_RETRY_SECONDS)
+        try:
+            return Account(whop_user_id=document[self._generation.owner]["id"], company_id=document["id"])
+        except (KeyError, TypeError):
+            raise Transient("whop_unreadable", "Whop's account names no owner", outcome="maybe_done") from None
+
+    # -- users -----------------------------------------------------------------------------------------------------
+
+    def user(self, whop_user_id: str, *, company: str | None) -> dict[str, Any]:
+        """GET /users/{id}: the user as the company sees it, its own name and picture where it set any.
+
+        For no company: the user's global profile.
+        """
+        return self._call("GET /users/{id}", whop_user_id, params={"account_id": company} if company else {})
+
+    def update_user(self, whop_user_id: str, *, company: str, changes: Mapping[str, Any]) -> None:
+        """PATCH /users/{id} for one company: `name` and `profile_picture` ({"id": file}), None clears.
+
+        The company goes into the query. In the body, where older versions took it, it would be ignored and the
+        user's global profile be asked for.
+        """
+        self._call("PATCH /users/{id}", whop_user_id, params={"account_id": company}, json=dict(changes))
+
+    def create_access_token(
+        self, *, company: str, whop_user_id: str, actions: Sequence[str], expires_at: float
+    ) -> AccessToken:
+        """POST /access_tokens: what one user may do in the company, until `expires_at` in Unix seconds (3 h at most).
+
+        Raises ValueError without `actions`: Whop would give the token everything that the API key may do.
+        """
+        if not actions:
+            raise ValueError("a token without actions inherits all that the API key may do")
+        company_field = "account_id" if api_version(self._version) >= TOKENS_TAKE_ACCOUNT_ID else "company_id"
+        body = {
+            company_field: company,
+            "user_id": whop_user_id,
+            "scoped_actions": list(actions),
+            "expires_at": _iso(expires_at),
+        }
+        document = self._call("POST /access_tokens", json=body)
+        token, told = document.get("token"), document.get("expires_at")
+        if not isinstance(token, str) or not token or not isinstance(told, str):
+            raise Transient("whop_unreadable", "Whop's answer holds no token", outcome="maybe_done")
+        return AccessToken(token, told)
+
+    # -- files -----------------------------------------------------------------------------------------------------
+
+    def create_file(self, filename: str) -> File:
+        """POST /files. Whop takes the content type from the filename's extension."""
+        return _file(self._call("POST /files", json={"filename": filename}))
+
+    def upload(self, file: File, content: bytes) -> None:
+        """PUT to the presigned URL, which is not Whop's API: exactly the headers it came with, and no key.
+
+        Raises Permanent for what is no better the next time.
+        """
+        if file.upload_url is None:
+            raise Transient("whop_unreadable", "Whop named no place to upload to")
+        response = self._send("PUT upload", file.upload_url, content=content, headers=dict(file.upload_headers))
+        if not response.is_success:
+            answer = WhopAnswer(status=response.status_code)
+            if answer.status in _REFUSED_CONTENT:
+                raise Permanent("upload_refused", answer=answer)
+            raise Transient("upload_refused", answer=answer)  # 403 is one for age, and the next try makes a new file
+        self._witness.picture_uploaded()
+
+    def file(self, file_id: str) -> File:
+        """GET /files/{id}."""
+        return _file(self._call("GET /files/{id}", file_id))
+
+    # -- HTTP ------------------------------------------------------------------------------------------------------
+
+    def _call(
+        self, operation: str, argument: str = "", *, headers: Mapping[str, str] | None = None, **request: Any
+    ) -> dict[str, Any]:
+        path = operation.partition(" ")[2].replace("{id}", quote(argument, safe=""))
+        # For those who see the call on its way or at Whop. Ids that are no plain word could not stand in a header.
+        correlation_id = _word(self._witness.correlation_id())
+        if self._pace:
+            self._pace.wait(operation)
+        response = self._send(
+            operation,
+            self._url + path,
+            headers={
+                "Authorization": f"Bearer {self._api_key()}",
+                "Api-Version-Date": self._version,
+                **({"X-Correlation-Id": correlation_id} if correlation_id else {}),
+                **(headers or {}),
+            },
+            **request,
+        )
+        if not response.is_success:
+            refusal = _refusal(response)
+            if self._pace and response.status_code == 429 and isinstance(refusal, Transient):  # noqa: PLR2004
+                self._pace.refused(operation, refusal.retry_after or 0.0)
+            raise refusal
+        try:
+            document = response.json()
+        except ValueError:
+            document = None
+        if not isinstance(document, dict):
+            raise Transient("whop_unreadable", "Whop's answer is not a JSON object", outcome="maybe_done")
+        return document
+
+    def _send(self, operation: str, url: str, **request: Any) -> httpx.Response:
+        started = time.monotonic()
+        response = None
+        try:
+            response = self._http.request(operation.partition(" ")[0], url, **request)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout):
+            raise Transient("whop_unreachable", "no connection to Whop could be made") from None
+        except httpx.RequestError as error:  # also an answer that cannot be unpacked
+            raise Transient("whop_no_answer", type(error).__name__, outcome="maybe_under_way") from None
+        finally:
+            self._witness.whop_call(
+                operation,
+                status=response.status_code if response else None,
+                seconds=time.monotonic() - started,
+                request_id=_request_id(response) if response else None,
+            )
+        return response
+
+
+def http_client(timeout: httpx.Timeout = CALL_TIMEOUT) -> httpx.Client:
+    """One for the life of an environment. Connections outlive the pause between two batches; proxies and redirects,
+    which could carry the key elsewhere, are off."""
+    return httpx.Client(
+        timeout=timeout,
+        verify=trusted(),
+        limits=httpx.Limits(max_connections=None, max_keepalive_connections=10, keepalive_expiry=30),
+        trust_env=False,
+        follow_redirects=False,
+        headers={"User-Agent": "whop-user-sync"},
+    )
+
+
+def _iso(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
+
+
+def _file(document: Mapping[str, Any]) -> File:
+    try:
+        headers = document.get("upload_headers") or {}
+        return File(
+            id=document["id"],
+            status=document["upload_status"],
+            upload_url=document.get("upload_url"),
+            upload_headers={name: str(value) for name, value in headers.items() if value is not None},
+        )
+    except KeyError:
+        raise Transient("whop_unreadable", "Whop's file has no id or no status", outcome="maybe_done") from None
+
+
+def _refusal(response: httpx.Response) -> Transient | Permanent:  # noqa: PLR0911 - a table, row by row
+    """The error that a status other than 2xx means (the table of Whop's error statuses, documented)."""
+    answer = _answer(response)
+    status = answer.status
+    if status in (401, 403):
+        explanation = "Whop refused the API key: wrong environment, revoked, or a scope is missing"
+        return Transient("whop_key_rejected", explanation, answer=answer, retry_after=OPERATOR_RETRY_SECONDS)
+    if status == 429:  # noqa: PLR2004 - a status speaks for itself
+        return Transient("whop_rate_limited", answer=answer, retry_after=_delay(response, answer))
+    if status == 409 and answer.code == "idempotency_request_in_progress":  # noqa: PLR2004
+        return Transient("whop_in_progress", answer=answer, outcome="maybe_under_way")
+    if status == 410 or (status == 400 and _UNKNOWN_VERSION.search(answer.message or "")):  # noqa: PLR2004
+        explanation = "Whop retired this call at this Api-Version-Date, or does not know the date"
+        return Transient("whop_gone", explanation, answer=answer, retry_after=OPERATOR_RETRY_SECONDS)
+    if status < 400 or status == 408 or status >= 500:  # noqa: PLR2004
+        # A gateway's word says nothing of the server behind it, which may be working still.
+        outcome: Outcome = "maybe_under_way" if status in (408, 502, 504) else "maybe_done"
+        return Transient("whop_failed", answer=answer, retry_after=_delay(response, answer), outcome=outcome)
+    if status == 404:  # noqa: PLR2004
+        return Permanent("whop_not_found", "Whop does not know what the call names", answer=answer)
+    return Permanent("whop_refused", "Whop refused the request", answer=answer)
+
+
+def _answer(response: httpx.Response) -> WhopAnswer:
+    """Legacy bodies have type, message, code and param under `error`, newer ones fewer, some are null or no JSON."""
+    try:
+        document = response.json()
+    except ValueError:
+        document = None
+    error = document.get("error") if isinstance(document, dict) else None
+    parts: Mapping[str, Any] = error if isinstance(error, dict) else {}
+    message = parts.get("message") if parts else error
+    return WhopAnswer(
+        status=response.status_code,
+        type=_word(parts.get("type")),
+        code=_word(parts.get("code")),
+        message=message if isinstance(message, str) else None,
+        param=_word(parts.get("param")),
+        request_id=_request_id(response),
+    )
+
+
+def _request_id(response: httpx.Response) -> str | None:
+    words = (_word(response.headers.get(name)) for name in _REQUEST_ID_HEADERS)
+    return next((word for word in words if word), None)
+
+
+def _word(value: object) -> str | None:
+    """Only what is shaped like an identifier: these parts are logged, and must not smuggle anything into a log."""
+    return value if isinstance(value, str) and _WORD.fullmatch(value) else None
+
+
+def _delay(response: httpx.Response, answer: WhopAnswer) -> float | None:
+    """Seconds to wait: from Retry-After, which Whop does not document, else from the message, which it does."""
+    named = _named_delay(response, answer)
+    return None if named is None else min(named, _MAX_DELAY_SECONDS)
+
+
+def _named_delay(response: httpx.Response, answer: WhopAnswer) -> float | None:
+    header = response.headers.get("retry-after", "").strip()
+    if header.isascii() and header.isdigit():
+        return float(header)
+    if header:
+        try:
+            moment = email.utils.parsedate_to_datetime(header)
+        except ValueError:
+            pass
+        else:
+            aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)  # the zone -0000 comes without one
+            return max(0.0, (aware - datetime.now(UTC)).total_seconds())
+    match = _DELAY.search(answer.message or "")
+    return float(match[1]) * _SECONDS[match[2].lower()] if match else None

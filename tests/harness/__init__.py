@@ -1,0 +1,269 @@
+"""The real use cases between a fake Whop over HTTP and a real table, with a clock that tests set.
+
+`World.settle` plays the queue: it delivers an event again after the wait the worker asked for, until it is done.
+"""
+
+import itertools
+import uuid
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import boto3
+import httpx
+from botocore.config import Config
+
+from fake_whop import PLATFORM_COMPANY, PLATFORM_KEY, FakeWhop, Switches
+from harness.faults import Wire, http_client, running_door
+from harness.template_stack import template
+from local_stack.asking_whop import WhopAccess
+from local_stack.engine import Engine
+from whop_sync.errors import Permanent, SyncError, Transient
+from whop_sync.events import Kind, ProfileField, UserEvent
+from whop_sync.pictures.fetching import Avatars
+from whop_sync.syncing.enrollment import Enrollment
+from whop_sync.syncing.profiles import Profiles
+from whop_sync.syncing.synchronization import Result, Synchronization
+from whop_sync.users.mappings import Mappings
+from whop_sync.whop.client import Whop
+from whop_sync.whop.generations import GENERATIONS
+
+if TYPE_CHECKING:
+    from mypy_boto3_dynamodb import DynamoDBClient
+
+START = 1_772_359_200.0
+TITLE_FORMAT = "{name} ({user_id})"
+
+VERSIONS = {"companies": "2026-07-20", "accounts": "2026-10-15-1"}
+"""Each generation of Whop's connected accounts, with an Api-Version-Date to go with it."""
+
+WORKER_SECONDS = 120
+"""A worker's timeout (template.yaml)."""
+
+
+class Clock:
+    """Seconds since 1970 that pass only when told to, or when somebody sleeps on it."""
+
+    def __init__(self, now: float = START) -> None:
+        self.now = now
+
+    def __call__(self) -> float:
+        return self.now
+
+    def sleep(self, seconds: float) -> None:
+        self.now += seconds
+
+
+def event(
+    user_id: str = "u1",
+    version: int = 1,
+    *,
+    kind: Kind = "updated",
+    email: str | None = "",
+    whop_user_id: str | None = None,
+    **profile: str | None,
+) -> UserEvent:
+    """An event of a user whose e-mail is made from the id; name and picture only if given."""
+    fields: dict[ProfileField, str | None] = {key: profile[key] for key in ("name", "picture") if key in profile}
+    return UserEvent(
+        kind=kind,
+        event_id=f"msg_{user_id}_{version}",
+        user_id=user_id,
+        version=version,
+        email=f"{user_id}@shop.test" if email == "" else email,
+        profile=fields,
+        whop_user_id=whop_user_id,
+    )
+
+
+def created(user_id: str = "u1", version: int = 1, **rest: Any) -> UserEvent:
+    return event(user_id, version, kind="created", **rest)
+
+
+def create_table(client: "DynamoDBClient") -> str:
+    """A table as template.yaml describes it, so that keys cannot drift apart."""
+    properties = template()["Resources"]["UserMappings"]["Properties"]
+    name = f"user-mappings-{uuid.uuid4().hex[:12]}"
+    client.create_table(
+        TableName=name,
+        BillingMode="PAY_PER_REQUEST",
+        AttributeDefinitions=properties["AttributeDefinitions"],
+        KeySchema=properties["KeySchema"],
+    )
+    return name
+
+
+def aws_client(url: str, service: str) -> Any:
+    """A client whose SDK repeats a failed call once, as good as at once."""
+    return boto3.client(  # type: ignore[call-overload]
+        service,
+        endpoint_url=url,
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+        config=Config(retries={"mode": "legacy", "total_max_attempts": 2}),
+    )
+
+
+class Unwatched:
+    """Hears of calls to Whop and tells nobody."""
+
+    def correlation_id(self) -> str | None:
+        return None
+
+    def whop_call(self, operation: str, *, status: int | None, seconds: float, request_id: str | None) -> None:
+        pass
+
+    def picture_uploaded(self) -> None:
+        pass
+
+
+def assembled(
+    *,
+    api_url: str,
+    api_key: Callable[[], str],
+    http: httpx.Client,
+    dynamodb: "DynamoDBClient",
+    table: str,
+    picture_origin: str,
+    clock: Clock,
+    enrollment: str = "companies",
+) -> Synchronization:
+    """The use cases as one worker has them."""
+    whop = Whop(
+        http,
+        url=api_url,
+        version=VERSIONS[enrollment],
+        api_key=api_key,
+        witness=Unwatched(),
+        generation=GENERATIONS[enrollment],
+    )
+    mappings = Mappings(dynamodb, table, clock)
+    return Synchronization(
+        mappings=mappings,
+        enrollment=Enrollment(
+            whop=whop, mappings=mappings, company=PLATFORM_COMPANY, title_format=TITLE_FORMAT, clock=clock
+        ),
+        profiles=Profiles(
+            whop=whop,
+            avatars=Avatars(clock=clock, allowed_origin=picture_origin),
+            company=PLATFORM_COMPANY,
+            clock=clock,
+            sleep=clock.sleep,
+        ),
+    )
+
+
+@dataclass
+class World:
+    engine: Engine
+    switches: Switches = field(default_factory=Switches)
+    clock: Clock = field(default_factory=Clock)
+    call_timeout: float = 0.25
+    """Seconds of real time after which a call to Whop counts as unanswered."""
+    enrollment: str = "companies"
+    """The generation of Whop's connected accounts that users are enrolled by."""
+
+    def __enter__(self) -> Self:
+        self._running = ExitStack()
+        self.fake = self._running.enter_context(FakeWhop(switches=self.switches, clock=self.clock))
+        self.whop = WhopAccess(self.fake.api_url, PLATFORM_COMPANY, PLATFORM_KEY)
+        self.dynamodb = self.client("dynamodb")
+        self.table = create_table(self.dynamodb)
+        self.http = self._running.enter_context(http_client(self.call_timeout))
+        self._eyes = self._running.enter_context(http_client())
+        self.api_key = PLATFORM_KEY
+        self.pictures = self._running.enter_context(running_door(lambda call: self.wire.trouble(call)))  # noqa: PLW0108
+        self.wire = Wire(control_url=self.fake.control_url, door=self.pictures.origin, clock=self.clock)
+        self.wire.attach(self.http, self.dynamodb)
+        self.synchronization = self.assembled()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._running.close()
+        self.dynamodb.delete_table(TableName=self.table)
+
+    def client(self, service: str) -> Any:
+        return aws_client(self.engine.url, service)
+
+    def assembled(self, *, picture_origin: str | None = None) -> Synchronization:
+        """The use cases as one worker has them."""
+        return assembled(
+            api_url=self.fake.api_url,
+            api_key=lambda: self.api_key,
+            http=self.http,
+            dynamodb=self.dynamodb,
+            table=self.table,
+            picture_origin=picture_origin or self.pictures.origin,
+            clock=self.clock,
+            enrollment=self.enrollment,
+        )
+
+    def move_to(self, enrollment: str) -> None:
+        """The stack is deployed with the other generation; the table stays."""
+        self.enrollment = enrollment
+        self.synchronization = self.assembled()
+
+    @property
+    def create_call(self) -> str:
+        return f"POST {GENERATIONS[self.enrollment].path}"
+
+    # -- delivering ------------------------------------------------------------------------------------------------
+
+    def handle(self, event: UserEvent, *, age: float = 0.0) -> Result:
+        self.wire.begin_delivery()
+        return self.synchronization.handle(event, age=age, deadline=self.clock() + WORKER_SECONDS)
+
+    def settle(self, *events: UserEvent, rounds: int = 200) -> list[Result | Permanent]:
+        """Delivers each event until it is done or refused for good, waiting as told; returns how each ended."""
+        return [self._settle(event, rounds) for event in events]
+
+    def _settle(self, event: UserEvent, rounds: int) -> Result | Permanent:
+        sent_at = self.clock()
+        for _ in itertools.repeat(None, rounds):
+            try:
+                return self.handle(event, age=self.clock() - sent_at)
+            except Permanent as error:
+                return error
+            except Transient as error:
+                self.clock.sleep(5.0 if error.retry_after is None else error.retry_after)
+        raise AssertionError(f"{event.event_id} is not done after {rounds} deliveries")
+
+    def failure(self, event: UserEvent, *, age: float = 0.0) -> SyncError:
+        """The error that one delivery ends in."""
+        try:
+            result = self.handle(event, age=age)
+        except SyncError as error:
+            return error
+        raise AssertionError(f"no error but {result}")
+
+    # -- looking ---------------------------------------------------------------------------------------------------
+
+    def row(self, user_id: str = "u1") -> dict[str, Any]:
+        """The user's row with plain values, empty if there is none."""
+        item = self.dynamodb.get_item(TableName=self.table, Key={"key": {"S": f"user#{user_id}"}}, ConsistentRead=True)
+        return {name: next(iter(value.values())) for name, value in item.get("Item", {}).items()}
+
+    def owner(self, whop_user_id: str) -> str | None:
+        """The platform user whom the table says a Whop user belongs to."""
+        key = {"key": {"S": f"whop_user#{whop_user_id}"}}
+        item = self.dynamodb.get_item(TableName=self.table, Key=key, ConsistentRead=True).get("Item", {})
+        return item["user_id"]["S"] if item else None
+
+    def shown(self, user_id: str = "u1") -> tuple[str | None, bytes | None]:
+        """The company-specific name and picture that Whop shows for a mapped user, asked through GET."""
+        whop_user_id = self.row(user_id)["whop_user_id"]
+        user = self.whop.user(whop_user_id)
+        globally = self.whop.user_everywhere_else(whop_user_id)
+        name = user["name"] if user["name"] != globally["name"] else None
+        url, global_url = ((each.get("profile_picture") or {}).get("url") for each in (user, globally))
+        picture = self._eyes.get(url).content if url and url != global_url else None
+        return name, picture
+
+    def operations(self) -> list[str]:
+        """The calls that Whop got, in order."""
+        return [call.operation for call in self.fake.calls]

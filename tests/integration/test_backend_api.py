@@ -1,0 +1,336 @@
+"""What the platform's backend is answered about a user, by a real table and a fake Whop."""
+
+import base64
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+import pytest
+from botocore.exceptions import EndpointConnectionError
+
+from fake_whop import ALL_SCOPES, Fault
+from harness import Unwatched, World, created, event
+from whop_sync.backend_api.chat_tokens import CLOCK_MARGIN_SECONDS, ChatTokens
+from whop_sync.backend_api.lookups import LookUp
+from whop_sync.errors import Transient
+from whop_sync.journal import Journal
+from whop_sync.users.directory import Directory
+from whop_sync.whop.client import Whop
+
+ACTIONS = ("chat:message:create", "chat:read")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    status: int
+    headers: dict[str, str]
+    body: dict[str, Any]
+
+    @property
+    def error(self) -> tuple[int, str]:
+        return self.status, self.body["error"]
+
+
+@dataclass
+class Backend:
+    """The functions behind API Gateway, which has let the caller in and decoded the path."""
+
+    world: World
+    version: str = "2026-07-20"
+    actions: Sequence[str] = ACTIONS
+    clock_lead: float = 0.0
+    """How far the functions' clock is ahead of Whop's, in seconds."""
+    directory: Directory = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.directory = Directory(self.world.dynamodb, self.world.table)
+
+    def look_up(self, **parameters: str) -> Answer:
+        return self._ask(LookUp(directory=self.directory, journal=Journal()), {"pathParameters": parameters})
+
+    def chat_token(self, user_id: str = "u1", body: object = None, **event: Any) -> Answer:
+        whop = Whop(
+            self.world.http,
+            url=self.world.fake.api_url,
+            version=self.version,
+            api_key=lambda: self.world.api_key,
+            witness=Unwatched(),
+        )
+        minter = ChatTokens(
+            directory=self.directory,
+            whop=whop,
+            company=self.world.whop.company_id,
+            actions=self.actions,
+            journal=Journal(),
+            clock=lambda: self.world.clock() + self.clock_lead,
+        )
+        sent = {} if body is None else {"body": body if isinstance(body, str) else json.dumps(body)}
+        return self._ask(minter, {"pathParameters": {"user_id": user_id}, **sent, **event})
+
+    @staticmethod
+    def _ask(function: LookUp | ChatTokens, event: dict[str, Any]) -> Answer:
+        answer = function.answer(event)
+        assert answer["headers"]["cache-control"] == "no-store"
+        assert answer["headers"]["content-type"] == "application/json"
+        return Answer(answer["statusCode"], answer["headers"], json.loads(answer["body"]))
+
+
+@pytest.fixture
+def backend(world: World, monkeypatch: pytest.MonkeyPatch) -> Backend:
+    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "WhopUserSync")
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "stack")
+    return Backend(world)
+
+
+def claims(answer: Answer) -> dict[str, Any]:
+    payload = answer.body["token"].split(".")[1]
+    document: dict[str, Any] = json.loads(base64.urlsafe_b64decode(payload + "=" * (-len(payload) % 4)))
+    return document
+
+
+def seconds_left(answer: Answer, world: World) -> float:
+    return datetime.fromisoformat(answer.body["expires_at"]).timestamp() - world.clock()
+
+
+class Unreachable:
+    """A DynamoDB that nobody gets through to."""
+
+    def get_item(self, **_: Any) -> None:
+        raise EndpointConnectionError(endpoint_url="https://dynamodb.test")
+
+
+class TestLookUp:
+    def test_a_user_is_told_with_everything_a_person_asks_first(self, world: World, backend: Backend) -> None:
+        world.handle(created(version=7, name="Ann", picture=world.pictures.origin + "/nothing.png"))
+        answer = backend.look_up(user_id="u1")
+        row = world.row()
+        assert answer.status == 200
+        assert answer.body == {
+            "user_id": "u1",
+            "status": "synced",
+            "whop_user_id": row["whop_user_id"],
+            "whop_company_id": row["whop_company_id"],
+            "versions": {"name": 7, "picture": 7},
+            "last_error": "picture_not_found",
+            "last_event_id": "msg_u1_7",
+            "created_at": row["created_at"],
+            "updated_at": row["updated_at"],
+        }
+
+    def test_a_user_is_found_by_the_id_that_whop_knows(self, world: World, backend: Backend) -> None:
+        world.settle(created("u1", name="Ann"), created("u2", name="Bob"))
+        answer = backend.look_up(whop_user_id=world.row("u2")["whop_user_id"])
+        assert (answer.status, answer.body["user_id"]) == (200, "u2")
+
+    def test_a_user_who_came_by_whop_sign_in_has_no_account(self, world: World, backend: Backend) -> None:
+        known = world.fake.add_user(email="ann@home.test", member_of=world.whop.company_id)
+        world.handle(created(whop_user_id=known.id, name="Ann"))
+        told = backend.look_up(user_id="u1").body
+        assert (told["whop_user_id"], told["whop_company_id"]) == (known.id, None)
+
+    @pytest.mark.parametrize("user_id", ["nobody", "", "u" * 256, "🦊" * 250, "u1#", "whop_user#user_1"])
+    def test_an_unknown_user_is_404(self, world: World, backend: Backend, user_id: str) -> None:
+        world.handle(created(name="Ann"))
+        assert backend.look_up(user_id=user_id).error == (404, "unknown_user")
+        assert backend.look_up(whop_user_id=user_id).error == (404, "unknown_user")
+
+    def test_a_user_on_the_way_is_404_and_says_so(self, world: World, backend: Backend) -> None:
+        world.failure(event(email=None, name="Ann"))
+        answer = backend.look_up(user_id="u1")
+        assert answer.error == (404, "not_enrolled_yet")
+        assert answer.headers["retry-after"] == "5"
+        told = answer.body["user"]
+        assert (told["status"], told["last_error"], told["whop_user_id"]) == ("enrolling", "not_enrolled", None)
+
+    def test_a_user_who_could_not_be_enrolled_is_404_and_says_why(self, world: World, backend: Backend) -> None:
+        world.failure(created(email=None, name="Ann"))
+        answer = backend.look_up(user_id="u1")
+        assert answer.error == (404, "enrollment_failed")
+        assert "no_email" in answer.body["message"]
+        assert answer.body["user"]["status"] == "failed"
+
+    def test_a_user_whose_profile_failed_is_there_all_the_same(self, world: World, backend: Backend) -> None:
+        world.handle(created(name="Ann"))
+        world.fake.fault(Fault("PATCH /users/{id}", "error_null", status=422))
+        world.failure(event(version=2, name="Anna"))
+        told = backend.look_up(user_id="u1")
+        assert (told.status, told.body["status"], told.body["last_error"]) == (200, "failed", "whop_refused")
+
+    def test_a_table_that_cannot_be_read_is_503(self, backend: Backend) -> None:
+        backend.directory = Directory(Unreachable(), "users")  # type: ignore[arg-type]
+        for answer in (backend.look_up(user_id="u1"), backend.look_up(whop_user_id="user_1"), backend.chat_token()):
+            assert answer.error == (503, "unavailable")
+            assert answer.headers["retry-after"] == "1"
+
+    def test_a_look_up_asks_whop_nothing(self, world: World, backend: Backend) -> None:
+        world.handle(created(name="Ann"))
+        before = world.operations()
+        backend.look_up(user_id="u1")
+        assert world.operations() == before
+
+
+class TestChatToken:
+    @pytest.mark.parametrize("version", ["2026-07-20", "2026-09-02-1", "2026-09-15", "2026-10-15-1"])
+    def test_a_token_is_for_one_user_in_the_company_with_the_named_actions(
+        self, world: World, backend: Backend, version: str
+    ) -> None:
+        world.handle(created(name="Ann"))
+        backend.version = version
+        answer = backend.chat_token()
+        assert (answer.status, set(answer.body)) == (200, {"token", "expires_at"})
+        told = claims(answer)
+        assert (told["sub"], told["account_id"]) == (world.row()["whop_user_id"], world.whop.company_id)
+        assert set(told["scopes"]) == set(ACTIONS) < ALL_SCOPES
+        assert seconds_left(answer, world) == 3600
+
+    @pytest.mark.parametrize("seconds", [1, 600, 3 * 3600 - CLOCK_MARGIN_SECONDS])
+    def test_the_caller_may_wish_for_another_life(self, world: World, backend: Backend, seconds: int) -> None:
+        world.handle(created(name="Ann"))
+        assert seconds_left(backend.chat_token(body={"expires_in_seconds": seconds}), world) == seconds
+
+    def test_the_longest_life_is_had_from_a_whop_whose_clock_is_behind(self, world: World, backend: Backend) -> None:
+        world.handle(created(name="Ann"))
+        backend.clock_lead = CLOCK_MARGIN_SECONDS - 1
+        assert backend.chat_token(body={"expires_in_seconds": 3 * 3600}).status == 200
+
+    @pytest.mark.parametrize("body", ["", " ", "{}", None])
+    def test_without_a_wish_a_token_lives_an_hour(self, world: World, backend: Backend, body: str | None) -> None:
+        world.handle(created(name="Ann"))
+        assert seconds_left(backend.chat_token(body=body), world) == 3600
+
+    def test_a_body_may_come_as_base64(self, world: World, backend: Backend) -> None:
+        world.handle(created(name="Ann"))
+        body = base64.b64encode(b'{"expires_in_seconds": 60}').decode()
+        assert seconds_left(backend.chat_token(body=body, isBase64Encoded=True), world) == 60
+
+    @pytest.mark.parametrize(
+        ("body", "hint"),
+        [
+            ('{"expires_in_seconds": 0}', "1 to 10800"),
+            ('{"expires_in_seconds": -5}', "1 to 10800"),
+            ('{"expires_in_seconds": 10801}', "1 to 10800"),
+            ('{"expires_in_seconds": 1e3}', "whole number"),
+            ('{"expires_in_seconds": 60.5}', "whole number"),
+            ('{"expires_in_seconds": "60"}', "whole number"),
+            ('{"expires_in_seconds": true}', "whole number"),
+            ('{"expires_in_seconds": null}', "whole number"),
+            ('{"expires_in_seconds": NaN}', "whole number"),
+            ('{"scoped_actions": []}', "expires_in_seconds and nothing else"),
+            ('{"expires_in_seconds": 60, "user_id": "u2"}', "nothing else"),
+            ("[]", "JSON object"),
+            ("60", "JSON object"),
+            ("null", "JSON object"),
+            ("{", "not JSON"),
+            ("\udcff", "not JSON"),
+            ("[" * 5000, "too long"),
+        ],
+    )
+    def test_a_wrong_body_is_400_in_words_that_help(self, world: World, backend: Backend, body: str, hint: str) -> None:
+        world.handle(created(name="Ann"))
+        before = world.operations()
+        answer = backend.chat_token(body=body)
+        assert answer.error == (400, "bad_request")
+        assert hint in answer.body["message"]
+        assert world.operations() == before
+
+    @pytest.mark.parametrize("body", ["no base64!", base64.b64encode(b"\xff\xfe").decode()])
+    def test_a_body_that_is_no_text_is_400(self, backend: Backend, body: str) -> None:
+        assert backend.chat_token(body=body, isBase64Encoded=True).error == (400, "bad_request")
+
+    def test_an_unknown_user_is_404(self, world: World, backend: Backend) -> None:
+        assert backend.chat_token("nobody").error == (404, "unknown_user")
+        assert world.operations() == []
+
+    def test_a_user_on_the_way_is_409_with_a_time_to_come_again(self, world: World, backend: Backend) -> None:
+        waiting = event(email=None, name="Ann")
+        world.failure(waiting)
+        answer = backend.chat_token()
+        assert answer.error == (409, "not_enrolled_yet")
+        assert answer.headers["retry-after"] == "5"
+        assert "access_tokens" not in str(world.operations())
+
+        world.settle(created(version=2, name="Ann"))
+        assert backend.chat_token().status == 200
+
+    def test_a_user_who_could_not_be_enrolled_is_409_and_says_why(self, world: World, backend: Backend) -> None:
+        world.failure(created(email=None, name="Ann"))
+        answer = backend.chat_token()
+        assert answer.error == (409, "enrollment_failed")
+        assert "no_email" in answer.body["message"]
+        assert int(answer.headers["retry-after"]) > 60
+
+    @pytest.mark.parametrize(
+        ("fault", "error", "retry_after"),
+        [
+            (Fault("POST /access_tokens", "rate_limited", delay=12), (503, "whop_unavailable"), "12"),
+            (Fault("POST /access_tokens", "error_500_before"), (503, "whop_unavailable"), None),
+            (Fault("POST /access_tokens", "html_error"), (503, "whop_unavailable"), None),
+            (Fault("POST /access_tokens", "timeout_after"), (503, "whop_unavailable"), None),
+            (Fault("POST /access_tokens", "connection_reset"), (503, "whop_unavailable"), None),
+            (Fault("POST /access_tokens", "truncated_json"), (503, "whop_unavailable"), None),
+            (Fault("POST /access_tokens", "unauthorized"), (502, "whop_refused"), None),
+            (Fault("POST /access_tokens", "forbidden"), (502, "whop_refused"), None),
+            (Fault("POST /access_tokens", "error_null", status=422), (502, "whop_refused"), None),
+            (Fault("POST /access_tokens", "error_null", status=404), (502, "whop_refused"), None),
+            (Fault("POST /access_tokens", "error_null", status=410), (502, "whop_refused"), None),
+        ],
+    )
+    def test_trouble_with_whop_is_told_without_its_words(
+        self, world: World, backend: Backend, fault: Fault, error: tuple[int, str], retry_after: str | None
+    ) -> None:
+        world.handle(created(name="Ann"))
+        world.fake.fault(fault)
+        answer = backend.chat_token()
+        assert answer.error == error
+        assert answer.headers.get("retry-after") == retry_after
+        for words in ("Rate limit", "went wrong", "API key", "Bad Gateway", "allowed"):
+            assert words not in answer.body["message"]
+
+    def test_an_action_that_the_key_does_not_have_is_502(self, world: World, backend: Backend) -> None:
+        world.handle(created(name="Ann"))
+        backend.actions = ("company:delete",)
+        assert backend.chat_token().error == (502, "whop_refused")
+
+    def test_without_actions_nothing_is_asked_of_whop(self, world: World, backend: Backend) -> None:
+        """Whop would give such a token everything that the key may do."""
+        world.handle(created(name="Ann"))
+        backend.actions = ()
+        with pytest.raises(ValueError, match="inherits"):
+            backend.chat_token()
+        assert world.fake.calls_to("POST /access_tokens") == []
+
+    def test_a_key_that_cannot_be_read_is_503(self, world: World, backend: Backend) -> None:
+        world.handle(created(name="Ann"))
+
+        def unreadable() -> str:
+            raise Transient("whop_api_key_unavailable")
+
+        whop = Whop(world.http, url=world.fake.api_url, version="2026-07-20", api_key=unreadable, witness=Unwatched())
+        minter = ChatTokens(
+            directory=backend.directory,
+            whop=whop,
+            company=world.whop.company_id,
+            actions=ACTIONS,
+            journal=Journal(),
+            clock=world.clock,
+        )
+        assert minter.answer({"pathParameters": {"user_id": "u1"}})["statusCode"] == 503
+
+    def test_the_token_is_told_to_the_caller_alone(
+        self,
+        world: World,
+        backend: Backend,
+        capfd: pytest.CaptureFixture[str],
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        world.handle(created(name="Ann"))
+        token = backend.chat_token().body["token"]
+        written = capfd.readouterr()
+        assert "ChatTokenAnswered" in written.out
+        logged = str([vars(record) for record in caplog.records])
+        assert "'user_id': 'u1'" in logged
+        kept = json.dumps(world.dynamodb.scan(TableName=world.table)["Items"])
+        for place in (written.out, written.err, logged, kept):
+            assert token not in place
