@@ -23,16 +23,15 @@ from operations.importing import (
     import_user,
 )
 from operations.reconciliation import Reconciliation
+from whop_sync.assembly import whop_client
 from whop_sync.aws.queues import Queue
-from whop_sync.aws.secrets import Credentials
-from whop_sync.config import WHOP_API_URLS
+from whop_sync.config import WHOP_API_URLS, WhopConfig
 from whop_sync.errors import Malformed, SyncError, Transient
 from whop_sync.events import UserEvent
 from whop_sync.importing.rows import Sink, Source
 from whop_sync.importing.user_files import LONG_AGO, open_users, rows
 from whop_sync.receiving.payloads import microseconds
 from whop_sync.users.mappings import Mappings
-from whop_sync.whop.client import Whop, http_client
 
 NEEDED = (
     "On the queue user-created: sqs:GetQueueUrl, sqs:GetQueueAttributes and sqs:SendMessage. For --verify also"
@@ -70,7 +69,7 @@ def run(options: argparse.Namespace, clients: dict[str, Any]) -> int:
         return _import(options, clients)
     except Transient as error:
         print(f"That cannot be done just now: {error.reason}, {error}.", file=sys.stderr)
-    except (OSError, NotResumableError, SyncError) as error:
+    except (OSError, NotResumableError, _UsageError, SyncError) as error:
         print(error, file=sys.stderr)
     return 1
 
@@ -85,9 +84,8 @@ def _moment(text: str) -> str:
     return text
 
 
-class _UsageError(SyncError):
-    def __init__(self, explanation: str) -> None:
-        super().__init__("usage", explanation)
+class _UsageError(Exception):
+    """Options that do not go together."""
 
 
 def _check(options: argparse.Namespace) -> None:
@@ -216,28 +214,16 @@ def _reconciliation(options: argparse.Namespace, clients: dict[str, Any]) -> Rec
     functions = boto3.client("lambda", **clients)
     worker = functions.get_function_configuration(FunctionName=f"{options.stack}-user-created")
     settings = worker["Environment"]["Variables"]
-    credentials = Credentials(boto3.client("secretsmanager", **clients), time.monotonic)
+    whop = WhopConfig(
+        api_url=settings.get("WHOP_API_URL") or WHOP_API_URLS[settings["WHOP_ENVIRONMENT"]],
+        api_version=settings["WHOP_API_VERSION"],
+        api_key_arn=settings["WHOP_API_KEY_ARN"],
+        company_id=settings["WHOP_COMPANY_ID"],
+    )
     return Reconciliation(
-        whop=Whop(
-            http_client(),
-            url=settings.get("WHOP_API_URL") or WHOP_API_URLS[settings["WHOP_ENVIRONMENT"]],
-            version=settings["WHOP_API_VERSION"],
-            api_key=lambda: credentials.whop_api_key(settings["WHOP_API_KEY_ARN"]),
-            witness=_NoWitness(),
-        ),
-        company=settings["WHOP_COMPANY_ID"],
+        whop=whop_client(whop, boto3.client("secretsmanager", **clients)),
+        company=whop.company_id,
         mappings=Mappings(boto3.client("dynamodb", **clients), settings["USER_MAPPINGS_TABLE"], time.time),
         queue=queue,
         sleep=time.sleep,
     )
-
-
-class _NoWitness:
-    def correlation_id(self) -> str | None:
-        return None
-
-    def whop_call(self, operation: str, *, status: int | None, seconds: float, request_id: str | None) -> None:
-        pass
-
-    def picture_uploaded(self) -> None:
-        pass

@@ -1,67 +1,128 @@
-"""Puts a worker together: opens the clients, once per environment, and hands each part what it needs."""
+"""The composition root: opens clients, once an environment, and puts each function together.
 
+Each factory imports what its function needs and nothing else, because imports are most of a cold start. Garbage
+collection is off meanwhile: it would look through all that is being imported, a tenth of the time, and find nothing.
+
+All factories raise ValueError, with a sentence that names the setting, if the environment is not what the template
+sets.
+"""
+
+import gc
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
-import boto3
-from botocore.config import Config
+if TYPE_CHECKING:
+    import httpx
+    from botocore.config import Config
 
-from whop_sync.aws.queues import Queue
-from whop_sync.aws.secrets import Credentials
-from whop_sync.config import worker_config
-from whop_sync.journal import Journal
-from whop_sync.pictures.fetching import Avatars
-from whop_sync.syncing.enrollment import Enrollment
-from whop_sync.syncing.profiles import Profiles
-from whop_sync.syncing.synchronization import Synchronization
-from whop_sync.syncing.worker import Worker
-from whop_sync.users.mappings import Mappings
-from whop_sync.whop.client import Whop, http_client
-from whop_sync.whop.rate_limit import Limit, Pacer, SharedSchedule
+    from whop_sync.backend_api.chat_tokens import ChatTokens
+    from whop_sync.backend_api.lookups import LookUp
+    from whop_sync.config import WhopConfig
+    from whop_sync.importing.stored_files import StoredImports
+    from whop_sync.receiving.deliveries import Receiver
+    from whop_sync.syncing.worker import Worker
+    from whop_sync.whop.client import Pace, Whop, Witness
 
 BATCH_SIZE = 10
 """As many as the template lets Lambda hand over at once; each user of a batch gets a thread."""
 
-_AWS = Config(
-    connect_timeout=2,
-    read_timeout=5,
-    retries={"mode": "standard", "max_attempts": 3},
-    max_pool_connections=BATCH_SIZE,
-)
+
+@contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()  # all this stays: no later collection needs to look through it
+        gc.enable()
 
 
-def worker() -> Worker:
-    """Raises ValueError if the environment is not what the template sets."""
+@_without_garbage_collection()
+def receiver() -> "Receiver":
+    """POST /webhooks. Senders wait 5 to 15 seconds and try again: a quick 503 is better than a late answer."""
+    import os
+
+    import boto3
+
+    from whop_sync.aws.queues import Queue
+    from whop_sync.aws.secrets import Secret
+    from whop_sync.config import receiver_config
+    from whop_sync.journal import Journal
+    from whop_sync.receiving.deliveries import Receiver
+    from whop_sync.receiving.platforms import configured
+    from whop_sync.receiving.signatures import signing_keys
+
+    config = receiver_config()
+    platform = configured(os.environ)
+    aws = _aws(connect=1, read=2, attempts=2)
+    sqs = boto3.client("sqs", config=aws)
+    secret = Secret(
+        boto3.client("secretsmanager", config=aws),
+        config.signing_secrets_arn,
+        unavailable="signing_secrets_unavailable",
+        clock=time.monotonic,
+    )
+    return Receiver(
+        platform=platform,
+        signing_keys=lambda: signing_keys(secret.text(), platform.scheme),
+        queues={
+            "created": Queue(sqs, config.user_created_queue_url),
+            "updated": Queue(sqs, config.profile_updated_queue_url),
+        },
+        parked=Queue(sqs, config.parked_deliveries_queue_url),
+        journal=Journal(),
+        clock=time.time,
+    )
+
+
+@_without_garbage_collection()
+def worker() -> "Worker":
+    """The events of one queue, brought to Whop."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    import boto3
+
+    from whop_sync.aws.queues import Queue
+    from whop_sync.config import worker_config
+    from whop_sync.journal import Journal
+    from whop_sync.pictures.fetching import Avatars
+    from whop_sync.syncing.enrollment import Enrollment
+    from whop_sync.syncing.profiles import Profiles
+    from whop_sync.syncing.synchronization import Synchronization
+    from whop_sync.syncing.worker import Worker
+    from whop_sync.users.mappings import Mappings
+    from whop_sync.whop.rate_limit import Limit, Pacer, SharedSchedule
+
     config = worker_config()
-    dynamodb = boto3.client("dynamodb", config=_AWS)
-    schedule = SharedSchedule(dynamodb, config.user_mappings_table, time.time, Limit(config.whop_calls_per_minute))
-    credentials = Credentials(boto3.client("secretsmanager", config=_AWS), time.monotonic)
+    aws = _aws(connect=2, read=5, attempts=3, connections=BATCH_SIZE)
+    dynamodb = boto3.client("dynamodb", config=aws)
+    sqs = boto3.client("sqs", config=aws)
     journal = Journal()
-    whop = Whop(
-        http_client(),
-        url=config.whop_api_url,
-        version=config.whop_api_version,
-        api_key=lambda: credentials.whop_api_key(config.whop_api_key_arn),
+    schedule = SharedSchedule(dynamodb, config.user_mappings_table, time.time, Limit(config.whop_calls_per_minute))
+    whop = whop_client(
+        config.whop,
+        boto3.client("secretsmanager", config=aws),
+        enrollment=config.enrollment,
         witness=journal,
-        generation=config.generation,
         pace=Pacer(schedule, clock=time.time, sleep=time.sleep),
     )
     mappings = Mappings(dynamodb, config.user_mappings_table, time.time)
     enrollment = Enrollment(
         whop=whop,
         mappings=mappings,
-        company=config.whop_company_id,
+        company=config.whop.company_id,
         title_format=config.title_format,
         clock=time.time,
     )
     profiles = Profiles(
         whop=whop,
         avatars=Avatars(clock=time.monotonic, allowed_origin=config.picture_allowed_origin),
-        company=config.whop_company_id,
+        company=config.whop.company_id,
         clock=time.time,
         sleep=time.sleep,
     )
-    sqs = boto3.client("sqs", config=_AWS)
     return Worker(
         handler=Synchronization(mappings=mappings, enrollment=enrollment, profiles=profiles),
         queue=Queue(sqs, config.queue_url),
@@ -69,4 +130,107 @@ def worker() -> Worker:
         journal=journal,
         clock=time.time,
         pool=ThreadPoolExecutor(max_workers=BATCH_SIZE),
+    )
+
+
+@_without_garbage_collection()
+def look_up() -> "LookUp":
+    """GET /users/{user_id} and GET /whop-users/{whop_user_id}. The platform's backend waits for the answer."""
+    import boto3
+
+    from whop_sync.backend_api.lookups import LookUp
+    from whop_sync.config import user_mappings_table
+    from whop_sync.journal import Journal
+    from whop_sync.users.directory import Directory
+
+    table = user_mappings_table()
+    dynamodb = boto3.client("dynamodb", config=_aws(connect=1, read=2, attempts=3))
+    return LookUp(directory=Directory(dynamodb, table), journal=Journal())
+
+
+@_without_garbage_collection()
+def chat_tokens() -> "ChatTokens":
+    """POST /users/{user_id}/chat-token. The backend waits for the answer, and API Gateway does so for 30 seconds."""
+    import boto3
+    import httpx
+
+    from whop_sync.backend_api.chat_tokens import ChatTokens
+    from whop_sync.config import chat_token_config
+    from whop_sync.journal import Journal
+    from whop_sync.users.directory import Directory
+
+    config = chat_token_config()
+    aws = _aws(connect=1, read=2, attempts=2)
+    journal = Journal()
+    return ChatTokens(
+        directory=Directory(boto3.client("dynamodb", config=aws), config.user_mappings_table),
+        whop=whop_client(
+            config.whop,
+            boto3.client("secretsmanager", config=aws),
+            witness=journal,
+            timeout=httpx.Timeout(5, read=10, connect=3),
+        ),
+        company=config.whop.company_id,
+        actions=config.actions,
+        journal=journal,
+        clock=time.time,
+    )
+
+
+@_without_garbage_collection()
+def stored_imports() -> "StoredImports":
+    """Two steps of the state machine that imports a file of users."""
+    import boto3
+
+    from whop_sync.aws.queues import Queue
+    from whop_sync.config import is_local, user_created_queue_url
+    from whop_sync.importing.stored_files import StoredImports
+
+    queue_url = user_created_queue_url()
+    # The name of a bucket cannot be put before the host name of a local engine.
+    aws = _aws(connect=2, read=30, attempts=3, s3={"addressing_style": "path" if is_local() else "auto"})
+    return StoredImports(
+        s3=boto3.client("s3", config=aws),
+        queue=Queue(boto3.client("sqs", config=aws), queue_url),
+        clock=time.time,
+    )
+
+
+def whop_client(
+    config: "WhopConfig",
+    secrets_manager: Any,
+    *,
+    enrollment: str = "companies",
+    witness: "Witness | None" = None,
+    pace: "Pace | None" = None,
+    timeout: "httpx.Timeout | None" = None,
+) -> "Whop":
+    """The client of Whop's API, for the functions and for the operators' tool."""
+    from whop_sync.aws.secrets import Secret
+    from whop_sync.whop.client import CALL_TIMEOUT, Whop, http_client, parse_api_key
+    from whop_sync.whop.generations import chosen_generation
+
+    generation = chosen_generation(enrollment, config.api_version)
+    secret = Secret(secrets_manager, config.api_key_arn, unavailable="whop_api_key_unavailable", clock=time.monotonic)
+    return Whop(
+        http_client(timeout or CALL_TIMEOUT),
+        url=config.api_url,
+        version=config.api_version,
+        api_key=lambda: parse_api_key(secret.text()),
+        witness=witness,
+        generation=generation,
+        pace=pace,
+    )
+
+
+def _aws(*, connect: float, read: float, attempts: int, connections: int = 10, **more: Any) -> "Config":
+    """Time-outs in seconds; `attempts` counts the first one."""
+    from botocore.config import Config
+
+    return Config(
+        connect_timeout=connect,
+        read_timeout=read,
+        retries={"mode": "standard", "max_attempts": attempts},
+        max_pool_connections=connections,
+        **more,
     )

@@ -1,23 +1,18 @@
-"""What the template tells the functions, read once from the environment and checked."""
+"""The environment that the template gives the functions, read once and checked. It imports no room above it: what a
+payload preset or an API version means is decided where it is used."""
 
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING
-
-from whop_sync.whop.generations import GENERATIONS, OLDEST_VERSION, Generation, api_version
-
-if TYPE_CHECKING:
-    from whop_sync.receiving.platforms import Platform
 
 WHOP_API_URLS = {
     "production": "https://api.whop.com/api/v1",
     "sandbox": "https://sandbox-api.whop.com/api/v1",
 }
 CALLS_PER_MINUTE = 600
-"""Whop's default limit for each operation and API key (documented)."""
+"""Whop's default limit for one operation and API key (https://docs.whop.com/developer/api/getting-started)."""
 FEWEST_CALLS_PER_MINUTE = 30
 
 _ACTION = re.compile(r"[a-z_]+(:[a-z_]+)+", re.ASCII)
@@ -25,7 +20,6 @@ _ACTION = re.compile(r"[a-z_]+(:[a-z_]+)+", re.ASCII)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceiverConfig:
-    platform: "Platform"
     signing_secrets_arn: str
     user_created_queue_url: str
     profile_updated_queue_url: str
@@ -34,25 +28,29 @@ class ReceiverConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WhopConfig:
-    whop_api_url: str
-    whop_api_version: str
-    whop_api_key_arn: str
-    whop_company_id: str
+    """How to reach Whop. `enrollment` and `api_version` are as given: `whop.generations` decides what they mean."""
+
+    api_url: str
+    api_version: str
+    api_key_arn: str
+    company_id: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChatTokenConfig(WhopConfig):
+class ChatTokenConfig:
     """`actions` are what a token allows, never none."""
 
+    whop: WhopConfig
     actions: Sequence[str]
     user_mappings_table: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerConfig(WhopConfig):
+class WorkerConfig:
     """`picture_allowed_origin` is the one `http://host:port` whose pictures need neither https nor a public address."""
 
-    generation: Generation
+    whop: WhopConfig
+    enrollment: str
     whop_calls_per_minute: int
     title_format: str
     picture_allowed_origin: str | None
@@ -64,10 +62,7 @@ class WorkerConfig(WhopConfig):
 @cache
 def receiver_config() -> ReceiverConfig:
     """Raises ValueError with a sentence that names the setting and what it must be."""
-    from whop_sync.receiving.platforms import configured  # noqa: PLC0415 - the others, who start quicker, never need them
-
     return ReceiverConfig(
-        platform=configured(os.environ),
         signing_secrets_arn=_setting("WEBHOOK_SIGNING_SECRETS_ARN"),
         user_created_queue_url=_setting("USER_CREATED_QUEUE_URL"),
         profile_updated_queue_url=_setting("PROFILE_UPDATED_QUEUE_URL"),
@@ -86,8 +81,8 @@ def worker_config() -> WorkerConfig:
     if "{user_id}" not in title_format:
         raise ValueError("TITLE_FORMAT must contain {user_id}: Whop refuses two connected accounts with one title")
     return WorkerConfig(
-        **asdict(whop),
-        generation=_generation(whop.whop_api_version),
+        whop=whop,
+        enrollment=_setting("WHOP_ENROLLMENT"),
         whop_calls_per_minute=_calls_per_minute(),
         title_format=title_format,
         picture_allowed_origin=picture_allowed_origin,
@@ -106,11 +101,20 @@ def chat_token_config() -> ChatTokenConfig:
         raise ValueError(
             "CHAT_TOKEN_ACTIONS must be actions of Whop with commas between them, such as chat:read,dms:read"
         )
-    return ChatTokenConfig(**asdict(_whop_config()), actions=actions, user_mappings_table=user_mappings_table())
+    return ChatTokenConfig(whop=_whop_config(), actions=actions, user_mappings_table=user_mappings_table())
 
 
 def user_mappings_table() -> str:
     return _setting("USER_MAPPINGS_TABLE")
+
+
+def user_created_queue_url() -> str:
+    return _setting("USER_CREATED_QUEUE_URL")
+
+
+def is_local() -> bool:
+    """Whether a local engine stands in for AWS."""
+    return bool(os.environ.get("AWS_ENDPOINT_URL"))
 
 
 def _whop_config() -> WhopConfig:
@@ -120,40 +124,17 @@ def _whop_config() -> WhopConfig:
     stand_in = os.environ.get("WHOP_API_URL") or None
     if stand_in and environment == "production":
         raise ValueError("WHOP_API_URL must be empty when WHOP_ENVIRONMENT is production")
-    version = _setting("WHOP_API_VERSION")
-    try:
-        too_old = api_version(version) < OLDEST_VERSION
-    except ValueError as error:
-        raise ValueError(f"WHOP_API_VERSION is {version}, and {error}") from None
-    if too_old:
-        raise ValueError(
-            f"WHOP_API_VERSION is {version}, and must be 2026-07-08-1 or later: before that, changes meant for your"
-            " company alone might reach a user's global profile"
-        )
     return WhopConfig(
-        whop_api_url=stand_in or WHOP_API_URLS[environment],
-        whop_api_version=version,
-        whop_api_key_arn=_setting("WHOP_API_KEY_ARN"),
-        whop_company_id=_setting("WHOP_COMPANY_ID"),
+        api_url=stand_in or WHOP_API_URLS[environment],
+        api_version=_setting("WHOP_API_VERSION"),
+        api_key_arn=_setting("WHOP_API_KEY_ARN"),
+        company_id=_setting("WHOP_COMPANY_ID"),
     )
-
-
-def _generation(version: str) -> Generation:
-    name = _setting("WHOP_ENROLLMENT")
-    generation = GENERATIONS.get(name)
-    if generation is None:
-        raise ValueError(f"WHOP_ENROLLMENT must be {' or '.join(GENERATIONS)}, not {name}")
-    if api_version(version) < generation.since:
-        raise ValueError(
-            f"WHOP_ENROLLMENT is {name}, and needs a WHOP_API_VERSION of 2026-08-21 or later, not {version}: before"
-            " that, Whop does not tell whose an account is"
-        )
-    return generation
 
 
 def _calls_per_minute() -> int:
     text = os.environ.get("WHOP_CALLS_PER_MINUTE") or str(CALLS_PER_MINUTE)
-    # Of fewer, the turns that are taken at once would lie further ahead than anybody waits.
+    # With fewer, the slots that are reserved at once would lie further ahead than any worker waits.
     if not re.fullmatch(r"[1-9][0-9]{1,5}", text, re.ASCII) or int(text) < FEWEST_CALLS_PER_MINUTE:
         raise ValueError(
             f"WHOP_CALLS_PER_MINUTE must be a whole number from {FEWEST_CALLS_PER_MINUTE} to 999999, not {text}"

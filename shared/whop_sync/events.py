@@ -1,12 +1,13 @@
-"""The one event this application is about: a platform user was created or changed."""
+"""The one event this application is about: something happened to a user of the platform."""
 
 import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
-type Kind = Literal["created", "updated"]
+type Kind = Literal["created", "updated", "suspended", "restored", "deleted"]
+type Standing = Literal["active", "suspended", "deleted"]
 type ProfileField = Literal["name", "picture"]
 
 PROFILE_FIELDS: tuple[ProfileField, ...] = ("name", "picture")
@@ -41,6 +42,9 @@ class UserEvent:
     - `event_id`: the sender's delivery id, for people who search; nothing is decided by it.
     - `version`: integer microseconds of the user's updated-at, else of the event; never of the signature, which is
       renewed at every attempt.
+    - `event_time`: integer microseconds of when the event happened, 0 where nothing signed and no honest time of receipt
+      says so.
+    - `standing`: what the event says of the user's standing, None if it does not speak of it.
     - `profile`: only the fields the event speaks of. A missing key means unknown, None means cleared.
     - `whop_user_id`: set when the user came by Whop sign-in and so has a Whop account already.
     """
@@ -49,6 +53,8 @@ class UserEvent:
     event_id: str
     user_id: str
     version: int
+    event_time: int = 0
+    standing: Standing | None = None
     email: str | None = None
     profile: Mapping[ProfileField, str | None] = field(default_factory=dict)
     whop_user_id: str | None = None
@@ -64,6 +70,8 @@ class UserEvent:
                 "event_id": self.event_id,
                 "user_id": self.user_id,
                 "version": self.version,
+                "event_time": self.event_time,
+                "standing": self.standing,
                 "email": self.email,
                 "profile": dict(self.profile),
                 "whop_user_id": self.whop_user_id,
@@ -78,7 +86,9 @@ class UserEvent:
         profile = stored["profile"]
         if (
             not isinstance(profile, dict)
-            or stored["kind"] not in ("created", "updated")
+            or stored["kind"] not in get_args(Kind.__value__)
+            or stored.get("standing") not in (None, *get_args(Standing.__value__))
+            or not isinstance(stored.get("event_time", 0), int)
             or not all(isinstance(stored[name], str) for name in ("event_id", "user_id"))
             or not isinstance(stored["version"], int)
             or not all(isinstance(stored[name], str | None) for name in ("email", "whop_user_id"))
@@ -90,6 +100,8 @@ class UserEvent:
             event_id=stored["event_id"],
             user_id=stored["user_id"],
             version=stored["version"],
+            event_time=stored.get("event_time", 0),  # absent from messages that an earlier version queued
+            standing=stored.get("standing"),
             email=stored["email"],
             profile=profile,
             whop_user_id=stored["whop_user_id"],

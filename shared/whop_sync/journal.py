@@ -12,7 +12,7 @@ from typing import Literal
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
-from whop_sync.errors import OPERATOR_REASONS, SyncError
+from whop_sync.errors import OperatorNeeded, SyncError
 from whop_sync.events import UserEvent
 
 type DeliveryOutcome = Literal["accepted", "ignored", "parked", "rejected", "deferred"]
@@ -77,7 +77,7 @@ class Journal:
             self._count("PictureRefused", picture_refused)
         if outcome == "retried":
             self._measure("EventWaiting", age, MetricUnit.Seconds)
-            if error and error.reason in OPERATOR_REASONS:
+            if isinstance(error, OperatorNeeded):
                 self._count("OperatorNeeded")
         elif outcome != "parked":
             self._measure("EventAge", age, MetricUnit.Seconds)
@@ -93,7 +93,7 @@ class Journal:
     ) -> None:
         """The platform's backend asked for something. It was there, absent, wrongly asked for, or could not be had."""
         self._count(f"{what}{outcome.capitalize()}", error)
-        if error and error.reason in OPERATOR_REASONS:
+        if isinstance(error, OperatorNeeded):
             self._count("OperatorNeeded")
         self._log("request", outcome, event_id=None, event=None, error=error, more={"what": what, "user_id": user_id})
 

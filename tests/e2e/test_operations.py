@@ -64,7 +64,7 @@ def test_a_parked_delivery_goes_through_the_deployed_receiver_again(
     user_id = new_id()
     parked = Queue(stack.deployment.engine.sqs, stack.deployment.queue_url("parked-deliveries"))
     readable = body("created", {"id": user_id, "email": f"{user_id}@people.test", "name": "Ada Lovelace"})
-    reason = f"unreadable_{user_id}"
+    reason: Any = f"unreadable_{user_id}"  # its own, so that only these two are redriven
     for content, event_id in ((readable, f"msg_{user_id}"), (b"not json", f"msg_never_{user_id}")):
         parked.park(content, Malformed(reason), event_id=event_id)
     # When they are sent round again

@@ -5,7 +5,7 @@ import pytest
 from fake_whop import Fault
 from harness import World, created, event
 from local_stack.pictures import png
-from whop_sync.errors import Permanent, Transient
+from whop_sync.errors import OperatorNeeded, Permanent, Transient
 from whop_sync.syncing.enrollment import ORPHAN_WAIT_SECONDS
 
 
@@ -34,7 +34,7 @@ class TestAccounts:
         world.fake.add_api_key("apik_other", company_id="biz_other")
         world.api_key = "apik_other"
         error = world.failure(created(name="Ann"))
-        assert (type(error), error.reason) == (Transient, "whop_key_rejected")
+        assert (type(error), error.reason) == (OperatorNeeded, "whop_key_rejected")
         assert "whop_user_id" not in world.row()
         world.api_key = world.whop.api_key
         world.settle(created(name="Ann"))

@@ -149,7 +149,7 @@ RECEIVER_PARTS = (
     "whop_sync.aws.queues.Queue.send",
     "whop_sync.aws.queues.Queue.park",
     "whop_sync.journal.Journal.delivery",
-    "whop_sync.aws.secrets.Credentials.signing_keys",
+    "whop_sync.aws.secrets.Secret.text",
     AWS,
 )
 

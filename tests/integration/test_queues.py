@@ -60,9 +60,9 @@ def test_a_postponed_message_shows_to_nobody_and_then_again(surroundings: Surrou
 
 def test_a_queue_that_does_not_take_it_is_a_matter_of_time(surroundings: Surroundings) -> None:
     gone = Queue(surroundings.engine.sqs, surroundings.queue_url("user-created") + "-gone")
-    with pytest.raises(Transient, match="QueueDoesNotExist"):
+    with pytest.raises(Transient, match="NonExistentQueue"):
         gone.send("{}")
-    with pytest.raises(Transient, match="QueueDoesNotExist"):
+    with pytest.raises(Transient, match="NonExistentQueue"):
         gone.park("{}", Malformed("not_json"), event_id="msg_1")
-    with pytest.raises(Transient, match="QueueDoesNotExist"):
+    with pytest.raises(Transient, match="NonExistentQueue"):
         gone.postpone("receipt", 5)

@@ -11,10 +11,12 @@ from fake_whop.protocol import KNOWN_VERSIONS
 from harness import Clock
 from local_stack import ROOT
 from whop_sync import config
-from whop_sync.aws.secrets import MAX_AGE_SECONDS, Credentials
-from whop_sync.errors import Transient
+from whop_sync.aws.secrets import MAX_AGE_SECONDS, Secret
+from whop_sync.errors import OperatorNeeded
 from whop_sync.receiving.platforms import PLATFORMS
-from whop_sync.whop.generations import GENERATIONS, OLDEST_VERSION, api_version
+from whop_sync.receiving.signatures import signing_keys
+from whop_sync.whop.client import parse_api_key
+from whop_sync.whop.generations import GENERATIONS, OLDEST_VERSION, Generation, api_version, chosen_generation
 
 SECRET = "whsec_" + "a" * 43 + "="
 
@@ -40,13 +42,19 @@ def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     config.worker_config.cache_clear()
 
 
+def chosen() -> Generation:
+    """What a worker makes of its environment."""
+    settings = config.worker_config()
+    return chosen_generation(settings.enrollment, settings.whop.api_version)
+
+
 @pytest.mark.parametrize(
     ("environment", "url"),
     [("sandbox", "https://sandbox-api.whop.com/api/v1"), ("production", "https://api.whop.com/api/v1")],
 )
 def test_the_environment_names_the_whop_to_talk_to(monkeypatch: pytest.MonkeyPatch, environment: str, url: str) -> None:
     monkeypatch.setenv("WHOP_ENVIRONMENT", environment)
-    assert config.worker_config().whop_api_url == url
+    assert config.worker_config().whop.api_url == url
 
 
 @pytest.mark.parametrize("missing", WORKER)
@@ -80,7 +88,7 @@ def test_a_wrong_setting_is_refused_with_a_hint(
     for name, value in changed.items():
         monkeypatch.setenv(name, value)
     with pytest.raises(ValueError, match=hint):
-        config.worker_config()
+        chosen()
 
 
 @pytest.mark.parametrize(
@@ -98,7 +106,7 @@ def test_a_wrong_setting_is_refused_with_a_hint(
 def test_each_generation_goes_with_its_versions(monkeypatch: pytest.MonkeyPatch, enrollment: str, version: str) -> None:
     monkeypatch.setenv("WHOP_ENROLLMENT", enrollment)
     monkeypatch.setenv("WHOP_API_VERSION", version)
-    assert config.worker_config().generation is GENERATIONS[enrollment]
+    assert chosen() is GENERATIONS[enrollment]
 
 
 def test_a_later_change_of_one_day_is_later() -> None:
@@ -134,45 +142,46 @@ class Secrets:
         return {"SecretString": self.value}
 
 
-def credentials(value: str | None) -> Credentials:
-    return Credentials(Secrets(value), Clock())  # type: ignore[arg-type]
+def secret(value: str | Secrets | None, clock: Clock | None = None) -> Secret:
+    client: Any = value if isinstance(value, Secrets) else Secrets(value)
+    return Secret(client, "arn", unavailable="whop_api_key_unavailable", clock=clock or Clock())
 
 
 @pytest.mark.parametrize("value", [None, "", "  "])
 def test_a_secret_without_value_is_a_matter_of_time(value: str | None) -> None:
-    with pytest.raises(Transient, match="no value yet"):
-        credentials(value).whop_api_key("arn")
+    with pytest.raises(OperatorNeeded, match="no value yet"):
+        secret(value).text()
 
 
 @pytest.mark.parametrize("value", ["two words", "line\nbreak", "schlüssel"])
 def test_an_api_key_that_cannot_be_one_is_refused_without_telling_it(value: str) -> None:
-    with pytest.raises(Transient) as refusal:
-        credentials(value).whop_api_key("arn")
+    with pytest.raises(OperatorNeeded) as refusal:
+        parse_api_key(value)
     assert value not in refusal.value.explanation
 
 
 def test_an_api_key_is_read_without_the_line_break_that_editors_leave() -> None:
-    assert credentials("apik_1\n").whop_api_key("arn") == "apik_1"
+    assert parse_api_key("apik_1\n") == "apik_1"
 
 
 def test_a_secret_is_read_once_and_again_after_its_time() -> None:
     """Given a secret that was read, when it is rotated, then it is read anew once the old value is too old."""
     secrets = Secrets("apik_old")
     clock = Clock()
-    reader = Credentials(secrets, clock)  # type: ignore[arg-type]
-    assert [reader.whop_api_key("arn") for _ in range(3)] == ["apik_old"] * 3
+    reader = secret(secrets, clock)
+    assert [reader.text() for _ in range(3)] == ["apik_old"] * 3
     assert secrets.reads == 1
     secrets.value = "apik_new"
     clock.sleep(MAX_AGE_SECONDS)
-    assert reader.whop_api_key("arn") == "apik_new"
+    assert reader.text() == "apik_new"
     assert MAX_AGE_SECONDS <= 300
 
 
 def test_a_signing_secret_of_another_kind_waits_for_an_operator_who_is_told_why() -> None:
     scheme = PLATFORMS["stripe"].scheme
     for wrong in ('["sk_live_abcdefghijklmnop"]', "whsec_abcdefghijklmnop", '["whsec_1"]'):
-        with pytest.raises(Transient) as refusal:
-            credentials(wrong).signing_keys("arn", scheme)
+        with pytest.raises(OperatorNeeded) as refusal:
+            signing_keys(wrong, scheme)
         assert refusal.value.reason == "signing_secrets_invalid"
         assert not set(re.findall(r"[a-z]+_\w+", wrong)) & set(refusal.value.explanation.split())
-    assert credentials('["whsec_abcdefghijklmnop"]').signing_keys("arn", scheme) == (b"whsec_abcdefghijklmnop",)
+    assert signing_keys('["whsec_abcdefghijklmnop"]', scheme) == (b"whsec_abcdefghijklmnop",)

@@ -284,7 +284,7 @@ GOOD = json.dumps(UPDATED).encode()
         ((KEY,), b"[]", ("DeliveryParked", "parked", "msg_1", "not_an_object")),
         ((KEY,), b" " * (MAX_BODY_BYTES + 1), ("DeliveryRejected", "rejected", None, "too_large")),
         ((b"another",), GOOD, ("DeliveryRejected", "rejected", None, "wrong_signature")),
-        (Transient("x"), GOOD, ("DeliveryDeferred", "deferred", None, "x")),
+        (Transient("busy"), GOOD, ("DeliveryDeferred", "deferred", None, "busy")),
         (RuntimeError(), GOOD, ("Crash", None, None, None)),
     ],
 )

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from local_stack import ROOT
 from operations.preview import header_lines
-from whop_sync import config
+from whop_sync import assembly, config
 from whop_sync.errors import Malformed, Unauthentic
 from whop_sync.events import UserEvent
 from whop_sync.receiving.payloads import Preset, check, identify, parse, read
@@ -533,14 +533,14 @@ def test_whatever_stands_in_the_overrides_is_a_platform_or_a_sentence(overrides:
 
 def test_the_receiver_starts_with_what_is_set_and_not_with_anything_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
     queues = [f"{queue}_QUEUE_URL" for queue in ("USER_CREATED", "PROFILE_UPDATED", "PARKED_DELIVERIES")]
-    for name, value in {**dict.fromkeys(["WEBHOOK_SIGNING_SECRETS_ARN", *queues], "somewhere"), **ACME}.items():
+    settings = {**dict.fromkeys(["WEBHOOK_SIGNING_SECRETS_ARN", *queues], "somewhere"), **ACME}
+    for name, value in {**settings, "AWS_DEFAULT_REGION": "us-east-1"}.items():
         monkeypatch.setenv(name, value)
     config.receiver_config.cache_clear()
-    assert config.receiver_config().platform == configured(ACME)
+    assert assembly.receiver().platform == configured(ACME)
     monkeypatch.setenv("SIGNATURE_ENCODING", "hexa")
-    config.receiver_config.cache_clear()
     with pytest.raises(ValueError, match="SIGNATURE_ENCODING"):
-        config.receiver_config()
+        assembly.receiver()
     config.receiver_config.cache_clear()
 
 

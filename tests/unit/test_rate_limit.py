@@ -245,7 +245,7 @@ def test_who_would_wait_too_long_hands_the_event_back_with_the_time_to_come_agai
         pacer.wait(OPERATION)
     with pytest.raises(Transient) as caught:
         pacer.wait(OPERATION)
-    assert (caught.value.reason, caught.value.outcome) == ("whop_turns_taken", "not_done")
+    assert (caught.value.reason, caught.value.effect) == ("whop_slots_taken", "none")
     assert caught.value.retry_after == pytest.approx(100 + TURNS_IN_HAND * LIMIT.distance)
 
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from harness import Unwatched
-from whop_sync.errors import Permanent, SyncError, Transient
+from whop_sync.errors import AwaitsTurn, OperatorNeeded, Permanent, SyncError, Transient
 from whop_sync.whop.client import OPERATOR_RETRY_SECONDS, AccountExists, File, Pace, Whop, Witness
 
 COMPANY = {"id": "biz_1", "owner_user": {"id": "user_1", "name": None, "username": "ann"}, "metadata": None}
@@ -48,14 +48,14 @@ def error_of(status: int, body: object, headers: dict[str, str] | None = None) -
     [
         (302, Transient, "whop_failed"),
         (400, Permanent, "whop_refused"),
-        (401, Transient, "whop_key_rejected"),
-        (403, Transient, "whop_key_rejected"),
-        (404, Transient, "whop_gone"),
+        (401, OperatorNeeded, "whop_key_rejected"),
+        (403, OperatorNeeded, "whop_key_rejected"),
+        (404, OperatorNeeded, "whop_gone"),
         (408, Transient, "whop_failed"),
         (409, Permanent, "whop_refused"),
-        (410, Transient, "whop_gone"),
+        (410, OperatorNeeded, "whop_gone"),
         (422, Permanent, "whop_refused"),
-        (429, Transient, "whop_rate_limited"),
+        (429, AwaitsTurn, "whop_rate_limited"),
         (500, Transient, "whop_failed"),
         (503, Transient, "whop_failed"),
     ],
@@ -130,7 +130,7 @@ def test_a_message_that_is_no_text_is_none(message: object) -> None:
 def test_a_file_that_cannot_be_read_is_asked_for_again(file: dict[str, str]) -> None:
     with pytest.raises(Transient) as caught:
         whop(lambda _: httpx.Response(200, json=file)).create_file("avatar.png")
-    assert (caught.value.reason, caught.value.outcome) == ("whop_unreadable", "maybe_done")
+    assert (caught.value.reason, caught.value.effect) == ("whop_unreadable", "possible")
 
 
 def test_an_id_of_the_request_may_stand_in_either_header() -> None:
@@ -159,18 +159,18 @@ def test_a_version_that_whop_does_not_know_is_the_operators_matter(message: str)
 def test_a_request_in_progress_may_still_be_carried_out() -> None:
     error = error_of(409, {"error": {"code": "idempotency_request_in_progress", "message": "m"}})
     assert isinstance(error, Transient)
-    assert error.outcome == "maybe_under_way"
+    assert error.effect == "pending"
     assert isinstance(error_of(400, {"error": {"code": "idempotency_request_in_progress"}}), Permanent)
 
 
 @pytest.mark.parametrize(
     ("status", "outcome"),
-    [(429, "not_done"), (401, "not_done"), (500, "maybe_done"), (502, "maybe_under_way"), (504, "maybe_under_way")],
+    [(429, "none"), (401, "none"), (500, "possible"), (502, "pending"), (504, "pending")],
 )
 def test_the_status_tells_what_may_have_happened(status: int, outcome: str) -> None:
     error = error_of(status, {})
     assert isinstance(error, Transient)
-    assert error.outcome == outcome
+    assert error.effect == outcome
 
 
 @pytest.mark.parametrize(
@@ -219,13 +219,13 @@ def test_a_refused_key_is_not_tried_again_at_once() -> None:
 @pytest.mark.parametrize(
     ("failure", "outcome"),
     [
-        (httpx.ConnectError("refused"), "not_done"),
-        (httpx.ConnectTimeout("slow"), "not_done"),
-        (httpx.PoolTimeout("full"), "not_done"),
-        (httpx.ReadTimeout("silent"), "maybe_under_way"),
-        (httpx.WriteError("broken"), "maybe_under_way"),
-        (httpx.ReadError("reset"), "maybe_under_way"),
-        (httpx.RemoteProtocolError("cut"), "maybe_under_way"),
+        (httpx.ConnectError("refused"), "none"),
+        (httpx.ConnectTimeout("slow"), "none"),
+        (httpx.PoolTimeout("full"), "none"),
+        (httpx.ReadTimeout("silent"), "pending"),
+        (httpx.WriteError("broken"), "pending"),
+        (httpx.ReadError("reset"), "pending"),
+        (httpx.RemoteProtocolError("cut"), "pending"),
     ],
 )
 def test_without_an_answer_only_a_missing_connection_proves_that_nothing_happened(
@@ -236,7 +236,7 @@ def test_without_an_answer_only_a_missing_connection_proves_that_nothing_happene
 
     with pytest.raises(Transient) as caught:
         create(fail)
-    assert caught.value.outcome == outcome
+    assert caught.value.effect == outcome
 
 
 @pytest.mark.parametrize(
@@ -245,7 +245,7 @@ def test_without_an_answer_only_a_missing_connection_proves_that_nothing_happene
 def test_a_success_that_cannot_be_read_may_have_been_one(body: bytes) -> None:
     with pytest.raises(Transient) as caught:
         create(lambda _: httpx.Response(200, content=body))
-    assert (caught.value.reason, caught.value.outcome) == ("whop_unreadable", "maybe_done")
+    assert (caught.value.reason, caught.value.effect) == ("whop_unreadable", "possible")
 
 
 @pytest.mark.parametrize("body", [{}, {"data": []}, {"data": [], "page_info": None}, {"page_info": {}}])
@@ -260,7 +260,7 @@ def test_a_list_that_cannot_be_read_is_no_empty_list(body: object) -> None:
 def test_a_change_is_not_done_because_somebody_answered_200(content: bytes) -> None:
     with pytest.raises(Transient) as caught:
         whop(lambda _: httpx.Response(200, content=content)).update_user("user_1", company="biz_0", changes={})
-    assert (caught.value.reason, caught.value.outcome) == ("whop_unreadable", "maybe_done")
+    assert (caught.value.reason, caught.value.effect) == ("whop_unreadable", "possible")
 
 
 def test_a_list_ends_where_it_says_so_and_not_where_cursors_end() -> None:
@@ -310,7 +310,7 @@ class Turns:
     def wait(self, operation: str) -> None:
         self.asked.append(operation)
         if not self.open:
-            raise Transient("whop_turns_taken", retry_after=30)
+            raise Transient("whop_slots_taken", retry_after=30)
 
     def refused(self, operation: str, seconds: float) -> None:
         self.refusals.append((operation, seconds))
@@ -341,7 +341,7 @@ def test_a_call_that_gets_no_turn_is_not_made() -> None:
     def answer(_: httpx.Request) -> httpx.Response:
         raise AssertionError("a call was made")
 
-    with pytest.raises(Transient, match="whop_turns_taken"):
+    with pytest.raises(Transient, match="whop_slots_taken"):
         whop(answer, pace=Turns(open=False)).user("user_1", company="biz_0")
 
 

@@ -12,7 +12,7 @@ from botocore.exceptions import ClientError
 
 from harness import Clock, event
 from whop_sync.aws.queues import Queue
-from whop_sync.errors import Permanent, Transient, WhopAnswer
+from whop_sync.errors import AwaitsTurn, OperatorNeeded, Permanent, Transient, WhopAnswer
 from whop_sync.events import UserEvent
 from whop_sync.journal import Journal
 from whop_sync.syncing.synchronization import Result
@@ -184,10 +184,12 @@ def test_a_message_that_the_receiver_did_not_write_is_parked_as_it_is(body: str)
     ("error", "patience"),
     [
         (Transient("whop_failed"), GIVE_UP_SECONDS),
-        (Transient("whop_key_rejected"), LONG_GIVE_UP_SECONDS),
+        # A named wait changes the delay and not the patience.
+        (Transient("whop_failed", retry_after=30), GIVE_UP_SECONDS),
+        (OperatorNeeded("whop_key_rejected"), LONG_GIVE_UP_SECONDS),
         # Only in the way of others: so does an event that waited long for an operator, once the key is mended.
-        (Transient("whop_turns_taken", retry_after=30), LONG_GIVE_UP_SECONDS),
-        (Transient("busy", retry_after=0), LONG_GIVE_UP_SECONDS),
+        (AwaitsTurn("whop_slots_taken", retry_after=30), LONG_GIVE_UP_SECONDS),
+        (AwaitsTurn("busy", retry_after=0), LONG_GIVE_UP_SECONDS),
     ],
 )
 def test_an_event_is_given_up_by_its_age_and_parked(error: Transient, patience: float) -> None:

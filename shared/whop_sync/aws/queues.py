@@ -7,8 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Literal
 
-from botocore.exceptions import BotoCoreError, ClientError
-
+from whop_sync.aws.boundary import aws_errors
 from whop_sync.errors import SyncError, Transient
 
 if TYPE_CHECKING:
@@ -50,10 +49,8 @@ class Queue:
     def waiting(self) -> int:
         """About how many messages nobody has begun with."""
         name: Literal["ApproximateNumberOfMessages"] = "ApproximateNumberOfMessages"
-        try:
+        with aws_errors("sqs_unavailable"):
             answer = self._client.get_queue_attributes(QueueUrl=self._url, AttributeNames=[name])
-        except (ClientError, BotoCoreError) as error:
-            raise Transient("sqs_unavailable", type(error).__name__) from None
         return int(answer["Attributes"][name])
 
     def park(
@@ -80,28 +77,24 @@ class Queue:
 
     def postpone(self, receipt_handle: str, seconds: float) -> None:
         """Shows a received message to no worker for so long, counted from now."""
-        try:
+        with aws_errors("sqs_unavailable"):
             self._client.change_message_visibility(
                 QueueUrl=self._url,
                 ReceiptHandle=receipt_handle,
                 VisibilityTimeout=min(math.ceil(seconds), _MAX_VISIBILITY_SECONDS),
             )
-        except (ClientError, BotoCoreError) as error:
-            raise Transient("sqs_unavailable", type(error).__name__) from None
 
     def _send_batch(self, bodies: list[str]) -> list[str]:
         """What SQS did not take."""
-        try:
+        with aws_errors("sqs_unavailable"):
             answer = self._client.send_message_batch(
                 QueueUrl=self._url,
                 Entries=[{"Id": str(index), "MessageBody": body} for index, body in enumerate(bodies)],
             )
-        except (ClientError, BotoCoreError) as error:
-            raise Transient("sqs_unavailable", type(error).__name__) from None
         return [bodies[int(failed["Id"])] for failed in answer.get("Failed", [])]
 
     def _send(self, body: str, details: Mapping[str, str]) -> None:
-        try:
+        with aws_errors("sqs_unavailable"):
             self._client.send_message(
                 QueueUrl=self._url,
                 MessageBody=body,
@@ -111,8 +104,6 @@ class Queue:
                     if value
                 },
             )
-        except (ClientError, BotoCoreError) as error:
-            raise Transient("sqs_unavailable", type(error).__name__) from None
 
 
 def _batches(bodies: Iterable[str]) -> Iterator[list[str]]:

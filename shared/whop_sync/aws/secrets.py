@@ -1,70 +1,62 @@
-"""The secrets, read from AWS Secrets Manager and read again while an environment lives: rotation needs no deploy."""
+"""Secrets, read from AWS Secrets Manager and read again while an environment lives: a rotation needs no deployment.
+
+Written by hand although Powertools has a SecretsProvider: ours serves the ten threads of a worker with one call, and
+its errors hold the reason that an operator searches for.
+"""
 
 import threading
-from collections.abc import Callable, Sequence
-from functools import lru_cache
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from whop_sync.errors import Transient
+from whop_sync.aws.boundary import aws_error_code
+from whop_sync.errors import OperatorNeeded, Transient
 
 if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
 
-    from whop_sync.receiving.signatures import Scheme
-
 MAX_AGE_SECONDS = 120
 """How long a rotated secret may go unnoticed."""
 
+type UnavailableReason = Literal["signing_secrets_unavailable", "whop_api_key_unavailable"]
 
-class Credentials:
-    """Raises Transient from every method: a secret that is missing or wrong is mended by an operator, and the events
-    that wait for it are fine. The explanations hold no part of a secret. `clock` counts seconds from any moment."""
 
-    def __init__(self, client: "SecretsManagerClient", clock: Callable[[], float]) -> None:
+class Secret:
+    """The text of one secret. `clock` counts seconds from any moment."""
+
+    def __init__(
+        self, client: "SecretsManagerClient", arn: str, *, unavailable: UnavailableReason, clock: Callable[[], float]
+    ) -> None:
         self._client = client
+        self._arn = arn
+        self._unavailable: UnavailableReason = unavailable
         self._clock = clock
-        self._known: dict[str, tuple[str, float]] = {}
+        self._value = ""
+        self._read_again_at = 0.0
         self._reading = threading.Lock()
 
-    def signing_keys(self, arn: str, scheme: "Scheme") -> Sequence[bytes]:
-        return _signing_keys(self._read(arn, "signing_secrets"), scheme)
+    def text(self) -> str:
+        """Raises OperatorNeeded if there is no value or it cannot be read. No explanation holds a part of a secret."""
+        with self._reading:  # one call for all threads that wait for it
+            if not self._value or self._clock() >= self._read_again_at:
+                self._value = self._fetch()
+                self._read_again_at = self._clock() + MAX_AGE_SECONDS
+            return self._value
 
-    def whop_api_key(self, arn: str) -> str:
-        key = self._read(arn, "whop_api_key").strip()
-        if not (key.isascii() and key.isprintable()) or " " in key:
-            raise Transient("whop_api_key_invalid", "the Whop API key must be one word of plain ASCII text")
-        return key
-
-    def _read(self, arn: str, what: str) -> str:
-        with self._reading:  # one thread for all that wait for the same secret
-            value, until = self._known.get(arn, ("", 0.0))
-            if not value or self._clock() >= until:
-                value = self._fetch(arn, what)
-                self._known[arn] = value, self._clock() + MAX_AGE_SECONDS
-            return value
-
-    def _fetch(self, arn: str, what: str) -> str:
+    def _fetch(self) -> str:
         try:
-            value = self._client.get_secret_value(SecretId=arn).get("SecretString", "")
-        except (ClientError, BotoCoreError):
-            raise Transient(
-                f"{what}_unavailable",
-                "the secret has no value yet, or cannot be read: the stack's outputs tell how to set it",
-            ) from None
+            value = self._client.get_secret_value(SecretId=self._arn).get("SecretString", "")
+        except (ClientError, BotoCoreError) as error:
+            code = aws_error_code(error)
+            if code == "ResourceNotFoundException":
+                raise self._no_value() from None
+            raise OperatorNeeded(self._unavailable, f"the secret cannot be read: {code}") from None
         if not value.strip():
-            raise Transient(
-                f"{what}_unavailable", "the secret has no value yet: the stack's outputs tell how to set it"
-            )
+            raise self._no_value()
         return value
 
-
-@lru_cache(maxsize=1)
-def _signing_keys(text: str, scheme: "Scheme") -> tuple[bytes, ...]:
-    from whop_sync.receiving.signatures import parse_secrets  # noqa: PLC0415 - the workers, who start quicker, never need it
-
-    try:
-        return parse_secrets(text, scheme)
-    except ValueError as error:
-        raise Transient("signing_secrets_invalid", str(error)) from None
+    def _no_value(self) -> Transient:
+        return OperatorNeeded(
+            self._unavailable, "the secret has no value yet: the outputs of the stack name the command that sets it"
+        )

@@ -71,7 +71,7 @@ def open_users(stream: BinaryIO, name: str) -> tuple[Form, Place]:
     if name.lower().endswith((".ndjson", ".jsonl")):
         return Form(columns=None), Place()
     if not name.lower().endswith(".csv"):
-        raise Malformed("unknown_form", "the file's name must end with .csv, .ndjson or .jsonl")
+        raise Malformed("unknown_format", "the file's name must end with .csv, .ndjson or .jsonl")
     for line in _lines(stream, Place()):
         cells = _cells(line.content) if isinstance(line.content, bytes) else None
         if cells == []:

@@ -23,9 +23,10 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import ClassVar, Literal
 
-from whop_sync.errors import Unauthentic
+from whop_sync.errors import OperatorNeeded, Unauthentic
 
 TOLERANCE_SECONDS = 300
 """How far a signature's time may be from ours, either way (the tolerance of the Standard Webhooks libraries)."""
@@ -188,6 +189,15 @@ class Jwt:
 
 
 type Scheme = Standard | Hmac | Token | Jwt
+
+
+@lru_cache(maxsize=1)
+def signing_keys(text: str, scheme: Scheme) -> tuple[bytes, ...]:
+    """The keys in the text of the signing secrets. Raises OperatorNeeded: the deliveries are fine and come again."""
+    try:
+        return parse_secrets(text, scheme)
+    except ValueError as error:
+        raise OperatorNeeded("signing_secrets_invalid", str(error)) from None
 
 
 def parse_secrets(text: str, scheme: Scheme) -> tuple[bytes, ...]:

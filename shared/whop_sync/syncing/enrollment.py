@@ -18,7 +18,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
-from whop_sync.errors import Permanent, Transient
+from whop_sync.errors import AwaitsTurn, Permanent, Transient
 from whop_sync.events import UserEvent
 from whop_sync.users.mappings import Claim, Mappings
 from whop_sync.whop.client import MAX_NAME_LENGTH, Account, AccountExists, Whop
@@ -88,7 +88,7 @@ class Enrollment:
             claim.attempt_open = isinstance(error, AccountExists)
             raise
         except Transient as error:
-            claim.attempt_open = error.outcome != "not_done" and not self.whop.create_is_repeatable
+            claim.attempt_open = error.effect != "none" and not self.whop.create_is_repeatable
             raise
         finally:
             # Whop's list gets its time from when the account was made, and the call may have taken most of a minute.
@@ -103,7 +103,7 @@ class Enrollment:
             claim.attempt_open = False
             explanation = "Whop has an account like this already, and lists none that carries this user's id"
             raise Permanent(error.reason, explanation, answer=error.answer)
-        raise Transient("orphan_not_listed", retry_after=ORPHAN_WAIT_SECONDS)
+        raise AwaitsTurn("orphan_not_listed", retry_after=ORPHAN_WAIT_SECONDS)
 
     def _find_orphan(self, claim: Claim, *, created_after: float | None) -> Account | None:
         return self.whop.find_account(
@@ -113,7 +113,7 @@ class Enrollment:
     def _wait_for_orphan(self, claim: Claim) -> None:
         left = claim.attempt_started_at + ORPHAN_WAIT_SECONDS - self.clock()
         if left > 0:
-            raise Transient("orphan_not_listed", "an earlier create may still show up on Whop", retry_after=left)
+            raise AwaitsTurn("orphan_not_listed", "an earlier create may still show up on Whop", retry_after=left)
 
     @staticmethod
     def _no_email(event: UserEvent) -> Permanent | Transient:

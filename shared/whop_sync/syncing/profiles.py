@@ -160,7 +160,7 @@ class Profiles:
         try:
             self.whop.update_user(account.whop_user_id, company=self.company, changes=body)
         except Transient as error:
-            if error.outcome != "not_done":
+            if error.effect != "none":
                 fields: dict[str, ProfileField] = {"name": "name", "profile_picture": "picture"}
                 changes.unsettled |= {fields[key] for key in body}
             raise

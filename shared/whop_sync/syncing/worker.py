@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol, Self
 
 from whop_sync.aws.queues import Queue
-from whop_sync.errors import OPERATOR_REASONS, Malformed, Permanent, SyncError, Transient
+from whop_sync.errors import AwaitsTurn, Malformed, OperatorNeeded, Permanent, SyncError, Transient
 from whop_sync.events import UserEvent
 from whop_sync.journal import Journal
 from whop_sync.syncing.synchronization import Result
@@ -113,14 +113,14 @@ class Worker:
             unreadable = Malformed("unreadable_message", "the message is not one that the receiver wrote")
             return self._park(message, unreadable)
         if self.clock() > deadline - LAST_START_SECONDS:
-            return self._postpone(message, Transient("out_of_time", retry_after=0))
+            return self._postpone(message, AwaitsTurn("out_of_time", retry_after=0))
         try:
             with self.journal.about(event):
                 result = self.handler.handle(event, age=self._age(message), deadline=deadline)
         except Permanent as error:
             return self._park(message, error)
         except Transient as error:
-            is_fine = error.reason in OPERATOR_REASONS or error.retry_after is not None
+            is_fine = isinstance(error, (OperatorNeeded, AwaitsTurn))
             patience = LONG_GIVE_UP_SECONDS if is_fine else GIVE_UP_SECONDS
             given_up = self._age(message) > patience
             return self._park(message, error) if given_up else self._postpone(message, error)

@@ -4,9 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from whop_sync.errors import Transient
+from whop_sync.aws.boundary import aws_errors
 from whop_sync.events import MAX_USER_ID_LENGTH, PROFILE_FIELDS, ProfileField
 
 if TYPE_CHECKING:
@@ -76,13 +74,8 @@ class Directory:
         return item["user_id"]["S"] if item else None
 
     def _item(self, key: dict[str, Any]) -> Mapping[str, Any]:
-        try:
+        with aws_errors("dynamodb_unavailable"):
             return self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item", {})
-        except ClientError as error:
-            detail = error.response.get("Error", {}).get("Code", "")
-            raise Transient("dynamodb_unavailable", detail) from None
-        except BotoCoreError as error:
-            raise Transient("dynamodb_unavailable", type(error).__name__) from None
 
 
 def user_key(user_id: str) -> dict[str, Any]:

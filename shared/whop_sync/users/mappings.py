@@ -24,9 +24,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
-from whop_sync.errors import Permanent, SyncError, Transient
+from whop_sync.aws.boundary import aws_error_code, aws_errors
+from whop_sync.errors import AwaitsTurn, Permanent, SyncError, Transient
 from whop_sync.events import PROFILE_FIELDS, Position, ProfileField, UserEvent
 from whop_sync.users.directory import user_key, whop_user_key
 from whop_sync.whop.client import CALL_SECONDS, Account
@@ -88,7 +89,7 @@ class Claim:
     def ensure_time(self) -> None:
         """Raises Transient when a call to Whop, begun now, might end after the lease or after the worker."""
         if self.clock() > self.deadline - CALL_SECONDS:
-            raise Transient("out_of_time", "too little time is left for another call to Whop")
+            raise AwaitsTurn("out_of_time", "too little time is left for another call to Whop")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -122,7 +123,7 @@ class Mappings:
         """Takes the user's lease if the event brings anything new; None if it brings nothing (stale or a duplicate).
 
         `deadline`, in Unix seconds, is when Lambda ends the worker, whatever the lease.
-        Raises Transient("busy") while another worker holds the lease.
+        Raises AwaitsTurn("busy") while another worker holds the lease.
         """
         now = self._clock()
         lease_id = uuid.uuid4().hex
@@ -153,33 +154,32 @@ class Mappings:
         if event.profile:
             values[":fields"] = {"SS": list(event.profile)}
             update += " ADD unsettled :fields"
-        try:
-            old = self._client.update_item(
-                TableName=self._table,
-                Key=user_key(event.user_id),
-                UpdateExpression=update,
-                # Our own lease counts as free: after a lost answer the AWS SDK sends the same claim once more.
-                ConditionExpression=(
-                    "(attribute_not_exists(lease_id) OR lease_until < :now OR lease_id = :lease)"
-                    f" AND ({' OR '.join(wanted)})"
-                ),
-                ExpressionAttributeNames={"#status": "status"},
-                ExpressionAttributeValues=values,
-                ReturnValues="ALL_OLD",
-                ReturnValuesOnConditionCheckFailure="ALL_OLD",
-            ).get("Attributes", {})
-        except ClientError as error:
-            if _code(error) != "ConditionalCheckFailedException":
-                raise _unavailable(error) from None
-            row = _row(cast("_Item", error.response.get("Item", {})))
-            if row.account and not any(row.outranked_by(event, name) for name in event.profile):
-                return None
-            remaining = max(row.lease_until - now, 1.0)
-            raise Transient(
-                "busy", "another worker has this user", retry_after=min(remaining, BUSY_RETRY_SECONDS)
-            ) from None
-        except BotoCoreError as error:
-            raise _unavailable(error) from None
+        with aws_errors("dynamodb_unavailable"):
+            try:
+                old = self._client.update_item(
+                    TableName=self._table,
+                    Key=user_key(event.user_id),
+                    UpdateExpression=update,
+                    # Our own lease counts as free: after a lost answer the AWS SDK sends the same claim once more.
+                    ConditionExpression=(
+                        "(attribute_not_exists(lease_id) OR lease_until < :now OR lease_id = :lease)"
+                        f" AND ({' OR '.join(wanted)})"
+                    ),
+                    ExpressionAttributeNames={"#status": "status"},
+                    ExpressionAttributeValues=values,
+                    ReturnValues="ALL_OLD",
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                ).get("Attributes", {})
+            except ClientError as error:
+                if aws_error_code(error) != "ConditionalCheckFailedException":
+                    raise
+                row = _row(cast("_Item", error.response.get("Item", {})))
+                if row.account and not any(row.outranked_by(event, name) for name in event.profile):
+                    return None
+                remaining = max(row.lease_until - now, 1.0)
+                raise AwaitsTurn(
+                    "busy", "another worker has this user", retry_after=min(remaining, BUSY_RETRY_SECONDS)
+                ) from None
         row = _row(old)
         # Every claim notes an attempt, also the claim of an enrolled user: there it means nothing.
         resuming = row.account is None and row.enrollment_attempt not in (None, lease_id)
@@ -196,12 +196,10 @@ class Mappings:
 
     def row(self, user_id: str) -> Row:
         """The user's row as it is now, an empty one if there is none."""
-        try:
+        with aws_errors("dynamodb_unavailable"):
             item = self._client.get_item(TableName=self._table, Key=user_key(user_id), ConsistentRead=True).get(
                 "Item", {}
             )
-        except (ClientError, BotoCoreError) as error:
-            raise _unavailable(error) from None
         return _row(item)
 
     def doubt(self, user_id: str, name: ProfileField, position: Position) -> bool:
@@ -211,30 +209,29 @@ class Mappings:
         What Whop shows is no longer what it was told. So the row's fingerprint loses its last character: it then sorts
         right before what it was, behind all that it was ahead of, and equals the hash of no value.
         """
-        try:
-            self._client.update_item(
-                TableName=self._table,
-                Key=user_key(user_id),
-                UpdateExpression="SET #fingerprint = :doubted ADD unsettled :field",
-                ConditionExpression=(
-                    "#version = :version AND #fingerprint IN (:fingerprint, :doubted)"
-                    " AND (attribute_not_exists(lease_id) OR lease_until < :now)"
-                ),
-                ExpressionAttributeNames={"#version": f"{name}_version", "#fingerprint": f"{name}_fingerprint"},
-                ExpressionAttributeValues={
-                    ":version": {"N": str(position.version)},
-                    ":fingerprint": {"S": position.fingerprint},
-                    ":doubted": {"S": position.fingerprint[:-1]},
-                    ":field": {"SS": [name]},
-                    ":now": _number(self._clock()),
-                },
-            )
-        except ClientError as error:
-            if _code(error) == "ConditionalCheckFailedException":
-                return False
-            raise _unavailable(error) from None
-        except BotoCoreError as error:
-            raise _unavailable(error) from None
+        with aws_errors("dynamodb_unavailable"):
+            try:
+                self._client.update_item(
+                    TableName=self._table,
+                    Key=user_key(user_id),
+                    UpdateExpression="SET #fingerprint = :doubted ADD unsettled :field",
+                    ConditionExpression=(
+                        "#version = :version AND #fingerprint IN (:fingerprint, :doubted)"
+                        " AND (attribute_not_exists(lease_id) OR lease_until < :now)"
+                    ),
+                    ExpressionAttributeNames={"#version": f"{name}_version", "#fingerprint": f"{name}_fingerprint"},
+                    ExpressionAttributeValues={
+                        ":version": {"N": str(position.version)},
+                        ":fingerprint": {"S": position.fingerprint},
+                        ":doubted": {"S": position.fingerprint[:-1]},
+                        ":field": {"SS": [name]},
+                        ":now": _number(self._clock()),
+                    },
+                )
+            except ClientError as error:
+                if aws_error_code(error) == "ConditionalCheckFailedException":
+                    return False
+                raise
         return True
 
     def reopen_attempt(self, claim: Claim) -> None:
@@ -248,51 +245,50 @@ class Mappings:
         when two platform users have one e-mail.
         """
         company = {":company": {"S": account.company_id}} if account.company_id else {}
-        try:
-            self._client.transact_write_items(
-                TransactItems=[
-                    {
-                        "Update": {
-                            "TableName": self._table,
-                            "Key": user_key(claim.user_id),
-                            "UpdateExpression": "SET whop_user_id = :whop_user"
-                            + (", whop_company_id = :company" if company else ""),
-                            "ConditionExpression": "lease_id = :lease",
-                            "ExpressionAttributeValues": {
-                                ":whop_user": {"S": account.whop_user_id},
-                                ":lease": {"S": claim.lease_id},
-                                **company,
-                            },
-                        }
-                    },
-                    {
-                        "Put": {
-                            "TableName": self._table,
-                            "Item": {
-                                **whop_user_key(account.whop_user_id),
-                                "user_id": {"S": claim.user_id},
-                                "created_at": _iso(self._clock()),
-                            },
-                            "ConditionExpression": "attribute_not_exists(#key) OR user_id = :user",
-                            "ExpressionAttributeNames": {"#key": "key"},
-                            "ExpressionAttributeValues": {":user": {"S": claim.user_id}},
-                        }
-                    },
-                ]
-            )
-        except ClientError as error:
-            cancelled = cast("Sequence[Mapping[str, str]]", error.response.get("CancellationReasons", []))
-            reasons = [reason.get("Code") for reason in cancelled]
-            if reasons and reasons[0] == "ConditionalCheckFailed":
-                raise _lease_lost() from None
-            if reasons and reasons[1] == "ConditionalCheckFailed":
-                raise Permanent(
-                    "whop_user_taken",
-                    f"{account.whop_user_id} belongs to another platform user already: do two users share an e-mail?",
-                ) from None
-            raise _unavailable(error) from None
-        except BotoCoreError as error:
-            raise _unavailable(error) from None
+        with aws_errors("dynamodb_unavailable"):
+            try:
+                self._client.transact_write_items(
+                    TransactItems=[
+                        {
+                            "Update": {
+                                "TableName": self._table,
+                                "Key": user_key(claim.user_id),
+                                "UpdateExpression": "SET whop_user_id = :whop_user"
+                                + (", whop_company_id = :company" if company else ""),
+                                "ConditionExpression": "lease_id = :lease",
+                                "ExpressionAttributeValues": {
+                                    ":whop_user": {"S": account.whop_user_id},
+                                    ":lease": {"S": claim.lease_id},
+                                    **company,
+                                },
+                            }
+                        },
+                        {
+                            "Put": {
+                                "TableName": self._table,
+                                "Item": {
+                                    **whop_user_key(account.whop_user_id),
+                                    "user_id": {"S": claim.user_id},
+                                    "created_at": _iso(self._clock()),
+                                },
+                                "ConditionExpression": "attribute_not_exists(#key) OR user_id = :user",
+                                "ExpressionAttributeNames": {"#key": "key"},
+                                "ExpressionAttributeValues": {":user": {"S": claim.user_id}},
+                            }
+                        },
+                    ]
+                )
+            except ClientError as error:
+                cancelled = cast("Sequence[Mapping[str, str]]", error.response.get("CancellationReasons", []))
+                reasons = [reason.get("Code") for reason in cancelled]
+                if reasons and reasons[0] == "ConditionalCheckFailed":
+                    raise _lease_lost() from None
+                if reasons and reasons[1] == "ConditionalCheckFailed":
+                    raise Permanent(
+                        "whop_user_taken",
+                        f"{account.whop_user_id} belongs to another platform user: do two users share an e-mail?",
+                    ) from None
+                raise
 
     def commit(self, claim: Claim, changes: Changes, *, error: SyncError | None = None) -> None:
         """Writes what was achieved and gives the lease back.
@@ -301,7 +297,7 @@ class Mappings:
         what the next worker writes.
         """
         attributes: dict[str, Any] = {"updated_at": _iso(self._clock())}
-        if not (isinstance(error, Transient) and error.outcome == "maybe_under_way"):
+        if not (isinstance(error, Transient) and error.effect == "pending"):
             attributes |= {"lease_id": None, "lease_until": None}
         if error is None:
             attributes["status"] = {"S": "synced"}
@@ -331,21 +327,20 @@ class Mappings:
         expression = "SET " + ", ".join(f"#{name[1:]} = {name}" for name in values)
         if removals:
             expression += " REMOVE " + ", ".join(removals)
-        try:
-            self._client.update_item(
-                TableName=self._table,
-                Key=user_key(claim.user_id),
-                UpdateExpression=expression,
-                ConditionExpression="lease_id = :lease",
-                ExpressionAttributeNames={f"#{name}": name for name in attributes},
-                ExpressionAttributeValues={**values, ":lease": {"S": claim.lease_id}},
-            )
-        except ClientError as error:
-            if _code(error) == "ConditionalCheckFailedException":
-                raise _lease_lost() from None
-            raise _unavailable(error) from None
-        except BotoCoreError as error:
-            raise _unavailable(error) from None
+        with aws_errors("dynamodb_unavailable"):
+            try:
+                self._client.update_item(
+                    TableName=self._table,
+                    Key=user_key(claim.user_id),
+                    UpdateExpression=expression,
+                    ConditionExpression="lease_id = :lease",
+                    ExpressionAttributeNames={f"#{name}": name for name in attributes},
+                    ExpressionAttributeValues={**values, ":lease": {"S": claim.lease_id}},
+                )
+            except ClientError as error:
+                if aws_error_code(error) == "ConditionalCheckFailedException":
+                    raise _lease_lost() from None
+                raise
 
 
 def _row(item: _Item) -> Row:
@@ -379,15 +374,6 @@ def _number(seconds: float) -> dict[str, str]:
 
 def _iso(seconds: float) -> dict[str, str]:
     return {"S": datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")}
-
-
-def _code(error: ClientError) -> str:
-    return error.response.get("Error", {}).get("Code", "")
-
-
-def _unavailable(error: ClientError | BotoCoreError) -> Transient:
-    detail = _code(error) if isinstance(error, ClientError) else type(error).__name__
-    return Transient("dynamodb_unavailable", detail)
 
 
 def _lease_lost() -> Transient:

@@ -18,7 +18,7 @@ from urllib.parse import quote
 
 import httpx
 
-from whop_sync.errors import Outcome, Permanent, Transient, WhopAnswer
+from whop_sync.errors import AwaitsTurn, Effect, OperatorNeeded, Permanent, Transient, WhopAnswer
 from whop_sync.tls import trusted
 from whop_sync.whop.generations import GENERATIONS, TOKENS_TAKE_ACCOUNT_ID, Generation, api_version
 from whop_sync.whop.rate_limit import MAX_WAIT_SECONDS
@@ -48,6 +48,14 @@ _REFUSED_CONTENT = (411, 413, 415, 422)
 # Whop documents that it may return a request id, and not where.
 _REQUEST_ID_HEADERS = ("x-request-id", "request-id")
 _WORD = re.compile(r"[\w.-]{1,128}", re.ASCII)
+
+
+def parse_api_key(text: str) -> str:
+    """The API key in the text of a secret. Raises OperatorNeeded, whose explanation holds no part of it."""
+    key = text.strip()
+    if not (key.isascii() and key.isprintable()) or " " in key:
+        raise OperatorNeeded("whop_api_key_invalid", "the Whop API key must be one word of plain ASCII text")
+    return key
 
 
 class AccountExists(Permanent):
@@ -81,7 +89,7 @@ class AccessToken:
 
 
 class Witness(Protocol):
-    """Is told of every call, and knows the delivery that the calling thread works for."""
+    """Records every call, and knows the delivery that the calling thread works for."""
 
     def correlation_id(self) -> str | None: ...
 
@@ -89,6 +97,19 @@ class Witness(Protocol):
         """`status` is None if no answer came. `operation` is one of a fixed few, such as `PATCH /users/{id}`."""
 
     def picture_uploaded(self) -> None: ...
+
+
+class NullWitness:
+    """Records nothing."""
+
+    def correlation_id(self) -> str | None:
+        return None
+
+    def whop_call(self, operation: str, *, status: int | None, seconds: float, request_id: str | None) -> None:
+        pass
+
+    def picture_uploaded(self) -> None:
+        pass
 
 
 class Pace(Protocol):
@@ -115,7 +136,7 @@ class Whop:
         url: str,
         version: str,
         api_key: Callable[[], str],
-        witness: Witness,
+        witness: Witness | None = None,
         generation: Generation = GENERATIONS["companies"],
         pace: Pace | None = None,
     ) -> None:
@@ -123,7 +144,7 @@ class Whop:
         self._url = url.rstrip("/")
         self._version = version
         self._api_key = api_key
-        self._witness = witness
+        self._witness: Witness = witness or NullWitness()
         self._generation = generation
         self._pace = pace
 
@@ -140,7 +161,7 @@ class Whop:
         try:
             document = self._call_accounts("POST", json=body, headers={"Idempotency-Key": key})
         except Permanent as error:
-            reason = error.answer and self._generation.taken(error.answer)
+            reason = error.answer and self._generation.conflict_reason(error.answer)
             if reason:
                 raise AccountExists(reason, "Whop has an account like this already", answer=error.answer) from None
             raise
@@ -160,7 +181,7 @@ class Whop:
         before each page and may raise to end a search that takes too long.
         """
         since = {} if created_after is None else {"created_after": _iso(created_after)}
-        for query in self._generation.searches(parent=parent, user_id=user_id, since=since):
+        for query in self._generation.list_queries(parent=parent, user_id=user_id, since=since):
             for account in self._accounts(query, before_page):
                 if self._generation.is_of(account, user_id):
                     return self._account(account, parent)
@@ -189,18 +210,20 @@ class Whop:
                 raise
             # Nothing in these calls names a user, so no event is to blame.
             explanation = "Whop has no such call at this Api-Version-Date, or no such company"
-            raise Transient("whop_gone", explanation, answer=error.answer, retry_after=OPERATOR_RETRY_SECONDS) from None
+            raise OperatorNeeded(
+                "whop_gone", explanation, answer=error.answer, retry_after=OPERATOR_RETRY_SECONDS
+            ) from None
 
     def _account(self, document: Mapping[str, Any], parent: str) -> Account:
         # The newer generation takes the parent from the key, so the key of another company is not refused by Whop.
         told = document.get("parent_account")
         if isinstance(told, dict) and told.get("id", parent) != parent:
             explanation = "the API key is that of another company than WhopCompanyId"
-            raise Transient("whop_key_rejected", explanation, retry_after=OPERATOR_RETRY_SECONDS)
+            raise OperatorNeeded("whop_key_rejected", explanation, retry_after=OPERATOR_RETRY_SECONDS)
         try:
             return Account(whop_user_id=document[self._generation.owner]["id"], company_id=document["id"])
         except (KeyError, TypeError):
-            raise Transient("whop_unreadable", "Whop's account names no owner", outcome="maybe_done") from None
+            raise Transient("whop_unreadable", "Whop's account names no owner", effect="possible") from None
 
     # -- users -----------------------------------------------------------------------------------------------------
 
@@ -238,7 +261,7 @@ class Whop:
         document = self._call("POST /access_tokens", json=body)
         token, told = document.get("token"), document.get("expires_at")
         if not isinstance(token, str) or not token or not isinstance(told, str):
-            raise Transient("whop_unreadable", "Whop's answer holds no token", outcome="maybe_done")
+            raise Transient("whop_unreadable", "Whop's answer holds no token", effect="possible")
         return AccessToken(token, told)
 
     # -- files -----------------------------------------------------------------------------------------------------
@@ -297,7 +320,7 @@ class Whop:
         except ValueError:
             document = None
         if not isinstance(document, dict):
-            raise Transient("whop_unreadable", "Whop's answer is not a JSON object", outcome="maybe_done")
+            raise Transient("whop_unreadable", "Whop's answer is not a JSON object", effect="possible")
         return document
 
     def _send(self, operation: str, url: str, **request: Any) -> httpx.Response:
@@ -308,7 +331,7 @@ class Whop:
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout):
             raise Transient("whop_unreachable", "no connection to Whop could be made") from None
         except httpx.RequestError as error:  # also an answer that cannot be unpacked
-            raise Transient("whop_no_answer", type(error).__name__, outcome="maybe_under_way") from None
+            raise Transient("whop_no_answer", type(error).__name__, effect="pending") from None
         finally:
             self._witness.whop_call(
                 operation,
@@ -346,7 +369,7 @@ def _file(document: Mapping[str, Any]) -> File:
             upload_headers={name: str(value) for name, value in headers.items() if value is not None},
         )
     except KeyError:
-        raise Transient("whop_unreadable", "Whop's file has no id or no status", outcome="maybe_done") from None
+        raise Transient("whop_unreadable", "Whop's file has no id or no status", effect="possible") from None
 
 
 def _refusal(response: httpx.Response) -> Transient | Permanent:  # noqa: PLR0911 - a table, row by row
@@ -355,18 +378,18 @@ def _refusal(response: httpx.Response) -> Transient | Permanent:  # noqa: PLR091
     status = answer.status
     if status in (401, 403):
         explanation = "Whop refused the API key: wrong environment, revoked, or a scope is missing"
-        return Transient("whop_key_rejected", explanation, answer=answer, retry_after=OPERATOR_RETRY_SECONDS)
+        return OperatorNeeded("whop_key_rejected", explanation, answer=answer, retry_after=OPERATOR_RETRY_SECONDS)
     if status == 429:  # noqa: PLR2004 - a status speaks for itself
-        return Transient("whop_rate_limited", answer=answer, retry_after=_delay(response, answer))
+        return AwaitsTurn("whop_rate_limited", answer=answer, retry_after=_delay(response, answer))
     if status == 409 and answer.code == "idempotency_request_in_progress":  # noqa: PLR2004
-        return Transient("whop_in_progress", answer=answer, outcome="maybe_under_way")
+        return Transient("whop_in_progress", answer=answer, effect="pending")
     if status == 410 or (status == 400 and _UNKNOWN_VERSION.search(answer.message or "")):  # noqa: PLR2004
         explanation = "Whop retired this call at this Api-Version-Date, or does not know the date"
-        return Transient("whop_gone", explanation, answer=answer, retry_after=OPERATOR_RETRY_SECONDS)
+        return OperatorNeeded("whop_gone", explanation, answer=answer, retry_after=OPERATOR_RETRY_SECONDS)
     if status < 400 or status == 408 or status >= 500:  # noqa: PLR2004
         # A gateway's word says nothing of the server behind it, which may be working still.
-        outcome: Outcome = "maybe_under_way" if status in (408, 502, 504) else "maybe_done"
-        return Transient("whop_failed", answer=answer, retry_after=_delay(response, answer), outcome=outcome)
+        effect: Effect = "pending" if status in (408, 502, 504) else "possible"
+        return Transient("whop_failed", answer=answer, retry_after=_delay(response, answer), effect=effect)
     if status == 404:  # noqa: PLR2004
         return Permanent("whop_not_found", "Whop does not know what the call names", answer=answer)
     return Permanent("whop_refused", "Whop refused the request", answer=answer)

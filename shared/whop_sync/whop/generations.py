@@ -15,7 +15,7 @@ metadata, whichever generation made it, and is found by it.
 from collections.abc import Iterator, Mapping
 from typing import Any, Protocol
 
-from whop_sync.errors import WhopAnswer
+from whop_sync.errors import Reason, WhopAnswer
 
 type ApiVersion = tuple[int, ...]
 
@@ -59,10 +59,10 @@ class Generation(Protocol):
     def creation(self, *, parent: str, title: str, email: str, user_id: str) -> dict[str, Any]:
         """The body that creates an account."""
 
-    def taken(self, refusal: WhopAnswer) -> str | None:
+    def conflict_reason(self, refusal: WhopAnswer) -> Reason | None:
         """The reason, if Whop refused to create because the user's account seems to exist already."""
 
-    def searches(self, *, parent: str, user_id: str, since: Mapping[str, str]) -> Iterator[dict[str, str]]:
+    def list_queries(self, *, parent: str, user_id: str, since: Mapping[str, str]) -> Iterator[dict[str, str]]:
         """The list queries that together show a user's account, the quickest first. `since` limits those over all."""
 
     def is_of(self, account: Mapping[str, Any], user_id: str) -> bool:
@@ -83,10 +83,10 @@ class _Companies:
             "metadata": {"internal_user_id": user_id},
         }
 
-    def taken(self, refusal: WhopAnswer) -> str | None:
+    def conflict_reason(self, refusal: WhopAnswer) -> Reason | None:
         return _title_taken(refusal)
 
-    def searches(self, *, parent: str, user_id: str, since: Mapping[str, str]) -> Iterator[dict[str, str]]:  # noqa: ARG002
+    def list_queries(self, *, parent: str, user_id: str, since: Mapping[str, str]) -> Iterator[dict[str, str]]:  # noqa: ARG002
         yield {"parent_company_id": parent, **since}
 
     def is_of(self, account: Mapping[str, Any], user_id: str) -> bool:
@@ -109,11 +109,11 @@ class _Accounts:
             "metadata": {"internal_user_id": user_id, "external_id": own_id},
         }
 
-    def taken(self, refusal: WhopAnswer) -> str | None:
+    def conflict_reason(self, refusal: WhopAnswer) -> Reason | None:
         # Documented: 409 when the external id is in use with another e-mail, so when the user's has changed since.
         return _title_taken(refusal) or ("external_id_taken" if refusal.status == 409 else None)  # noqa: PLR2004
 
-    def searches(self, *, parent: str, user_id: str, since: Mapping[str, str]) -> Iterator[dict[str, str]]:  # noqa: ARG002
+    def list_queries(self, *, parent: str, user_id: str, since: Mapping[str, str]) -> Iterator[dict[str, str]]:  # noqa: ARG002
         yield {"external_id": external_id(user_id)}
         yield dict(since)  # an account made as a company has no external id
 
@@ -126,12 +126,37 @@ class _Accounts:
 GENERATIONS: Mapping[str, Generation] = {"companies": _Companies(), "accounts": _Accounts()}
 
 
+def chosen_generation(name: str, version: str) -> Generation:
+    """The generation that WHOP_ENROLLMENT names, if WHOP_API_VERSION goes with it.
+
+    Raises ValueError with a sentence that names the setting and what it must be.
+    """
+    try:
+        date = api_version(version)
+    except ValueError as error:
+        raise ValueError(f"WHOP_API_VERSION is {version}, and {error}") from None
+    if date < OLDEST_VERSION:
+        raise ValueError(
+            f"WHOP_API_VERSION is {version}, and must be 2026-07-08-1 or later: before that, changes meant for your"
+            " company alone might reach a user's global profile"
+        )
+    generation = GENERATIONS.get(name)
+    if generation is None:
+        raise ValueError(f"WHOP_ENROLLMENT must be {' or '.join(GENERATIONS)}, not {name}")
+    if date < generation.since:
+        raise ValueError(
+            f"WHOP_ENROLLMENT is {name}, and needs a WHOP_API_VERSION of 2026-08-21 or later, not {version}: before"
+            " that, Whop does not tell whose an account is"
+        )
+    return generation
+
+
 def external_id(user_id: str) -> str:
     """The user's id without `%`, which Whop's external ids may not hold; no two users get the same."""
     return user_id.replace("~", "~0").replace("%", "~1")
 
 
-def _title_taken(refusal: WhopAnswer) -> str | None:
+def _title_taken(refusal: WhopAnswer) -> Reason | None:
     return "title_taken" if _TITLE_TAKEN in (refusal.message or "").lower() else None
 
 

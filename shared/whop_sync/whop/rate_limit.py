@@ -21,9 +21,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import ClientError
 
-from whop_sync.errors import Transient
+from whop_sync.aws.boundary import aws_error_code, aws_errors
+from whop_sync.errors import AwaitsTurn
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -100,7 +101,7 @@ class Limit:
         later = [first + number * self.distance for number in range(TURNS_AT_ONCE - at_once)]
         taken_until = later[-1] + self.distance if later else begin
         if taken_until > now + MAX_WAIT_SECONDS:
-            raise Transient("whop_turns_taken", "all calls that Whop allows are taken", retry_after=first - now)
+            raise AwaitsTurn("whop_slots_taken", "all calls that Whop allows are taken", retry_after=first - now)
         return Line(taken_until, kept - at_once, owed - paid + at_once), [now] * at_once + later
 
 
@@ -133,32 +134,30 @@ class SharedSchedule:
             self._seen[operation] = there
             if there is following:
                 return turns
-        raise Transient("whop_turns_taken", "too many environments took turns at the same moment", retry_after=1)
+        raise AwaitsTurn("whop_slots_taken", "too many environments took turns at the same moment", retry_after=1)
 
     def _replace(self, operation: str, line: Line | None, following: Line) -> Line | None:
         """The line that is there afterwards: `following`, or if it was another one than expected, that one."""
-        try:
-            self._client.update_item(
-                TableName=self._table,
-                Key={"key": {"S": f"turns#{operation}"}},
-                UpdateExpression="SET #line = :following",
-                ConditionExpression="#line = :line" if line else "attribute_not_exists(#line)",
-                ExpressionAttributeNames={"#line": "line"},
-                ExpressionAttributeValues={
-                    ":following": {"S": str(following)},
-                    **({":line": {"S": str(line)}} if line else {}),
-                },
-                ReturnValuesOnConditionCheckFailure="ALL_OLD",
-            )
-        except ClientError as error:
-            code = error.response.get("Error", {}).get("Code", "")
-            if code != "ConditionalCheckFailedException":
-                raise Transient("dynamodb_unavailable", code) from None
-            answer: Any = error.response
-            item = answer.get("Item", {})
-            return Line.of(item["line"]["S"]) if "line" in item else None
-        except BotoCoreError as error:
-            raise Transient("dynamodb_unavailable", type(error).__name__) from None
+        with aws_errors("dynamodb_unavailable"):
+            try:
+                self._client.update_item(
+                    TableName=self._table,
+                    Key={"key": {"S": f"turns#{operation}"}},
+                    UpdateExpression="SET #line = :following",
+                    ConditionExpression="#line = :line" if line else "attribute_not_exists(#line)",
+                    ExpressionAttributeNames={"#line": "line"},
+                    ExpressionAttributeValues={
+                        ":following": {"S": str(following)},
+                        **({":line": {"S": str(line)}} if line else {}),
+                    },
+                    ReturnValuesOnConditionCheckFailure="ALL_OLD",
+                )
+            except ClientError as error:
+                if aws_error_code(error) != "ConditionalCheckFailedException":
+                    raise
+                answer: Any = error.response
+                item = answer.get("Item", {})
+                return Line.of(item["line"]["S"]) if "line" in item else None
         return following
 
 
@@ -198,7 +197,9 @@ class Pacer:
     def _turn(self, lane: _Lane, operation: str) -> float:
         now = self._clock()
         if lane.closed_until > now + MAX_WAIT_SECONDS:
-            raise Transient("whop_rate_limited", "Whop wants no calls for a while", retry_after=lane.closed_until - now)
+            raise AwaitsTurn(
+                "whop_rate_limited", "Whop wants no calls for a while", retry_after=lane.closed_until - now
+            )
         if not lane.turns:
             lane.turns.extend(self._schedule.take(operation, lane.spent))
             lane.spent = 0
