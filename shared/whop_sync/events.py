@@ -42,8 +42,8 @@ class UserEvent:
     - `event_id`: the sender's delivery id, for people who search; nothing is decided by it.
     - `version`: integer microseconds of the user's updated-at, else of the event; never of the signature, which is
       renewed at every attempt.
-    - `event_time`: integer microseconds of when the event happened, 0 where nothing signed and no honest time of receipt
-      says so.
+    - `event_time`: integer microseconds of when the event happened, 0 where nothing signed and no honest time of
+      receipt says so.
     - `standing`: what the event says of the user's standing, None if it does not speak of it.
     - `profile`: only the fields the event speaks of. A missing key means unknown, None means cleared.
     - `whop_user_id`: set when the user came by Whop sign-in and so has a Whop account already.

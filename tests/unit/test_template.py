@@ -12,7 +12,7 @@ import yaml
 
 from harness import event
 from whop_sync import assembly, journal
-from whop_sync.errors import Transient
+from whop_sync.errors import OperatorNeeded
 from whop_sync.journal import Journal
 from whop_sync.syncing.worker import (
     FIRST_BACKOFF_SECONDS,
@@ -90,7 +90,7 @@ def readme_has(text: str) -> bool:
 def emitted_metrics(capture: pytest.CaptureFixture[str]) -> set[tuple[str, tuple[str, ...]]]:
     """Name and dimensions of every metric that the application can write."""
     told = Journal()
-    error = Transient("whop_key_rejected")
+    error = OperatorNeeded("whop_key_rejected")
     for delivery in get_args(journal.DeliveryOutcome.__value__):
         told.delivery(delivery, error=error if delivery in ("parked", "rejected", "deferred") else None)
     for outcome in get_args(journal.EventOutcome.__value__):

@@ -159,7 +159,9 @@ def spoilt(**changed: Any) -> str:
     "body",
     [
         *("", "no json", "[]", "{}", "null", "[" * 100_000),
-        spoilt(kind="deleted"),
+        spoilt(kind="merged"),
+        spoilt(standing="away"),
+        spoilt(event_time="now"),
         spoilt(kind=["created"]),
         spoilt(user_id=["u1"]),
         spoilt(event_id=None),
