@@ -31,7 +31,7 @@ $(foreach name,TYPE USER_ID NAME EMAIL,$(if $(filter command%,$(origin $(name)))
 
 LOCAL_STACK := PYTHONPATH=shared:tests:tests/programs .venv/bin/python -m local_stack
 # Without STACK it is the one that `make up` left running.
-OPERATIONS := .venv/bin/python -m operations
+OPERATIONS := .venv/bin/python -m whop_user_sync
 OF_STACK = $(if $(STACK),--stack "$(STACK)",--stack whop-user-sync-local --endpoint-url http://127.0.0.1:4566) \
 	$(if $(USER_ID),--user "$(USER_ID)") $(if $(REASON),--reason "$(REASON)")
 PYTEST := .venv/bin/python -m pytest --quiet
@@ -58,7 +58,7 @@ event: $(DEV) ## Sign the sample events for now: a signature is good for five mi
 	@$(LOCAL_STACK) event
 
 preview: $(DEV) ## Show what a webhook's body would become (PRESET= FILE= HEADERS= SECRET= OVERRIDES= SIGNATURE_...=)
-	@PYTHONPATH=shared .venv/bin/python -m operations.preview "$(FILE)" --preset "$(PRESET)" \
+	@PYTHONPATH=shared .venv/bin/python -m whop_user_sync.preview "$(FILE)" --preset "$(PRESET)" \
 		$(if $(HEADERS),--headers "$(HEADERS)") $(if $(SECRET),--secret "$$SECRET") $(if $(OVERRIDES),--overrides "$$OVERRIDES")
 
 parked: $(DEV) ## List what could not be handled (STACK=name, else that of `make up`; USER_ID= REASON=)
@@ -84,9 +84,9 @@ test: $(DEV) $(SAM) $(ENGINE) ## Run every test
 	$(PYTEST) tests/e2e
 
 lint: $(DEV) ## Check style, format and types
-	.venv/bin/ruff check functions operations shared tests
-	.venv/bin/ruff format --check functions operations shared tests
-	.venv/bin/mypy shared operations tests
+	.venv/bin/ruff check functions whop_user_sync shared tests
+	.venv/bin/ruff format --check functions whop_user_sync shared tests
+	.venv/bin/mypy shared whop_user_sync tests
 	@# Every function's module is called app, so each is checked on its own.
 	@for function in functions/*/app.py; do echo ".venv/bin/mypy $$function"; .venv/bin/mypy "$$function" || exit 1; done
 

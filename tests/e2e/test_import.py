@@ -134,7 +134,7 @@ def test_the_operators_command_imports_verifies_and_repairs(
     def command(*options: str) -> tuple[int, str]:
         where = ("--stack", stack.deployment.stack, "--endpoint-url", imports.engine.url)
         done = subprocess.run(
-            [sys.executable, "-m", "operations", "import", str(file), *where, *options],
+            [sys.executable, "-m", "whop_user_sync", "import", str(file), *where, *options],
             cwd=ROOT,
             env={**os.environ, **NO_ACCOUNT},
             capture_output=True,

@@ -116,7 +116,7 @@ def test_an_operator_sees_all_that_happened_to_a_user_and_to_a_delivery(
     # Given a user who was enrolled
     row = second.row("user#side-by-side") or {}
     # When an operator asks for the user, or for the delivery that told of them
-    command = [sys.executable, "-m", "operations", "trace", "--stack", STACK, "--endpoint-url", second.engine.url]
+    command = [sys.executable, "-m", "whop_user_sync", "trace", "--stack", STACK, "--endpoint-url", second.engine.url]
     asked = [option.replace("DELIVERY", str(row["last_event_id"])) for option in about]
     answer = subprocess.run(
         [*command, *asked], cwd=ROOT, env={**os.environ, **NO_ACCOUNT}, capture_output=True, text=True, check=False

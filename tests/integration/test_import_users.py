@@ -20,11 +20,11 @@ from local_stack import ROOT
 from local_stack.engine import Engine
 from local_stack.processes import NO_ACCOUNT
 from local_stack.waiting import becomes_true
-from operations import __main__ as commands
 from whop_sync.aws.queues import Queue
 from whop_sync.errors import Transient
 from whop_sync.events import UserEvent
 from whop_sync.importing.rows import CHUNK_ROWS, MAX_WAITING
+from whop_user_sync import __main__ as commands
 
 
 def line(number: int, **more: Any) -> str:
@@ -78,7 +78,7 @@ def operator(
 
     def run(*options: str, file: Path = file) -> int:
         arguments = ["import", str(file), "--stack", stack, "--endpoint-url", engine.url, *options]
-        monkeypatch.setattr(sys, "argv", ["operations", *arguments])
+        monkeypatch.setattr(sys, "argv", ["whop-user-sync", *arguments])
         return commands.main()
 
     def printed() -> str:
@@ -209,7 +209,7 @@ def test_an_import_that_is_killed_goes_on_too(operator: Operator) -> None:
     # Given an import in a process of its own, killed while it waits for a full queue
     operator.write(*map(line, range(MAX_WAITING + CHUNK_ROWS * 5)))
     arguments = ["import", str(operator.file), "--stack", operator.stack, "--endpoint-url", operator.engine.url]
-    command = [sys.executable, "-m", "operations", *arguments]
+    command = [sys.executable, "-m", "whop_user_sync", *arguments]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
         assert becomes_true(lambda: Queue(operator.engine.sqs, operator.queue_url).waiting() > MAX_WAITING, 60)

@@ -18,11 +18,11 @@ from harness.template_stack import Surroundings, load
 from local_stack import ROOT
 from local_stack.engine import Engine
 from local_stack.processes import NO_ACCOUNT
-from operations import __main__ as commands
-from operations.parked import QUEUES, RECEIVED_TOO_OFTEN, ParkedEvents
 from whop_sync.aws.queues import Queue
 from whop_sync.errors import Malformed, Permanent, WhopAnswer
 from whop_sync.events import UserEvent
+from whop_user_sync import __main__ as commands
+from whop_user_sync.parked import QUEUES, RECEIVED_TOO_OFTEN, ParkedEvents
 
 READABLE = b'{"type":"user.updated","timestamp":"2026-03-01T10:00:00Z","data":{"id":"u7","name":"Ann"}}'
 REFUSED = Permanent("whop_refused", "Whop refused the request", answer=WhopAnswer(status=422, message="No Ann here"))
@@ -96,7 +96,7 @@ def operator(engine: Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Cap
 
     def run(command: str, *options: str, stack: str = surroundings.stack, url: str = engine.url) -> int:
         arguments = [command, "--stack", stack, "--endpoint-url", url, *options]
-        monkeypatch.setattr(sys, "argv", ["operations", *arguments])
+        monkeypatch.setattr(sys, "argv", ["whop-user-sync", *arguments])
         return commands.main()
 
     def printed() -> str:

@@ -9,11 +9,11 @@ import pytest
 from fake_whop import Fault
 from harness import World, aws_client, created, event
 from local_stack.pictures import png
-from operations.reconciliation import Drift, Reconciliation
 from whop_sync.aws.queues import Queue
 from whop_sync.errors import Transient
 from whop_sync.events import UserEvent
 from whop_sync.users.mappings import Mappings
+from whop_user_sync.reconciliation import Drift, Reconciliation
 
 RED = png("ff0000")
 

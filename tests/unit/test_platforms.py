@@ -12,13 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from local_stack import ROOT
-from operations.preview import header_lines
 from whop_sync import assembly, config
 from whop_sync.errors import Malformed, Unauthentic
 from whop_sync.events import UserEvent
 from whop_sync.receiving.payloads import Preset, check, identify, parse, read
 from whop_sync.receiving.platforms import MAX_OVERRIDES_BYTES, PLATFORMS, Platform, configured
 from whop_sync.receiving.signatures import Hmac, Jwt, Standard, Token
+from whop_user_sync.preview import header_lines
 
 NOW = 1_772_500_000.0
 FOLDER = ROOT / "tests" / "payloads"

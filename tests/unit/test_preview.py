@@ -15,9 +15,9 @@ import pytest
 from standardwebhooks import Webhook
 
 from local_stack import IMPORT_PATH, ROOT
-from operations.preview import Report, header_lines, payload_report, signature_report
 from whop_sync.receiving.platforms import PLATFORMS
 from whop_sync.receiving.signatures import Hmac, Scheme
+from whop_user_sync.preview import Report, header_lines, payload_report, signature_report
 
 NOW = 1_772_500_000.0
 PAYLOADS = ROOT / "tests" / "payloads"
@@ -135,7 +135,7 @@ def test_a_line_break_that_an_editor_added_is_recognized() -> None:
 
 def run(*arguments: str | Path, **variables: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, "PYTHONPATH": IMPORT_PATH, **variables}
-    command = [sys.executable, "-m", "operations.preview", *arguments]
+    command = [sys.executable, "-m", "whop_user_sync.preview", *arguments]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 

@@ -2,13 +2,13 @@
 
 import pytest
 
-from operations import parked
 from whop_sync.aws import secrets
 from whop_sync.pictures import fetching
 from whop_sync.receiving import deliveries, payloads, signatures
 from whop_sync.syncing import enrollment, profiles, worker
 from whop_sync.users import mappings
 from whop_sync.whop import client
+from whop_user_sync import parked
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
 

@@ -7,9 +7,9 @@ import pytest
 
 from harness.template_stack import functions, template
 from local_stack import ROOT
-from operations.parked import QUEUES
 from whop_sync.config import FEWEST_CALLS_PER_MINUTE
 from whop_sync.syncing.worker import GIVE_UP_SECONDS
+from whop_user_sync.parked import QUEUES
 
 SOURCES = (ROOT / "shared" / "whop_sync").rglob("*.py")
 # As the code writes the names of environment variables; these are told to AWS's and Powertools' libraries.

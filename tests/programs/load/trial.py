@@ -17,7 +17,7 @@ from load.traffic import Event, Sizes, Traffic, User, planned
 from local_stack.pictures import png
 from local_stack.stack import LocalStack
 from local_stack.terminal import Terminal
-from operations.parked import ParkedEvents
+from whop_user_sync.parked import ParkedEvents
 
 SENDERS = 4
 BURST = 250

@@ -1,7 +1,7 @@
 """Lists a stack's parked events, sends them round again, tells all that happened to a user, or imports users that
 were there before the webhook.
 
-`python -m operations parked | redrive | trace --user ID | import FILE --stack NAME`
+`python -m whop_user_sync parked | redrive | trace --user ID | import FILE --stack NAME`
 
 It goes by the AWS credentials and region of its environment, like the AWS command line.
 """
@@ -22,8 +22,8 @@ from botocore.exceptions import (
     NoRegionError,
 )
 
-from operations import import_users, trace
-from operations.parked import HOLD_SECONDS, Outcome, Parked, ParkedEvents
+from whop_user_sync import import_users, trace
+from whop_user_sync.parked import HOLD_SECONDS, Outcome, Parked, ParkedEvents
 
 _AWS = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard", "max_attempts": 3})
 _MAY_NOT = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError")
@@ -58,7 +58,7 @@ def main() -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m operations", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m whop_user_sync", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     parked = commands.add_parser("parked", help="list parked events with user, reason and age")
     redrive = commands.add_parser("redrive", help="send parked events round again")

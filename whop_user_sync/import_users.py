@@ -13,16 +13,6 @@ from typing import Any
 import boto3
 from botocore.exceptions import ClientError
 
-from operations.importing import (
-    PAUSE_SECONDS,
-    Import,
-    NoQueue,
-    NotResumableError,
-    PacedQueue,
-    Progress,
-    import_user,
-)
-from operations.reconciliation import Reconciliation
 from whop_sync.assembly import whop_client
 from whop_sync.aws.queues import Queue
 from whop_sync.config import WHOP_API_URLS, WhopConfig
@@ -32,6 +22,16 @@ from whop_sync.importing.rows import Sink, Source
 from whop_sync.importing.user_files import LONG_AGO, open_users, rows
 from whop_sync.receiving.payloads import microseconds
 from whop_sync.users.mappings import Mappings
+from whop_user_sync.importing import (
+    PAUSE_SECONDS,
+    Import,
+    NoQueue,
+    NotResumableError,
+    PacedQueue,
+    Progress,
+    import_user,
+)
+from whop_user_sync.reconciliation import Reconciliation
 
 NEEDED = (
     "On the queue user-created: sqs:GetQueueUrl, sqs:GetQueueAttributes and sqs:SendMessage. For --verify also"

@@ -9,8 +9,8 @@ import sys
 import time
 from pathlib import Path
 
-from operations.preview import header_lines, payload_report, signature_report
 from whop_sync.receiving.platforms import PLATFORMS, configured
+from whop_user_sync.preview import header_lines, payload_report, signature_report
 
 
 def main() -> int:
