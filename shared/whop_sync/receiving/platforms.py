@@ -5,12 +5,12 @@ A new platform is a new row, or no code at all: every setting of a row can be gi
 
 import dataclasses
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from whop_sync.receiving.payloads import Preset, check
+from whop_sync.receiving.signature_settings import configured_scheme
 from whop_sync.receiving.signatures import Hmac, Jwt, Scheme, Standard, Token
 
 MAX_OVERRIDES_BYTES = 2500
@@ -296,19 +296,6 @@ PLATFORMS: Mapping[str, Platform] = {
     "own": Platform(scheme=Hmac(header="x-signature"), preset=replace(_STANDARD, event_id="id")),
 }
 
-_SCHEMES: Mapping[str, Scheme] = {scheme.name: scheme for scheme in (Standard(), Hmac(), Token(), Jwt())}
-_SCHEME_SETTINGS = {
-    "SIGNATURE_HEADER": "header",
-    "SIGNATURE_PREFIX": "prefix",
-    "SIGNATURE_ENCODING": "encoding",
-    "SIGNATURE_CONTENT": "content",
-    "SIGNATURE_TIMESTAMP_HEADER": "timestamp_header",
-    "SIGNATURE_TIMESTAMP_UNIT": "unit",
-    "SIGNATURE_TOLERANCE_SECONDS": "tolerance",
-}
-_CHOICES = {"encoding": ("hex", "base64"), "content": ("body", "timestamp.body"), "unit": ("s", "ms")}
-_OF_TIME = ("timestamp_header", "unit", "tolerance")
-
 
 def configured(settings: Mapping[str, str]) -> Platform:
     """The platform that the settings tell: a row of the table, with what is set on top of it.
@@ -320,7 +307,7 @@ def configured(settings: Mapping[str, str]) -> Platform:
     if name not in PLATFORMS:
         raise ValueError(f"PAYLOAD_PRESET must be one of {', '.join(PLATFORMS)}, not {name or 'empty'}")
     row = PLATFORMS[name]
-    scheme = _scheme(row.scheme, settings)
+    scheme = configured_scheme(row.scheme, settings)
     preset = _preset(row.preset, settings.get("PAYLOAD_OVERRIDES", ""))
     for_ever = isinstance(scheme, Hmac) and scheme.content == "body"
     if for_ever and any("delivery.received_at" in expression for expression in preset.version):
@@ -329,44 +316,6 @@ def configured(settings: Mapping[str, str]) -> Platform:
             " delivery can be sent again for ever, and each time it would be the newest"
         )
     return Platform(scheme=scheme, preset=preset)
-
-
-def _scheme(scheme: Scheme, settings: Mapping[str, str]) -> Scheme:
-    wanted = settings.get("SIGNATURE_SCHEME") or scheme.name
-    if wanted not in _SCHEMES:
-        raise ValueError(f"SIGNATURE_SCHEME must be one of {', '.join(_SCHEMES)}, not {wanted}")
-    if wanted != scheme.name:
-        scheme = _SCHEMES[wanted]
-    known = {field.name for field in dataclasses.fields(scheme)}
-    changes: dict[str, Any] = {}
-    for setting, field in _SCHEME_SETTINGS.items():
-        text = settings.get(setting, "").strip()
-        if text and field not in known:
-            raise ValueError(f"{setting} means nothing to the signature scheme {wanted}: leave it empty")
-        if text:
-            changes[field] = _scheme_value(setting, field, text)
-    scheme = replace(scheme, **changes)
-    if isinstance(scheme, Hmac):
-        if not scheme.header:
-            raise ValueError("SIGNATURE_HEADER must name the header that holds the signature")
-        for setting, field in _SCHEME_SETTINGS.items():
-            if scheme.content == "body" and field in changes and field in _OF_TIME:
-                raise ValueError(f"{setting} means nothing while SIGNATURE_CONTENT is body: leave it empty")
-    return scheme
-
-
-def _scheme_value(setting: str, field: str, text: str) -> str | int:
-    if field in _CHOICES and text not in _CHOICES[field]:
-        raise ValueError(f"{setting} must be {' or '.join(_CHOICES[field])}, not {text}")
-    if field in ("header", "timestamp_header"):
-        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", text):
-            raise ValueError(f"{setting} must be the name of a header, like x-signature")
-        return text.lower()
-    if field == "tolerance":
-        if not re.fullmatch(r"[1-9][0-9]{0,3}", text, re.ASCII):
-            raise ValueError(f"{setting} must be a whole number from 1 to 9999, not {text}")
-        return int(text)
-    return text
 
 
 def _preset(preset: Preset, overrides: str) -> Preset:
