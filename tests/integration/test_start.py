@@ -1,0 +1,67 @@
+"""What each function loads and opens at its start, which is most of a cold start: what it needs, and no more."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from harness.template_stack import Surroundings
+from local_stack import IMPORT_PATH, ROOT
+from local_stack.engine import Engine
+
+_LOADED = """
+import json, sys
+import boto3
+clients = []
+def client(name, **settings):
+    clients.append(name)
+    return original(name, **settings)
+original, boto3.client = boto3.client, client
+import app
+import gc
+print(json.dumps({"clients": clients, "modules": list(sys.modules), "collecting": gc.isenabled()}))
+"""
+
+CLIENTS = {
+    "receive_webhook": {"sqs", "secretsmanager"},
+    "user_created": {"dynamodb", "sqs", "secretsmanager"},
+    "profile_updated": {"dynamodb", "sqs", "secretsmanager"},
+    "look_up_user": {"dynamodb"},
+    "mint_chat_token": {"dynamodb", "secretsmanager"},
+    "import_users": {"s3", "sqs"},
+}
+USE_CASES = {
+    "receive_webhook": "receiving",
+    "user_created": "syncing",
+    "profile_updated": "syncing",
+    "look_up_user": "backend_api",
+    "mint_chat_token": "backend_api",
+    "import_users": "importing",
+}
+WITHOUT_HTTPX = {"receive_webhook", "look_up_user", "import_users"}
+
+
+@pytest.fixture(scope="module")
+def surroundings(engine: Engine) -> Surroundings:
+    return Surroundings(engine)
+
+
+def test_every_function_is_looked_at() -> None:
+    assert set(CLIENTS) == set(USE_CASES) == {path.parent.name for path in (ROOT / "functions").glob("*/app.py")}
+
+
+@pytest.mark.parametrize("function", sorted(CLIENTS))
+def test_a_function_loads_and_opens_what_it_needs_and_no_more(surroundings: Surroundings, function: str) -> None:
+    path = f"{ROOT / 'functions' / function}:{IMPORT_PATH}"
+    environment = {**surroundings.environment(function), "PYTHONPATH": path, "POWERTOOLS_METRICS_NAMESPACE": "Test"}
+    command = [sys.executable, "-c", _LOADED]
+    ran = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    seen = json.loads(ran.stdout.splitlines()[-1])
+    assert (sorted(seen["clients"]), seen["collecting"]) == (sorted(CLIENTS[function]), True)
+    loaded = set(seen["modules"])
+    assert ("httpx" in loaded) is (function not in WITHOUT_HTTPX)
+    rooms = {name.split(".")[1] for name in loaded if name.startswith("whop_sync.")}
+    assert rooms & set(USE_CASES.values()) <= {USE_CASES[function], "receiving"}
+    if function == "receive_webhook":
+        assert not rooms & {"users", "whop", "pictures"}

@@ -1,0 +1,77 @@
+"""Who may import whom, read from the imports themselves."""
+
+import ast
+from collections.abc import Iterator, Mapping
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+from local_stack import ROOT
+
+PACKAGE = ROOT / "shared" / "whop_sync"
+
+BELOW = frozenset({"users", "whop", "pictures", "aws"})
+
+MAY_IMPORT: Mapping[str, frozenset[str]] = {
+    "bottom": frozenset(),
+    "aws": frozenset({"bottom"}),
+    "pictures": frozenset({"bottom"}),
+    "whop": frozenset({"bottom", "aws"}),
+    "users": frozenset({"bottom", "aws", "whop"}),
+    "receiving": BELOW | {"bottom"},
+    "syncing": BELOW | {"bottom"},
+    "importing": BELOW | {"bottom", "receiving"},
+    "backend_api": BELOW | {"bottom"},
+    "assembly": BELOW | {"bottom", "receiving", "syncing", "importing", "backend_api"},
+}
+"""From the bottom up. Every room may import itself; a use case never imports another."""
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+        yield ".".join(parts).removesuffix(".__init__"), path
+
+
+def room(module: str) -> str:
+    parts = module.split(".")
+    if len(parts) > 1 and (PACKAGE / parts[1]).is_dir():
+        return parts[1]
+    return "assembly" if module == "whop_sync.assembly" else "bottom"
+
+
+def imported(path: Path) -> Iterator[str]:
+    """The modules of this package that a file names in an import, at its top, in a function or for types only."""
+    known = dict(modules())
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            inside = [f"{node.module}.{alias.name}" for alias in node.names]
+            names = [name if name in known else str(node.module) for name in inside]
+        yield from (name for name in names if name.split(".")[0] == "whop_sync")
+
+
+@pytest.mark.parametrize(("module", "path"), list(modules()), ids=[name for name, _ in modules()])
+def test_a_room_imports_only_what_stands_below_it(module: str, path: Path) -> None:
+    here = room(module)
+    for other in imported(path):
+        assert room(other) == here or room(other) in MAY_IMPORT[here], f"{module} must not import {other}"
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    list(TopologicalSorter({module: set(imported(path)) - {module} for module, path in modules()}).static_order())
+
+
+def test_every_room_is_known_to_the_rules() -> None:
+    assert {room(module) for module, _ in modules()} == set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize("app", sorted(path.parent.name for path in (ROOT / "functions").glob("*/app.py")))
+def test_a_function_is_a_docstring_an_import_an_object_and_a_handler(app: str) -> None:
+    text = (ROOT / "functions" / app / "app.py").read_text()
+    assert len(text.splitlines()) <= 15
+    kinds = [type(node) for node in ast.parse(text).body]
+    assert kinds == [ast.Expr, ast.ImportFrom, ast.ImportFrom, ast.Assign, ast.FunctionDef]
+    assert set(imported(ROOT / "functions" / app / "app.py")) == {"whop_sync.assembly"}
