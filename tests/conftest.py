@@ -1,5 +1,6 @@
 """What all tests share: one local engine a process, and Hypothesis without time limits that a busy machine breaks."""
 
+import signal
 from collections.abc import Iterator
 
 import pytest
@@ -29,3 +30,11 @@ def enrollment() -> str:
 def world(engine: Engine, enrollment: str) -> Iterator[World]:
     with World(engine, enrollment=enrollment) as world:
         yield world
+
+
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """Children of this process can be interrupted, also where it was started with SIGINT ignored (`make test &`)."""
+    inherited = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, inherited)

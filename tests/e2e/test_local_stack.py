@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from local_stack import IMPORT_PATH
 from local_stack.waiting import becomes_true
 
@@ -55,6 +57,7 @@ def test_the_demo_holds_every_claim_it_makes(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_the_demo_ends_what_it_started_when_it_is_interrupted(tmp_path: Path) -> None:
     # Given a demo that has started its engine
     command = [sys.executable, "-u", "-m", "local_stack", "demo"]
