@@ -16,8 +16,8 @@ import httpx
 from botocore.config import Config
 
 from fake_whop import PLATFORM_COMPANY, PLATFORM_KEY, FakeWhop, Switches
+from harness.cloudformation import template
 from harness.faults import Wire, http_client, running_door
-from harness.template_stack import template
 from local_stack.asking_whop import WhopAccess
 from local_stack.engine import Engine
 from whop_sync.errors import Permanent, SyncError, Transient

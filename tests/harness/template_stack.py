@@ -10,46 +10,14 @@ import re
 import sys
 import uuid
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-import yaml
-
-from local_stack import ROOT
+from harness.cloudformation import functions, template
 from local_stack.engine import Engine
 from local_stack.processes import NO_ACCOUNT
 from whop_sync import config
-
-
-class _Loader(yaml.SafeLoader):
-    """Reads `!Ref X` as ("Ref", "X"), and likewise the other short forms."""
-
-
-def _short_form(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> tuple[str, Any]:
-    value: Any = None
-    if isinstance(node, yaml.ScalarNode):
-        value = loader.construct_scalar(node)
-    elif isinstance(node, yaml.SequenceNode):
-        value = loader.construct_sequence(node, deep=True)
-    return suffix, value
-
-
-_Loader.add_multi_constructor("!", _short_form)
-
-
-@cache
-def template() -> dict[str, Any]:
-    """template.yaml, with `!Ref X` as ("Ref", "X") and likewise the other short forms."""
-    document: dict[str, Any] = yaml.load((ROOT / "template.yaml").read_text(), _Loader)  # noqa: S506 - a safe loader
-    return document
-
-
-def functions() -> dict[str, dict[str, Any]]:
-    """The properties of each function in the template, by its folder in functions/."""
-    found = [each for each in template()["Resources"].values() if each["Type"] == "AWS::Serverless::Function"]
-    return {Path(each["Properties"]["CodeUri"]).name: each["Properties"] for each in found}
 
 
 class Surroundings:
@@ -117,11 +85,11 @@ class Surroundings:
 
     def _resolved(self, value: Any) -> str:
         match value:
-            case ("Ref", name):
+            case {"Ref": name}:
                 return self._known[name]
-            case ("GetAtt", attribute):
-                return self._known[attribute.partition(".")[0]]
-            case ("Sub", text):
+            case {"Fn::GetAtt": [name, _]}:
+                return self._known[name]
+            case {"Fn::Sub": text}:
                 return re.sub(r"\$\{([\w:]+)\}", lambda found: self._known[found[1]], text)
         return str(value)
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.cloudformation import template
 from local_stack import ROOT
 from whop_sync import assembly, config
 from whop_sync.errors import Malformed, Unauthentic
@@ -547,30 +547,21 @@ def test_the_receiver_starts_with_what_is_set_and_not_with_anything_wrong(monkey
 # -- the template --------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def template() -> Any:
-    class Loader(yaml.SafeLoader):
-        """Reads `!Ref X` as `Ref X`."""
-
-    Loader.add_multi_constructor("!", lambda _, suffix, node: f"{suffix} {node.value}")
-    return yaml.load((ROOT / "template.yaml").read_text(), Loader)  # noqa: S506 - a safe loader
-
-
-def test_the_template_offers_the_platforms_of_the_table(template: Any) -> None:
-    assert template["Parameters"]["PayloadPreset"]["AllowedValues"] == list(PLATFORMS)
+def test_the_template_offers_the_platforms_of_the_table() -> None:
+    assert template()["Parameters"]["PayloadPreset"]["AllowedValues"] == list(PLATFORMS)
     for platform in PLATFORMS.values():
-        assert platform.scheme.name in template["Parameters"]["SignatureScheme"]["AllowedValues"]
+        assert platform.scheme.name in template()["Parameters"]["SignatureScheme"]["AllowedValues"]
 
 
-def test_the_template_hands_every_setting_to_the_receiver(template: Any) -> None:
-    variables = template["Resources"]["ReceiveWebhookFunction"]["Properties"]["Environment"]["Variables"]
+def test_the_template_hands_every_setting_to_the_receiver() -> None:
+    variables = template()["Resources"]["ReceiveWebhookFunction"]["Properties"]["Environment"]["Variables"]
     settings = [name for name in variables if name.startswith(("PAYLOAD_", "SIGNATURE_"))]
     assert len(settings) == 10
     for name in settings:
         parameter = name.title().replace("_", "")
-        assert variables[name] == f"Ref {parameter}"
-        assert template["Parameters"][parameter]["Default"] == ("standard" if name == "PAYLOAD_PRESET" else "")
-    assert template["Parameters"]["PayloadOverrides"]["MaxLength"] == MAX_OVERRIDES_BYTES
+        assert variables[name] == {"Ref": parameter}
+        assert template()["Parameters"][parameter]["Default"] == ("standard" if name == "PAYLOAD_PRESET" else "")
+    assert template()["Parameters"]["PayloadOverrides"]["MaxLength"] == MAX_OVERRIDES_BYTES
 
 
 @pytest.mark.parametrize("platform", PLATFORMS)

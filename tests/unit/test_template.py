@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 from harness import event
+from harness.cloudformation import template
 from whop_sync import assembly, journal
 from whop_sync.errors import OperatorNeeded
 from whop_sync.journal import Journal
@@ -40,25 +41,7 @@ AWS_METRICS = {
 """The metrics of AWS that are used, and their dimension: a misspelt one would be watched in silence for ever."""
 
 
-class Template(yaml.SafeLoader):
-    """Reads CloudFormation's short forms as the long ones: `!Ref Name` is {"Ref": "Name"}."""
-
-
-def _long_form(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[str, Any]:
-    value: Any
-    if isinstance(node, yaml.ScalarNode):
-        value = loader.construct_scalar(node)
-        value = value.split(".", 1) if suffix == "GetAtt" else value
-    elif isinstance(node, yaml.SequenceNode):
-        value = loader.construct_sequence(node, deep=True)
-    else:
-        assert isinstance(node, yaml.MappingNode)
-        value = loader.construct_mapping(node, deep=True)
-    return {suffix if suffix in ("Ref", "Condition") else f"Fn::{suffix}": value}
-
-
-Template.add_multi_constructor("!", _long_form)
-TEMPLATE: dict[str, Any] = yaml.load((ROOT / "template.yaml").read_text(), Loader=Template)  # noqa: S506 - a safe loader
+TEMPLATE = template()
 RESOURCES: dict[str, dict[str, Any]] = TEMPLATE["Resources"]
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from harness.template_stack import functions, template
+from harness.cloudformation import functions, template
 from local_stack import ROOT
 from whop_sync.config import FEWEST_CALLS_PER_MINUTE
 from whop_sync.syncing.worker import GIVE_UP_SECONDS
@@ -52,7 +52,9 @@ def test_no_row_ever_expires(resources: dict[str, Any]) -> None:
 
 
 def test_the_operators_commands_know_every_queue_that_holds_parked_events(resources: dict[str, Any]) -> None:
-    names = {each["Properties"]["QueueName"][1] for each in resources.values() if each["Type"] == "AWS::SQS::Queue"}
+    names = {
+        each["Properties"]["QueueName"]["Fn::Sub"] for each in resources.values() if each["Type"] == "AWS::SQS::Queue"
+    }
     parked = {name.removeprefix("${AWS::StackName}-") for name in names if re.search("dead-letters|parked", name)}
     assert parked == set(QUEUES)
 
