@@ -27,6 +27,7 @@ type Reason = Literal[
     "missing_header",
     "timestamp_in_future",
     "timestamp_too_old",
+    "token_too_long_lived",
     "wrong_signature",
     # Malformed, of a delivery
     "bad_time",

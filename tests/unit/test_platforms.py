@@ -556,7 +556,7 @@ def test_the_template_offers_the_platforms_of_the_table() -> None:
 def test_the_template_hands_every_setting_to_the_receiver() -> None:
     variables = template()["Resources"]["ReceiveWebhookFunction"]["Properties"]["Environment"]["Variables"]
     settings = [name for name in variables if name.startswith(("PAYLOAD_", "SIGNATURE_"))]
-    assert len(settings) == 10
+    assert len(settings) == 14
     for name in settings:
         parameter = name.title().replace("_", "")
         assert variables[name] == {"Ref": parameter}

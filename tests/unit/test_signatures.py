@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import jwt as pyjwt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,14 +18,18 @@ from standardwebhooks import Webhook
 
 from whop_sync.errors import Unauthentic
 from whop_sync.receiving.platforms import PLATFORMS
+from whop_sync.receiving.signature_settings import configured_scheme
 from whop_sync.receiving.signatures import (
+    MAX_TOKEN_LIFE_SECONDS,
     MIN_SECRET_LENGTH,
     TOLERANCE_SECONDS,
     Hmac,
     Jwt,
+    Proof,
     Scheme,
     Standard,
     Token,
+    looks_like,
     parse_secrets,
     sign,
     signing_key,
@@ -54,7 +59,7 @@ def accepted(given_headers: Mapping[str, str], body: bytes = BODY, keys: tuple[b
 
 @pytest.mark.parametrize("family", ["webhook-", "svix-"])
 def test_a_genuine_delivery_is_known_by_its_id(family: str) -> None:
-    assert Standard().verify(BODY, headers(family=family), [KEY], now=NOW) == "msg_1"
+    assert Standard().verify(BODY, headers(family=family), [KEY], now=NOW) == Proof("msg_1", int(NOW))
 
 
 @given(
@@ -68,7 +73,7 @@ def test_what_the_reference_library_signs_is_accepted_and_what_we_sign_it_accept
     moment = datetime.datetime.fromtimestamp(int(datetime.datetime.now(datetime.UTC).timestamp()), datetime.UTC)
     theirs = Webhook(SECRET).sign(delivery_id, moment, text)
     signed = {"webhook-id": delivery_id, "webhook-timestamp": str(int(moment.timestamp())), "webhook-signature": theirs}
-    assert Standard().verify(text.encode(), signed, [KEY], now=moment.timestamp()) == delivery_id
+    assert Standard().verify(text.encode(), signed, [KEY], now=moment.timestamp()).delivery_id == delivery_id
     ours = {**signed, "webhook-signature": "v1," + sign(KEY, delivery_id, signed["webhook-timestamp"], text.encode())}
     Webhook(SECRET).verify(text, ours, json_parse=False)
 
@@ -237,7 +242,7 @@ def verified(
     """None if the delivery counts as genuine, else the reason for the refusal."""
     keys = parse_secrets(json.dumps(list(secrets)), scheme)
     try:
-        assert scheme.verify(body, given_headers, keys, now=NOW) is None
+        scheme.verify(body, given_headers, keys, now=NOW)
     except Unauthentic as error:
         return error.reason
     return None
@@ -589,8 +594,433 @@ def test_a_secret_of_another_kind_is_refused_in_words_that_do_not_tell_it(
     assert secret not in str(refusal.value)
 
 
-@pytest.mark.parametrize("text", ["", SECRET, "{}", "[]", '"text"', "[1]", f'["{SECRET}", null]', "[" * 100_000])
-def test_secrets_that_are_no_list_of_texts_are_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="JSON list") as refusal:
+@pytest.mark.parametrize(
+    "pasted",
+    [
+        f'["{SECRET}"]',
+        SECRET,
+        f" {SECRET}\n",
+        f"\ufeff{SECRET}",
+        f'"{SECRET}"',
+        f"'{SECRET}'",
+        f"\u201c{SECRET}\u201d",
+        f"WEBHOOK_SECRET={SECRET}",
+        f'export WEBHOOK_SECRET="{SECRET}"',
+        json.dumps({"signing_secret": SECRET}),
+        json.dumps({"signing_secret": [SECRET]}),
+        json.dumps({"signing_secret": json.dumps([SECRET])}),
+        json.dumps(json.dumps([SECRET])),
+    ],
+)
+def test_a_secret_is_taken_out_of_what_people_put_around_it(pasted: str) -> None:
+    assert parse_secrets(pasted, Standard()) == (KEY,)
+
+
+@pytest.mark.parametrize(
+    ("text", "mistake"),
+    [
+        ("", "empty text"),
+        ('[""]', "empty text"),
+        ('{"key": ""}', "pasted as the key"),
+        ("{}", "0 keys"),
+        (json.dumps({"one": SECRET, "other": SECRET}), "2 keys"),
+        ("[]", "JSON list"),
+        ("[1]", "JSON list"),
+        (f'["{SECRET}", null]', "JSON list"),
+        ('{"key": {"key": 1}}', "JSON list"),
+        (f'["{SECRET}"', "begins like JSON"),
+        ("[" * 100_000, "begins like JSON"),
+        (b"\xff\x00binary".decode("utf-8", "surrogateescape"), "SecretBinary"),
+        (f"{SECRET}\n{SECRET}", "must be base64"),
+        ("short", "must start with whsec_"),
+    ],
+)
+def test_secrets_that_cannot_be_right_are_refused_with_the_mistake_named(text: str, mistake: str) -> None:
+    with pytest.raises(ValueError, match=mistake) as refusal:
         parse_secrets(text, Standard())
     assert SECRET not in str(refusal.value)
+
+
+def test_a_secret_in_a_list_is_meant_as_it_stands() -> None:
+    """Whoever writes a list knows JSON, and a secret of symbols may look like anything."""
+    for secret in ("'a quoted secret'", "A_NAME=and its value", "{a secret of symbols}"):
+        assert parse_secrets(json.dumps([secret]), Hmac(header="x")) == (secret.encode(),)
+
+
+# -- senders that no preset names, signed as their documents describe -----------------------------------------------
+
+USER = b'{"type":"user.updated","data":{"id":"u1"}}'
+SECONDS, MILLISECONDS, ISO = str(int(NOW)), str(int(NOW * 1000)), "2026-03-01T10:00:00Z"
+
+
+def mac(content: bytes, algorithm: str = "sha256", key: bytes = TEXT.encode()) -> bytes:
+    return hmac.new(key, content, getattr(hashlib, algorithm)).digest()
+
+
+def b64(raw: bytes) -> str:
+    return base64.b64encode(raw).decode()
+
+
+@dataclasses.dataclass(frozen=True)
+class Sender:
+    settings: dict[str, str]
+    sent: dict[str, str]
+    secret: str = TEXT
+    proof: Proof = dataclasses.field(default_factory=Proof)
+
+
+TIME_SIGNED = Proof(signed_at=int(NOW))
+
+SENDERS = {
+    # https://api.slack.com/authentication/verifying-requests-from-slack
+    "slack": Sender(
+        {
+            "SIGNATURE_HEADER": "X-Slack-Signature",
+            "SIGNATURE_PREFIX": "v0=",
+            "SIGNATURE_CONTENT": "v0:{timestamp}:{body}",
+            "SIGNATURE_TIMESTAMP_HEADER": "X-Slack-Request-Timestamp",
+        },
+        {
+            "x-slack-signature": "v0=" + mac(b"v0:" + SECONDS.encode() + b":" + USER).hex(),
+            "x-slack-request-timestamp": SECONDS,
+        },
+        proof=TIME_SIGNED,
+    ),
+    # https://developers.zoom.us/docs/api/webhooks/
+    "zoom": Sender(
+        {
+            "SIGNATURE_HEADER": "x-zm-signature",
+            "SIGNATURE_PREFIX": "v0=",
+            "SIGNATURE_CONTENT": "v0:{timestamp}:{body}",
+            "SIGNATURE_TIMESTAMP_HEADER": "x-zm-request-timestamp",
+        },
+        {
+            "x-zm-signature": "v0=" + mac(b"v0:" + SECONDS.encode() + b":" + USER).hex(),
+            "x-zm-request-timestamp": SECONDS,
+        },
+        proof=TIME_SIGNED,
+    ),
+    # https://customer.io/docs/api/webhooks/
+    "customer.io": Sender(
+        {
+            "SIGNATURE_HEADER": "x-cio-signature",
+            "SIGNATURE_CONTENT": "v0:{timestamp}:{body}",
+            "SIGNATURE_TIMESTAMP_HEADER": "x-cio-timestamp",
+        },
+        {"x-cio-signature": mac(b"v0:" + SECONDS.encode() + b":" + USER).hex(), "x-cio-timestamp": SECONDS},
+        proof=TIME_SIGNED,
+    ),
+    # https://developer.paddle.com/webhooks/signature-verification
+    "paddle": Sender(
+        {
+            "SIGNATURE_HEADER": "paddle-signature",
+            "SIGNATURE_PREFIX": "h1=",
+            "SIGNATURE_CONTENT": "{timestamp}:{body}",
+            "SIGNATURE_TIMESTAMP_PREFIX": "ts=",
+        },
+        {"paddle-signature": f"ts={SECONDS};h1=" + mac(SECONDS.encode() + b":" + USER).hex()},
+        proof=TIME_SIGNED,
+    ),
+    # https://developers.webflow.com/data/docs/working-with-webhooks
+    "webflow": Sender(
+        {
+            "SIGNATURE_HEADER": "x-webflow-signature",
+            "SIGNATURE_CONTENT": "{timestamp}:{body}",
+            "SIGNATURE_TIMESTAMP_HEADER": "x-webflow-timestamp",
+            "SIGNATURE_TIMESTAMP_UNIT": "ms",
+        },
+        {
+            "x-webflow-signature": mac(MILLISECONDS.encode() + b":" + USER).hex(),
+            "x-webflow-timestamp": MILLISECONDS,
+        },
+        proof=Proof(signed_at=NOW),
+    ),
+    # https://grafana.com/docs/grafana/latest/alerting/configure-notifications/manage-contact-points/integrations/
+    "grafana": Sender(
+        {
+            "SIGNATURE_HEADER": "X-Grafana-Alerting-Signature",
+            "SIGNATURE_CONTENT": "{timestamp}:{body}",
+            "SIGNATURE_TIMESTAMP_HEADER": "X-Grafana-Alerting-Timestamp",
+        },
+        {
+            "x-grafana-alerting-signature": mac(SECONDS.encode() + b":" + USER).hex(),
+            "x-grafana-alerting-timestamp": SECONDS,
+        },
+        proof=TIME_SIGNED,
+    ),
+    # https://getconvoy.io/docs/product-manual/signatures, simple
+    "convoy simple": Sender(
+        {"SIGNATURE_HEADER": "x-convoy-signature", "SIGNATURE_ALGORITHM": "sha512"},
+        {"x-convoy-signature": mac(USER, "sha512").hex()},
+    ),
+    # the same, advanced: with one entry for each secret, and one that an older version made
+    "convoy advanced": Sender(
+        {
+            "SIGNATURE_HEADER": "x-convoy-signature",
+            "SIGNATURE_ALGORITHM": "sha512",
+            "SIGNATURE_ENCODING": "base64",
+            "SIGNATURE_CONTENT": "{timestamp},{body}",
+        },
+        {
+            "x-convoy-signature": f"t={SECONDS},v1="
+            + b64(mac(b"x", "sha512"))
+            + ",v1="
+            + b64(mac(SECONDS.encode() + b"," + USER, "sha512"))
+            + ",v0=abcd"
+        },
+        proof=TIME_SIGNED,
+    ),
+    # https://ghost.org/docs/webhooks/ since version 5.87
+    "ghost": Sender(
+        {
+            "SIGNATURE_HEADER": "x-ghost-signature",
+            "SIGNATURE_PREFIX": "sha256=",
+            "SIGNATURE_CONTENT": "{body}{timestamp}",
+            "SIGNATURE_TIMESTAMP_UNIT": "ms",
+        },
+        {"x-ghost-signature": f"sha256={mac(USER + MILLISECONDS.encode()).hex()}, t={MILLISECONDS}"},
+        proof=Proof(signed_at=NOW),
+    ),
+    # https://developer.zendesk.com/documentation/webhooks/verifying/
+    "zendesk": Sender(
+        {
+            "SIGNATURE_HEADER": "X-Zendesk-Webhook-Signature",
+            "SIGNATURE_ENCODING": "base64",
+            "SIGNATURE_CONTENT": "{timestamp}{body}",
+            "SIGNATURE_TIMESTAMP_HEADER": "X-Zendesk-Webhook-Signature-Timestamp",
+            "SIGNATURE_TIMESTAMP_UNIT": "iso",
+        },
+        {
+            "x-zendesk-webhook-signature": b64(mac(ISO.encode() + USER)),
+            "x-zendesk-webhook-signature-timestamp": ISO,
+        },
+        proof=TIME_SIGNED,
+    ),
+    # https://developer.box.com/guides/webhooks/v2/signatures-v2/
+    "box": Sender(
+        {
+            "SIGNATURE_HEADER": "box-signature-primary",
+            "SIGNATURE_ENCODING": "base64",
+            "SIGNATURE_CONTENT": "{body}{timestamp}",
+            "SIGNATURE_TIMESTAMP_HEADER": "box-delivery-timestamp",
+            "SIGNATURE_TIMESTAMP_UNIT": "iso",
+        },
+        {
+            "box-signature-primary": b64(mac(USER + b"2026-03-01T02:00:00-08:00")),
+            "box-delivery-timestamp": "2026-03-01T02:00:00-08:00",
+        },
+        proof=TIME_SIGNED,
+    ),
+    # https://segment.com/docs/connections/destinations/catalog/webhooks/
+    "segment": Sender(
+        {"SIGNATURE_HEADER": "x-signature", "SIGNATURE_ALGORITHM": "sha1"},
+        {"x-signature": mac(USER, "sha1").hex()},
+    ),
+    # https://vercel.com/docs/webhooks/webhooks-api
+    "vercel": Sender(
+        {"SIGNATURE_HEADER": "x-vercel-signature", "SIGNATURE_ALGORITHM": "sha1"},
+        {"x-vercel-signature": mac(USER, "sha1").hex()},
+    ),
+    # https://developers.intercom.com/docs/webhooks/setting-up-webhooks
+    "intercom": Sender(
+        {"SIGNATURE_HEADER": "x-hub-signature", "SIGNATURE_ALGORITHM": "sha1", "SIGNATURE_PREFIX": "sha1="},
+        {"x-hub-signature": "sha1=" + mac(USER, "sha1").hex()},
+    ),
+    # https://polar.sh/docs/integrate/webhooks/endpoints: the text of the secret is the key
+    "polar": Sender(
+        {
+            "SIGNATURE_HEADER": "webhook-signature",
+            "SIGNATURE_PREFIX": "v1,",
+            "SIGNATURE_ENCODING": "base64",
+            "SIGNATURE_CONTENT": "{id}.{timestamp}.{body}",
+            "SIGNATURE_TIMESTAMP_HEADER": "webhook-timestamp",
+            "SIGNATURE_ID_HEADER": "webhook-id",
+        },
+        {
+            "webhook-id": "msg_1",
+            "webhook-timestamp": SECONDS,
+            "webhook-signature": "v1," + b64(mac(b"msg_1." + SECONDS.encode() + b"." + USER)),
+        },
+        proof=Proof("msg_1", int(NOW)),
+    ),
+    # https://outpost.hookdeck.com/docs/references/configuration, as it is and as it was before version 0.13: while a
+    # secret is rotated, several signatures share one name
+    "outpost": Sender(
+        {"SIGNATURE_HEADER": "x-outpost-signature", "SIGNATURE_PREFIX": "v0="},
+        {"x-outpost-signature": "v0=" + mac(b"x").hex() + "," + mac(USER, key=b"whsec_0123456789abcdef").hex()},
+        secret="whsec_0123456789abcdef",
+    ),
+    "outpost, older": Sender(
+        {
+            "SIGNATURE_HEADER": "x-outpost-signature",
+            "SIGNATURE_PREFIX": "v0=",
+            "SIGNATURE_CONTENT": "timestamp.body",
+        },
+        {"x-outpost-signature": f"t={SECONDS},v0=" + mac(SECONDS.encode() + b"." + USER).hex()},
+        proof=TIME_SIGNED,
+    ),
+    # https://dev.twitch.tv/docs/eventsub/handling-webhook-events/
+    "twitch": Sender(
+        {
+            "SIGNATURE_HEADER": "Twitch-Eventsub-Message-Signature",
+            "SIGNATURE_PREFIX": "sha256=",
+            "SIGNATURE_CONTENT": "{id}{timestamp}{body}",
+            "SIGNATURE_TIMESTAMP_HEADER": "Twitch-Eventsub-Message-Timestamp",
+            "SIGNATURE_TIMESTAMP_UNIT": "iso",
+            "SIGNATURE_ID_HEADER": "Twitch-Eventsub-Message-Id",
+        },
+        {
+            "twitch-eventsub-message-id": "e76c",
+            "twitch-eventsub-message-timestamp": "2026-03-01T10:00:00.123456789Z",
+            "twitch-eventsub-message-signature": "sha256=" + mac(b"e76c2026-03-01T10:00:00.123456789Z" + USER).hex(),
+        },
+        proof=Proof("e76c", 1_772_359_200.123456),
+    ),
+    # https://appwrite.io/docs/advanced/platform/webhooks: the URL that was entered there is signed too
+    "appwrite": Sender(
+        {
+            "SIGNATURE_HEADER": "x-appwrite-webhook-signature",
+            "SIGNATURE_ENCODING": "base64",
+            "SIGNATURE_ALGORITHM": "sha1",
+            "SIGNATURE_CONTENT": "https://hooks.test/webhooks{body}",
+        },
+        {"x-appwrite-webhook-signature": b64(mac(b"https://hooks.test/webhooks" + USER, "sha1"))},
+    ),
+    "a key in hex": Sender(
+        {"SIGNATURE_HEADER": "x-s", "SIGNATURE_KEY": "hex"},
+        {"x-s": mac(USER, key=bytes(range(16))).hex()},
+        secret=bytes(range(16)).hex(),
+    ),
+    "a key in base64": Sender(
+        {"SIGNATURE_HEADER": "x-s", "SIGNATURE_KEY": "base64"},
+        {"x-s": mac(USER, key=bytes(range(16))).hex()},
+        secret=b64(bytes(range(16))),
+    ),
+}
+
+
+@pytest.mark.parametrize("sender", SENDERS.values(), ids=SENDERS)
+def test_a_sender_that_no_preset_names_needs_settings_and_no_code(sender: Sender) -> None:
+    scheme = configured_scheme(Hmac(), sender.settings)
+    keys = parse_secrets(json.dumps([sender.secret]), scheme)
+    assert scheme.verify(USER, sender.sent, keys, now=NOW) == sender.proof
+    # Then whatever is signed cannot be changed
+    with pytest.raises(Unauthentic, match="wrong_signature"):
+        scheme.verify(USER + b" ", sender.sent, keys, now=NOW)
+    assert isinstance(scheme, Hmac)
+    for header in filter(None, (scheme.id_header, scheme.timestamp_header)):
+        with pytest.raises(Unauthentic):
+            scheme.verify(USER, {**sender.sent, header: sender.sent[header][:-1] + "7"}, keys, now=NOW)
+    # And a time counts for minutes only
+    if scheme.is_replayable:
+        assert scheme.verify(USER, sender.sent, keys, now=NOW + 10**9) == sender.proof
+    else:
+        for wrong in (NOW - 310, NOW + 310):
+            with pytest.raises(Unauthentic) as refusal:
+                scheme.verify(USER, sender.sent, keys, now=wrong)
+            assert refusal.value.reason in ("timestamp_too_old", "timestamp_in_future")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    ["2026-03-01", "2026-03-01T10:00:00", "2026-02-30T10:00:00Z", "20260301T100000Z", "2026-03-01T10:00:00Z ", SECONDS],
+)
+def test_an_iso_time_is_a_moment_with_a_zone(wrong: str) -> None:
+    scheme = Hmac(header="x-s", content="{timestamp}{body}", unit="iso", timestamp_header="x-t")
+    signed = {"x-s": mac(wrong.encode() + USER).hex(), "x-t": wrong}
+    assert verified(scheme, signed, USER) == "malformed_timestamp"
+
+
+@pytest.mark.parametrize(
+    ("value", "guess"),
+    [
+        ("a" * 40, "hex of sha1"),
+        ("a" * 128, "hex of sha512"),
+        (b64(b"x" * 20), "base64 of sha1"),
+        (b64(b"x" * 32), "base64 of sha256"),
+        (b64(b"x" * 64), "base64 of sha512"),
+        ("sha1=" + "a" * 40, "hex of sha1 .* with the prefix sha1="),
+        ("t=1772359200,v1=" + "a" * 64, "hex of sha256 .* with the prefix v1="),
+        ("v1," + b64(b"x" * 32), "Standard Webhooks"),
+        ("eyJhbGciOi.eyJpYXQiOj.abcdefghij", "JSON Web Token"),
+        ("Bearer abc", "a token"),
+        ("secret=" + "a" * 64, "hex of sha256 \\(SignatureEncoding hex, SignatureAlgorithm sha256\\)$"),
+    ],
+)
+def test_a_signature_of_another_form_is_refused_with_what_it_looks_like(value: str, guess: str) -> None:
+    scheme = Hmac(header="x-s", prefix="v9=")
+    with pytest.raises(Unauthentic, match=guess) as refusal:
+        scheme.verify(USER, {"x-s": value}, [b"k" * 32], now=NOW)
+    assert refusal.value.reason == "malformed_signature"
+    assert value not in refusal.value.explanation
+
+
+def test_what_looks_like_nothing_known_is_not_described() -> None:
+    assert looks_like("some text of the sender") == ""
+
+
+@pytest.mark.parametrize(
+    ("unit", "sent", "guess"),
+    [
+        ("s", MILLISECONDS, "SignatureTimestampUnit ms"),
+        ("ms", SECONDS, "SignatureTimestampUnit s"),
+        ("s", ISO, "SignatureTimestampUnit iso"),
+        ("iso", MILLISECONDS, "SignatureTimestampUnit ms"),
+    ],
+)
+def test_a_time_in_another_unit_is_refused_with_what_it_looks_like(unit: Any, sent: str, guess: str) -> None:
+    scheme = Hmac(header="x-s", content="timestamp.body", unit=unit, timestamp_header="x-t")
+    with pytest.raises(Unauthentic, match=guess):
+        scheme.verify(USER, {"x-s": "a" * 64, "x-t": sent}, [b"k" * 32], now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("form", "secret", "hint"),
+    [
+        ("hex", "not hexadecimal at all", "SignatureKey is hex"),
+        ("base64", "not base64 at all!!!!!", "SignatureKey is base64"),
+        ("base64", "ab12" * 8, "this secret is hex"),
+        ("hex", "ab" * 11, "can be guessed"),
+        ("base64", b64(b"x" * 11), "can be guessed"),
+    ],
+)
+def test_a_key_of_another_form_is_refused_in_words_that_do_not_show_it(form: Any, secret: str, hint: str) -> None:
+    with pytest.raises(ValueError, match=hint) as refusal:
+        Hmac(header="x", key_form=form).keys(secret)
+    assert secret not in str(refusal.value)
+
+
+# -- JSON Web Tokens, held against PyJWT ----------------------------------------------------------------------------
+
+
+@given(
+    issued=st.integers(int(NOW) - 4000, int(NOW) + 4000),
+    life=st.integers(-10, MAX_TOKEN_LIFE_SECONDS + 4000),
+    algorithm=st.sampled_from(["HS256", "HS384", "HS512"]),
+    secret=st.sampled_from([TEXT * 3, TEXT * 3 + "!"]),
+)
+def test_of_json_web_tokens_those_are_taken_that_pyjwt_takes_but_for_those_that_live_too_long(
+    issued: int, life: int, algorithm: str, secret: str
+) -> None:
+    token = pyjwt.encode({"iat": issued, "exp": issued + life}, secret, algorithm=algorithm)
+    ours = verified(Jwt(header="h"), {"h": token}, secrets=[TEXT * 3])
+    try:
+        signed = pyjwt.decode(token, TEXT * 3, algorithms=["HS256"], options={"verify_exp": False, "verify_iat": False})
+    except pyjwt.InvalidTokenError:
+        assert ours == "wrong_signature"
+        return
+    alive = signed["iat"] < NOW + TOLERANCE_SECONDS and signed["exp"] > NOW
+    assert (ours is None) is (alive and life <= MAX_TOKEN_LIFE_SECONDS)
+
+
+def test_a_token_that_lives_for_years_is_refused() -> None:
+    decade = 10 * 365 * 86400
+    assert verified(Jwt(header="h"), {"h": jwt(iat=NOW - decade, exp=NOW + decade)}) == "token_too_long_lived"
+    assert verified(Jwt(header="h"), {"h": jwt(iat=NOW, exp=NOW + MAX_TOKEN_LIFE_SECONDS)}) is None
+    assert verified(Jwt(header="h"), {"h": jwt(iat=NOW, exp=NOW + MAX_TOKEN_LIFE_SECONDS + 1)}) is not None
+
+
+def test_a_token_proves_when_it_was_made_and_other_schemes_prove_no_time() -> None:
+    keys = Jwt().keys(TEXT)
+    assert Jwt(header="h").verify(BODY, {"h": jwt()}, keys, now=NOW) == Proof(signed_at=int(NOW))
+    assert Token().verify(BODY, {"authorization": TOKEN}, [TOKEN.encode()], now=NOW) == Proof()

@@ -156,7 +156,9 @@ def _explained(reason: str, scheme: Scheme) -> str:
     match reason:
         case "missing_header":
             names = (
-                "webhook-id, -timestamp, -signature (or svix-...)" if isinstance(scheme, Standard) else scheme.header
+                "webhook-id, -timestamp, -signature (or svix-...)"
+                if isinstance(scheme, Standard)
+                else ", ".join(scheme.proving_headers)
             )
             return f"A header that the scheme {scheme.name} needs is missing: {names}."
         case "malformed_timestamp":

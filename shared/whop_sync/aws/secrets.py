@@ -4,6 +4,8 @@ Written by hand although Powertools has a SecretsProvider: ours serves the ten t
 its errors hold the reason that an operator searches for.
 """
 
+import json
+import re
 import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
@@ -18,6 +20,9 @@ if TYPE_CHECKING:
 
 MAX_AGE_SECONDS = 120
 """How long a rotated secret may go unnoticed."""
+
+_ASSIGNMENT = re.compile(r"(?:export\s+)?[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\s*=\s*(?=[^\s=])", re.ASCII)
+_QUOTES = ('""', "''", "``", "\u201c\u201d", "\u2018\u2019")
 
 type UnavailableReason = Literal["signing_secrets_unavailable", "whop_api_key_unavailable"]
 
@@ -46,12 +51,14 @@ class Secret:
 
     def _fetch(self) -> str:
         try:
-            value = self._client.get_secret_value(SecretId=self._arn).get("SecretString", "")
+            answer = self._client.get_secret_value(SecretId=self._arn)
         except (ClientError, BotoCoreError) as error:
             code = aws_error_code(error)
             if code == "ResourceNotFoundException":
                 raise self._no_value() from None
             raise OperatorNeeded(self._unavailable, f"the secret cannot be read: {code}") from None
+        # What is stored as SecretBinary and is no text keeps its odd bytes: `pasted_texts` names them.
+        value = answer.get("SecretString") or answer.get("SecretBinary", b"").decode("utf-8", "surrogateescape")
         if not value.strip():
             raise self._no_value()
         return value
@@ -60,3 +67,55 @@ class Secret:
         return OperatorNeeded(
             self._unavailable, "the secret has no value yet: the outputs of the stack name the command that sets it"
         )
+
+
+def pasted_texts(secret: str) -> list[str]:
+    """The texts in a secret as people store it, at least one and none of them empty.
+
+    Taken is a JSON list of texts, and where there is no doubt what else people paste: a single text, also in quotes,
+    also behind `NAME=`, and the object with one key that the console of Secrets Manager makes of a key and a value.
+
+    Raises ValueError, with a sentence that names the mistake and holds no part of the secret.
+    """
+    text = _unwrapped(secret)
+    if text.startswith(("[", "{")):
+        try:
+            found = json.loads(text)
+        except (ValueError, RecursionError):
+            raise ValueError(f"it begins like JSON, with {text[0]}, and is none: copy it once more") from None
+        texts = _texts(found)
+    else:
+        texts = [text]
+    if not all(each.strip() for each in texts):
+        raise ValueError("it holds an empty text")
+    return texts
+
+
+def _unwrapped(secret: str) -> str:
+    """Without the quotes and the `NAME=` around it."""
+    if any("\ud800" <= character <= "\udfff" for character in secret):
+        raise ValueError("it is stored as binary (SecretBinary) and is no text: store it as text (SecretString)")
+    text = secret.strip().removeprefix("\ufeff").strip()
+    text = _ASSIGNMENT.sub("", text, count=1) if _ASSIGNMENT.match(text) else text
+    if len(text) > 1 and text[0] + text[-1] in _QUOTES:
+        # Quotes around JSON come with backslashes before the quotes inside.
+        text = text[1:-1].replace('\\"', '"').strip()
+    return text
+
+
+def _texts(found: object) -> list[str]:
+    """The texts in what JSON made of a secret."""
+    if isinstance(found, dict):
+        if len(found) != 1:
+            raise ValueError(
+                f"it is an object with {len(found)} keys, and it does not show which is the secret: store the"
+                " secret alone, as plain text"
+            )
+        ((_, found),) = found.items()
+        if found == "":
+            raise ValueError("it is an object whose only value is empty: the secret was pasted as the key")
+        if isinstance(found, str):
+            return pasted_texts(found) if found.strip().startswith("[") else [found]
+    if not isinstance(found, list) or not found or not all(isinstance(each, str) for each in found):
+        raise ValueError('it must be a text, or a JSON list of texts like ["..."]')
+    return found

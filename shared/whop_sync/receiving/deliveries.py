@@ -77,8 +77,8 @@ class Receiver:
                 self.journal.delivery("rejected", error=Malformed("too_large"))
                 return _response(413)
             headers = {name.lower(): value for name, value in (http_event.get("headers") or {}).items()}
-            delivery_id = self.platform.scheme.verify(body, headers, self.signing_keys(), now=self.clock())
-            event_id = delivery_id or f"body-{hashlib.sha256(body).hexdigest()[:32]}"
+            proof = self.platform.scheme.verify(body, headers, self.signing_keys(), now=self.clock())
+            event_id = proof.delivery_id or f"body-{hashlib.sha256(body).hexdigest()[:32]}"
             event_id = event_id.encode("utf-8", "replace").decode()  # half a surrogate pair can be signed, not stored
             self._accept(body, headers, event_id, self.clock())
         except Unauthentic as error:

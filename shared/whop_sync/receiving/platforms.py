@@ -309,11 +309,10 @@ def configured(settings: Mapping[str, str]) -> Platform:
     row = PLATFORMS[name]
     scheme = configured_scheme(row.scheme, settings)
     preset = _preset(row.preset, settings.get("PAYLOAD_OVERRIDES", ""))
-    for_ever = isinstance(scheme, Hmac) and scheme.content == "body"
-    if for_ever and any("delivery.received_at" in expression for expression in preset.version):
+    if scheme.is_replayable and any("delivery.received_at" in expression for expression in preset.version):
         raise ValueError(
-            "PAYLOAD_OVERRIDES: version must not fall back to delivery.received_at with SIGNATURE_CONTENT body: such a"
-            " delivery can be sent again for ever, and each time it would be the newest"
+            "PAYLOAD_OVERRIDES: version must not fall back to delivery.received_at where SIGNATURE_CONTENT holds no"
+            " {timestamp}: such a delivery can be sent again for ever, and each time it would be the newest"
         )
     return Platform(scheme=scheme, preset=preset)
 

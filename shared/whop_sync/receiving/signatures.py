@@ -1,17 +1,12 @@
-"""Is a delivery genuine? Bytes and headers in, the delivery's signed id out. No I/O, and the clock is passed in.
+"""Is a delivery genuine? Bytes and headers in, a proof out. No I/O, and the clock is passed in.
 
-Platforms prove a delivery in one of four ways, each a class here. Which one is a matter of configuration and never
-guessed: a secret with whsec_ before it is base64 to one platform and plain text to another.
+Platforms prove a delivery in one of four ways, each a `Scheme` here. Which one is configured and never guessed: a
+secret that starts with whsec_ is base64 to one platform and plain text to another.
 
 `Standard`  Standard Webhooks 1.0.0, also under `svix-*` header names: id, time and body are signed
-`Hmac`      HMAC-SHA256 of the body, or of `{timestamp}.{body}`, in a header of the platform's own
-`Token`     a secret in a header; proves who sends, not what
-`Jwt`       a JSON Web Token in a header, HS256, that soon expires; proves who sends, not what
-
-All four have the same two methods. `keys(secret)` gives the keys in a secret as an operator pastes it, and raises
-ValueError if it cannot be right, with a sentence that says what to do and holds no part of the secret.
-`verify(body, headers, keys, now=...)` gives the delivery's id if the scheme signs one, and raises Unauthentic, whose
-reason never tells the expected signature; `headers` have lower-case names, `now` is in Unix seconds.
+`Hmac`      an HMAC (RFC 2104) of a content that a template describes, in a header of the platform's own
+`Token`     a secret in a header: proves who sends, not what
+`Jwt`       a JSON Web Token in a header, HS256, valid for minutes: proves who sends, not what
 """
 
 import base64
@@ -22,112 +17,271 @@ import hmac
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from functools import lru_cache
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
+from whop_sync.aws.secrets import pasted_texts
 from whop_sync.errors import OperatorNeeded, Unauthentic
 
 TOLERANCE_SECONDS = 300
 """How far a signature's time may be from ours, either way (the tolerance of the Standard Webhooks libraries)."""
 
+MAX_TOKEN_LIFE_SECONDS = 3600
+"""A JSON Web Token proves the moment it was made at. One that is valid for longer is a password on the road: whoever
+reads it once can use it until it expires. Frontegg's and Keycloak's are valid for five minutes (observed)."""
+
 MIN_SECRET_LENGTH = 12
-"""Characters of a secret that is used as text. Shorter ones can be tried out until one fits."""
+"""Characters of a secret that is used as text, or bytes of one that is decoded. Shorter ones can be guessed."""
+
+type Unit = Literal["s", "ms", "iso"]
+type Encoding = Literal["hex", "base64"]
+type Algorithm = Literal["sha256", "sha512", "sha1"]
+type KeyForm = Literal["text", "hex", "base64"]
+
+CONTENTS: Mapping[str, str] = {"body": "{body}", "timestamp.body": "{timestamp}.{body}"}
+"""The short names of the usual contents."""
+
+PLACEHOLDER = re.compile(r"(\{(?:timestamp|id|body)\})")
 
 _FAMILIES = ("webhook-", "svix-")
 _TIMESTAMP = re.compile(r"[0-9]{1,16}", re.ASCII)
-# Senders join several signatures with blanks, some with commas. Base64 holds neither, so every `v1,` entry can be cut
-# out exactly, whatever stands between or is broken beside it.
-_SIGNATURE = re.compile(r"(?<![^\s,])v1,([A-Za-z0-9+/]+={0,2})(?![^\s,])")
-_DIGESTS = {"hex": "[0-9A-Fa-f]{64}", "base64": "[A-Za-z0-9+/]{43}="}
+_ISO_TIMESTAMP = re.compile(r"(\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}:\d{2})(\.\d{1,9})?([Zz]|[+-]\d{2}:?\d{2})", re.ASCII)
+# Base64 holds neither comma nor blank, so every `v1,` entry can be cut out exactly, whatever stands between or is
+# broken beside it. The specification joins several with blanks, Supabase with a comma and a blank:
+# https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+# https://github.com/supabase/auth/blob/master/internal/hooks/hookshttp/hookshttp.go
+_STANDARD_SIGNATURE = re.compile(r"(?<![^\s,])v1,([A-Za-z0-9+/]+={0,2})(?![^\s,])")
+_DIGESTS: Mapping[tuple[Algorithm, Encoding], str] = {
+    ("sha1", "hex"): "[0-9A-Fa-f]{40}",
+    ("sha256", "hex"): "[0-9A-Fa-f]{64}",
+    ("sha512", "hex"): "[0-9A-Fa-f]{128}",
+    ("sha1", "base64"): "[A-Za-z0-9+/]{27}=",
+    ("sha256", "base64"): "[A-Za-z0-9+/]{43}=",
+    ("sha512", "base64"): "[A-Za-z0-9+/]{86}==",
+}
 _SECRET_BYTES = range(24, 65)
 _HEX = re.compile(r"[0-9A-Fa-f]{32,}", re.ASCII)
 
 
+class Proof(NamedTuple):
+    """What a scheme has signed besides the body.
+
+    - `delivery_id`: the sender's id of the delivery, None where the scheme signs none.
+    - `signed_at`: the time of the signature in Unix seconds, None where the scheme signs none. A sender that repeats a
+      delivery may renew it.
+    """
+
+    delivery_id: str | None = None
+    signed_at: float | None = None
+
+
+class Scheme(Protocol):
+    """One way to prove deliveries. Implementations are frozen dataclasses whose fields are its settings.
+
+    Attributes:
+        name: what SignatureScheme calls it.
+    """
+
+    name: ClassVar[str]
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def is_replayable(self) -> bool:
+        """Whether the signature covers no time: a delivery that was captured can then be sent again for ever."""
+
+    @property
+    def proving_headers(self) -> tuple[str, ...]:
+        """The headers that prove the sender, in lower case. They are never kept."""
+
+    def __hash__(self) -> int:
+        """Equal settings have equal keys: `signing_keys` remembers them."""
+
+    def claimed_id(self, headers: Mapping[str, str]) -> str | None:
+        """The delivery id that the headers claim, genuine or not."""
+
+    def keys(self, secret: str) -> tuple[bytes, ...]:
+        """The keys in a secret as an operator pastes it.
+
+        Raises:
+            ValueError: it cannot be right. The sentence names the remedy and holds no part of the secret.
+        """
+
+    def verify(self, body: bytes, headers: Mapping[str, str], keys: Sequence[bytes], *, now: float) -> Proof:
+        """Proves a delivery. `headers` have lower-case names, `now` is in Unix seconds.
+
+        Raises:
+            Unauthentic: the delivery is not proven. Neither the reason nor the explanation holds a part of the
+                delivery or of the signature that would have been right.
+        """
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standard:
-    """Standard Webhooks: signed is `{id}.{timestamp}.{raw body}` with HMAC-SHA256, written `v1,<base64>`.
+    """Standard Webhooks: `{id}.{timestamp}.{raw body}` is signed with HMAC-SHA256, written `v1,<base64>`.
 
     The header may list several signatures, since senders sign with the old and the new secret while one is rotated.
+
+    https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md
+    https://docs.svix.com/receiving/verifying-payloads/how-manual (the `svix-*` names)
     """
 
     name: ClassVar[str] = "standard"
+    is_replayable: ClassVar[bool] = False
+    proving_headers: ClassVar[tuple[str, ...]] = ("webhook-signature", "svix-signature")
     tolerance: int = TOLERANCE_SECONDS
 
-    def keys(self, secret: str) -> tuple[bytes, ...]:
-        return tuple(signing_key(each) for each in secret.split("|"))  # Supabase joins its secrets so
+    def claimed_id(self, headers: Mapping[str, str]) -> str | None:
+        return next((headers[family + "id"] for family in _FAMILIES if headers.get(family + "id")), None)
 
-    def verify(self, body: bytes, headers: Mapping[str, str], keys: Sequence[bytes], *, now: float) -> str:
+    def keys(self, secret: str) -> tuple[bytes, ...]:
+        return tuple(signing_key(each) for each in secret.split("|"))  # Supabase joins its secrets so (observed)
+
+    def verify(self, body: bytes, headers: Mapping[str, str], keys: Sequence[bytes], *, now: float) -> Proof:
         delivery_id, timestamp, signatures = _signed_headers(headers)
-        _check_age(timestamp, now, self.tolerance)
-        offered = [match.encode() for match in _SIGNATURE.findall(signatures)]
+        signed_at = _checked_time(timestamp, "s", now=now, tolerance=self.tolerance)
+        offered = [match.encode() for match in _STANDARD_SIGNATURE.findall(signatures)]
+        if not offered:
+            raise Unauthentic(
+                "malformed_signature", f"the header holds no signature v1,<base64>{looks_like(signatures)}"
+            )
         _check(offered, [sign(key, delivery_id, timestamp, body).encode() for key in keys])
-        return delivery_id
+        return Proof(delivery_id, signed_at)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hmac:
-    """HMAC-SHA256 under the secret as text, in a header of the platform's own.
+    """An HMAC in a header of the platform's own.
 
-    The header lists one or more signatures, each with `prefix` before it, parted by commas or blanks. With
-    `timestamp.body` the time comes from `timestamp_header`, or where that is empty from an entry `t=` of the list,
-    whose signatures are then `v1=` unless `prefix` says otherwise. What is not signed proves nothing: with `body`
-    that is every header, and a captured delivery can be sent again for ever.
+    The header lists one or more signatures, each with `prefix` before it; commas, semicolons or blanks stand between.
+    After a prefix, several signatures with only commas between share it (`v0=<one>,<other>`).
+
+    What `content` does not name is not signed and proves nothing. Without `{timestamp}` a captured delivery can be sent
+    again for ever.
+
+    Attributes:
+        content: what is signed, a template: `{body}` once, `{timestamp}` and `{id}` at most once, and literal text; or
+            a short name in `CONTENTS`. A literal URL must be the one that was entered at the sender.
+        algorithm: the hash. sha1 is for senders that know no other; as an HMAC it is not broken (RFC 6151, 2.3).
+        key_form: how the secret spells the key.
+        timestamp_header: where the time stands; empty: in an entry of the list of signatures, behind
+            `timestamp_prefix`. The signatures are then behind `v1=`, unless `prefix` is set.
+        unit: the time is in Unix seconds, in milliseconds, or ISO 8601 with a zone.
+        id_header: where `{id}` stands.
+        secret_form: a regular expression for the beginning of every secret of this platform.
+        secret_rule: the same in words.
     """
 
     name: ClassVar[str] = "hmac"
     header: str = ""
     prefix: str = ""
-    encoding: Literal["hex", "base64"] = "hex"
-    content: Literal["body", "timestamp.body"] = "body"
+    encoding: Encoding = "hex"
+    algorithm: Algorithm = "sha256"
+    content: str = "body"
+    key_form: KeyForm = "text"
     timestamp_header: str = ""
-    unit: Literal["s", "ms"] = "s"
+    timestamp_prefix: str = "t="
+    unit: Unit = "s"
+    id_header: str = ""
     tolerance: int = TOLERANCE_SECONDS
-    secret_form: str = ""
-    """A regular expression for the beginning of every secret of this platform, and in words:"""
-    secret_rule: str = ""
+    secret_form: str = field(default="", repr=False)
+    secret_rule: str = field(default="", repr=False)
+
+    @property
+    def template(self) -> str:
+        return CONTENTS.get(self.content, self.content)
+
+    @property
+    def signs_time(self) -> bool:
+        return "{timestamp}" in self.template
+
+    @property
+    def signs_id(self) -> bool:
+        return "{id}" in self.template
+
+    @property
+    def is_replayable(self) -> bool:
+        return not self.signs_time
+
+    @property
+    def proving_headers(self) -> tuple[str, ...]:
+        return (self.header,)
+
+    def claimed_id(self, headers: Mapping[str, str]) -> str | None:
+        return headers.get(self.id_header)
 
     def keys(self, secret: str) -> tuple[bytes, ...]:
         if not re.match(self.secret_form, secret.strip()):
             raise ValueError(f"this secret is not the platform's: {self.secret_rule}")
-        return (_text_key(secret),)
+        return (_decoded_key(secret, self.key_form),)
 
-    def verify(self, body: bytes, headers: Mapping[str, str], keys: Sequence[bytes], *, now: float) -> None:
+    def verify(self, body: bytes, headers: Mapping[str, str], keys: Sequence[bytes], *, now: float) -> Proof:
         value = _header(headers, self.header)
-        prefix, content = self.prefix.strip(), body
-        if self.content == "timestamp.body":
+        delivery_id = _header(headers, self.id_header) if self.signs_id else None
+        timestamp, signed_at = "", None
+        if self.signs_time:
             timestamp = self._timestamp(value, headers)
-            _check_age(timestamp, now, self.tolerance, self.unit)
-            content = timestamp.encode() + b"." + body
-            prefix = prefix or ("" if self.timestamp_header else "v1=")
-        pattern = rf"(?<![^\s,]){re.escape(prefix)} ?({_DIGESTS[self.encoding]})(?![^\s,])"
-        offered = [self._bytes(signature) for signature in re.findall(pattern, value)]
-        _check(offered, [hmac.digest(key, content, hashlib.sha256) for key in keys])
+            signed_at = _checked_time(timestamp, self.unit, now=now, tolerance=self.tolerance)
+        offered = self._offered(value)
+        if not offered:
+            raise Unauthentic("malformed_signature", self._no_signature(value))
+        parts = {"{body}": body, "{timestamp}": timestamp.encode(), "{id}": _bytes(delivery_id or "")}
+        content = b"".join(parts[part] if part in parts else _bytes(part) for part in PLACEHOLDER.split(self.template))
+        _check(offered, [hmac.digest(key, content, self.algorithm) for key in keys])
+        return Proof(delivery_id, signed_at)
+
+    @property
+    def _signature_prefix(self) -> str:
+        in_one_header = self.signs_time and not self.timestamp_header
+        return self.prefix.strip() or ("v1=" if in_one_header else "")
+
+    def _offered(self, value: str) -> list[bytes]:
+        digest = _DIGESTS[self.algorithm, self.encoding]
+        pattern = rf"(?<![^\s,;]){re.escape(self._signature_prefix)} ?({digest}(?:, ?{digest})*)(?![^\s,;])"
+        found = [one.strip() for several in re.findall(pattern, value) for one in several.split(",")]
+        return [bytes.fromhex(one) if self.encoding == "hex" else base64.b64decode(one) for one in found]
 
     def _timestamp(self, value: str, headers: Mapping[str, str]) -> str:
         if self.timestamp_header:
             return _header(headers, self.timestamp_header)
-        timestamps = re.findall(r"(?<![^\s,])t=([^\s,]*)", value)
+        prefix = self.timestamp_prefix.strip()
+        timestamps: list[str] = re.findall(rf"(?<![^\s,;]){re.escape(prefix)}([^\s,;]*)", value)
         if len(timestamps) != 1:
-            raise Unauthentic("malformed_timestamp")
-        return str(timestamps[0])
+            raise Unauthentic(
+                "malformed_timestamp",
+                f"the header {self.header} holds {len(timestamps) or 'no'} entries {prefix}<time>, where there is one",
+            )
+        return timestamps[0]
 
-    def _bytes(self, signature: str) -> bytes:
-        return bytes.fromhex(signature) if self.encoding == "hex" else base64.b64decode(signature)
+    def _no_signature(self, value: str) -> str:
+        prefix = f"the prefix {self._signature_prefix}" if self._signature_prefix else "no prefix"
+        wanted = f"the header {self.header} holds no signature in {self.encoding} of {self.algorithm} with {prefix}"
+        return f"{wanted}{looks_like(value)}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
     """A secret that the platform sends along in a header.
 
-    `prefix` is what has to stand before it. Without one, `Bearer` or `Basic` may. What HTTP's Basic authentication
-    encodes may be given as it is or as `user:password`. The latter counts as secret as a whole: any token may hold a
+    `prefix` is what has to stand before it. Without one, `Bearer` (RFC 6750) or `Basic` (RFC 7617) may. What Basic
+    encodes may be stored as it is or as `user:password`. The latter counts as secret as a whole: any token may hold a
     colon.
     """
 
     name: ClassVar[str] = "token"
+    is_replayable: ClassVar[bool] = False
+    """It can be forged by whoever has read one: what a capture can do is no property of a signature here."""
     header: str = "authorization"
     prefix: str = ""
+
+    @property
+    def proving_headers(self) -> tuple[str, ...]:
+        return (self.header,)
+
+    def claimed_id(self, headers: Mapping[str, str]) -> str | None:
+        del headers
+        return None
 
     def keys(self, secret: str) -> tuple[bytes, ...]:
         word, credential = self._split(secret) or ("", secret)
@@ -136,19 +290,20 @@ class Token:
         # A secret may begin with the very word that the platform puts before it.
         return tuple({_text_key(credential), _text_key(secret)})
 
-    def verify(self, body: bytes, headers: Mapping[str, str], keys: Sequence[bytes], *, now: float) -> None:
+    def verify(self, body: bytes, headers: Mapping[str, str], keys: Sequence[bytes], *, now: float) -> Proof:
         del body, now
         found = self._split(_header(headers, self.header))
         if found is None:
-            raise Unauthentic("malformed_token")
+            raise Unauthentic("malformed_token", f"the header {self.header} does not begin with {self.prefix.strip()}")
         word, credential = found
-        offered = [credential.encode("utf-8", "surrogatepass")]
+        offered = [_bytes(credential)]
         if word == "basic":
             with contextlib.suppress(ValueError):
                 offered.append(base64.b64decode(credential, validate=True))
-        # Hashed, so that the time taken does not tell the length either.
+        # Hashed, so that the time taken does not show the length either.
         digests = [[hashlib.sha256(each).digest() for each in side] for side in (offered, keys)]
         _check(*digests)
+        return Proof()
 
     def _split(self, text: str) -> tuple[str, str] | None:
         """The word before the secret, in lower case, and the secret; None if the word is wrong."""
@@ -160,35 +315,57 @@ class Token:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Jwt:
-    """A JSON Web Token (RFC 7519), HS256 under the secret as text, with the claims `iat` and `exp` in Unix seconds."""
+    """A JSON Web Token (RFC 7519) with HS256 (RFC 7518, 3.2) under the secret as text.
+
+    The claims `iat` and `exp`, in Unix seconds, must stand in it, no more than `MAX_TOKEN_LIFE_SECONDS` apart.
+
+    Written by hand although PyJWT does it, for the cold start: PyJWT takes more time to import than all of this module.
+    The tests hold it against PyJWT.
+    """
 
     name: ClassVar[str] = "jwt"
+    is_replayable: ClassVar[bool] = False
     header: str = "authorization"
+
+    @property
+    def proving_headers(self) -> tuple[str, ...]:
+        return (self.header,)
+
+    def claimed_id(self, headers: Mapping[str, str]) -> str | None:
+        del headers
+        return None
 
     def keys(self, secret: str) -> tuple[bytes, ...]:
         return (_text_key(secret),)
 
-    def verify(self, body: bytes, headers: Mapping[str, str], keys: Sequence[bytes], *, now: float) -> None:
+    def verify(self, body: bytes, headers: Mapping[str, str], keys: Sequence[bytes], *, now: float) -> Proof:
         del body
-        token = re.sub(r"^Bearer\s+", "", _header(headers, self.header).strip(), flags=re.IGNORECASE)
+        value = _header(headers, self.header).strip()
+        token = re.sub(r"^Bearer\s+", "", value, flags=re.IGNORECASE)
+        if token.count(".") != 2:  # noqa: PLR2004 - header, claims, signature
+            raise Unauthentic("malformed_token", f"the header {self.header} holds no JSON Web Token{looks_like(value)}")
         signed, _, signature = token.rpartition(".")
-        # The token's own word for its algorithm is not asked: nothing but HS256 is ever computed.
+        # The algorithm that the token names is ignored: only HS256 is ever computed.
         _check(
             [_base64url(signature)],
-            [hmac.digest(key, signed.encode("utf-8", "replace"), hashlib.sha256) for key in keys],
+            [hmac.digest(key, signed.encode("utf-8", "replace"), "sha256") for key in keys],
         )
         try:
             claims = json.loads(_base64url(signed.rpartition(".")[2]))
             issued, expires = float(claims["iat"]), float(claims["exp"])
         except (ValueError, TypeError, LookupError, ArithmeticError, RecursionError):
-            raise Unauthentic("malformed_token") from None
+            raise Unauthentic("malformed_token", "the token lacks the times iat and exp") from None
         if not now < expires:
             raise Unauthentic("timestamp_too_old")
         if not issued < now + TOLERANCE_SECONDS:
             raise Unauthentic("timestamp_in_future")
-
-
-type Scheme = Standard | Hmac | Token | Jwt
+        if not expires - issued <= MAX_TOKEN_LIFE_SECONDS:
+            raise Unauthentic(
+                "token_too_long_lived",
+                f"from iat to exp it is valid for more than {MAX_TOKEN_LIFE_SECONDS} seconds: set a few minutes at the"
+                " sender",
+            )
+        return Proof(signed_at=issued)
 
 
 @lru_cache(maxsize=1)
@@ -201,13 +378,11 @@ def signing_keys(text: str, scheme: Scheme) -> tuple[bytes, ...]:
 
 
 def parse_secrets(text: str, scheme: Scheme) -> tuple[bytes, ...]:
-    """The keys in a JSON list of secrets. Raises ValueError, with a sentence that holds no part of a secret."""
-    try:
-        secrets = json.loads(text)
-    except (ValueError, RecursionError):
-        secrets = None
-    if not isinstance(secrets, list) or not secrets or not all(isinstance(secret, str) for secret in secrets):
-        raise ValueError('the signing secrets must be a JSON list of texts, like ["..."]; also when there is only one')
+    """The keys in the signing secrets as they are stored: a JSON list, or what people paste in its place.
+
+    Raises ValueError, with a sentence that holds no part of a secret.
+    """
+    secrets = pasted_texts(text)
     keys: list[bytes] = []
     for number, secret in enumerate(secrets, 1):
         try:
@@ -220,9 +395,9 @@ def parse_secrets(text: str, scheme: Scheme) -> tuple[bytes, ...]:
 def signing_key(secret: str) -> bytes:
     """The key behind a `whsec_<base64 of 24 to 64 bytes>` secret.
 
-    Raises ValueError, with a sentence that says what to do and holds no part of the secret.
+    Raises ValueError, with a sentence that names the remedy and holds no part of the secret.
     """
-    text = secret.strip().removeprefix("v1,")  # Supabase prints its secrets as v1,whsec_...
+    text = secret.strip().removeprefix("v1,")  # Supabase prints its secrets as v1,whsec_... (observed)
     if text.startswith(("v1a,", "whpk_", "whsk_")):
         raise ValueError("keys of asymmetric signatures (v1a) are not taken: ask the sender for a whsec_ secret")
     if not text.startswith("whsec_"):
@@ -244,8 +419,53 @@ def signing_key(secret: str) -> bytes:
 
 def sign(key: bytes, delivery_id: str, timestamp: str, body: bytes) -> str:
     """The base64 signature of a delivery in the Standard Webhooks form, without its `v1,`."""
-    content = f"{delivery_id}.{timestamp}.".encode("utf-8", "surrogatepass") + body
+    content = _bytes(f"{delivery_id}.{timestamp}.") + body
     return base64.b64encode(hmac.digest(key, content, hashlib.sha256)).decode()
+
+
+_NAMES_OF_PAIRS = ("t", "ts", "s", "v0", "v1", "v2", "h1", "sha1", "sha256", "sha512")
+_LOOKS = tuple(
+    (re.compile(rf"(?<![A-Za-z0-9+/])(?:{pattern})(?![A-Za-z0-9+/=])"), form)
+    for pattern, form in (
+        ("v1,[A-Za-z0-9+/]{43}=", "Standard Webhooks (SignatureScheme standard)"),
+        (r"[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}", "a JSON Web Token (SignatureScheme jwt)"),
+        *(
+            (pattern, f"{encoding} of {algorithm} (SignatureEncoding {encoding}, SignatureAlgorithm {algorithm})")
+            for (algorithm, encoding), pattern in _DIGESTS.items()
+        ),
+        ("(?:Bearer|Basic) .*", "a token (SignatureScheme token)"),
+    )
+)
+
+
+def looks_like(value: str) -> str:
+    """What a header's value seems to hold, as the end of a sentence for an operator; empty if it is nothing known.
+
+    Only words of our own come out, never a part of the value.
+    """
+    value = value[:4096]
+    for pattern, form in _LOOKS:
+        found = pattern.search(value)
+        if found:
+            before = re.search(r"(\w{1,6})=$", value[: found.start()], re.ASCII)
+            prefix = f" with the prefix {before[1]}=" if before and before[1] in _NAMES_OF_PAIRS else ""
+            return f"; it looks like {form}{prefix}"
+    return ""
+
+
+def _decoded_key(secret: str, form: KeyForm) -> bytes:
+    text = secret.strip()
+    if form == "text":
+        return _text_key(text)
+    if form == "base64" and _HEX.fullmatch(text):  # hex is valid base64 too, of another key
+        raise ValueError("this secret is hex, and SignatureKey is base64: set it to hex")
+    try:
+        key = bytes.fromhex(text) if form == "hex" else base64.b64decode(text, validate=True)
+    except ValueError:
+        raise ValueError(f"SignatureKey is {form} and this secret is not: copy it once more, or set another") from None
+    if len(key) < MIN_SECRET_LENGTH:
+        raise ValueError(f"a secret of {len(key)} bytes can be guessed, it must hold {MIN_SECRET_LENGTH} or more")
+    return key
 
 
 def _text_key(secret: str) -> bytes:
@@ -269,7 +489,7 @@ def _password(credential: str) -> str:
 def _header(headers: Mapping[str, str], name: str) -> str:
     value = headers.get(name, "")
     if not value:
-        raise Unauthentic("missing_header")
+        raise Unauthentic("missing_header", f"the header {name} is missing")
     return value
 
 
@@ -278,17 +498,40 @@ def _signed_headers(headers: Mapping[str, str]) -> tuple[str, str, str]:
         values = tuple(headers.get(family + name, "") for name in ("id", "timestamp", "signature"))
         if all(values):
             return values[0], values[1], values[2]
-    raise Unauthentic("missing_header")
+    raise Unauthentic("missing_header", "one of webhook-id, -timestamp, -signature (or svix-...) is missing")
 
 
-def _check_age(timestamp: str, now: float, tolerance: int, unit: Literal["s", "ms"] = "s") -> None:
-    if not _TIMESTAMP.fullmatch(timestamp):
-        raise Unauthentic("malformed_timestamp")
-    age = now - int(timestamp) / (1000 if unit == "ms" else 1)
-    if age > tolerance:
-        raise Unauthentic("timestamp_too_old")
-    if age < -tolerance:
-        raise Unauthentic("timestamp_in_future")
+def _checked_time(text: str, unit: Unit, *, now: float, tolerance: int) -> float:
+    """The time of a signature in Unix seconds. Raises Unauthentic if it is none or is too far from `now`."""
+    moment = _moment(text, unit)
+    if moment is None:
+        raise Unauthentic("malformed_timestamp", f"the time is not in {unit}{_looks_like_time(text, unit)}")
+    if now - moment > tolerance:
+        raise Unauthentic("timestamp_too_old", _looks_like_time(text, unit).removeprefix("; "))
+    if moment - now > tolerance:
+        raise Unauthentic("timestamp_in_future", _looks_like_time(text, unit).removeprefix("; "))
+    return moment
+
+
+def _moment(text: str, unit: Unit) -> float | None:
+    if unit == "iso":
+        if not _ISO_TIMESTAMP.fullmatch(text):
+            return None
+        try:
+            return datetime.fromisoformat(text.upper()).timestamp()
+        except (ValueError, OverflowError):
+            return None
+    if not _TIMESTAMP.fullmatch(text):
+        return None
+    return int(text) / (1000 if unit == "ms" else 1)
+
+
+def _looks_like_time(text: str, unit: Unit) -> str:
+    forms: tuple[tuple[Unit, str], ...] = (("s", r"[0-9]{10}"), ("ms", r"[0-9]{13}"), ("iso", _ISO_TIMESTAMP.pattern))
+    for form, pattern in forms:
+        if form != unit and re.fullmatch(pattern, text, re.ASCII):
+            return f"; it looks like SignatureTimestampUnit {form}"
+    return ""
 
 
 def _base64url(text: str) -> bytes:
@@ -298,9 +541,12 @@ def _base64url(text: str) -> bytes:
         raise Unauthentic("malformed_token") from None
 
 
+def _bytes(text: str) -> bytes:
+    """What a sender signed of a header: half of a surrogate pair, which no sender can sign, fits nothing then."""
+    return text.encode("utf-8", "surrogatepass")
+
+
 def _check(offered: Sequence[bytes], expected: Sequence[bytes]) -> None:
-    if not offered:
-        raise Unauthentic("malformed_signature")
-    # Not `any` over a generator: every pair is compared, so the time taken tells nothing of which one fitted.
+    # Not `any` over a generator: every pair is compared, so the time taken does not show which one fitted.
     if not sum(hmac.compare_digest(one, other) for one in offered for other in expected):
         raise Unauthentic("wrong_signature")
