@@ -11,7 +11,7 @@ from fake_whop.protocol import KNOWN_VERSIONS
 from harness import Clock
 from local_stack import ROOT
 from whop_sync import config
-from whop_sync.aws.secrets import MAX_AGE_SECONDS, Secret
+from whop_sync.aws.secrets import MAX_AGE_SECONDS, Secret, pasted_texts
 from whop_sync.errors import OperatorNeeded
 from whop_sync.receiving.platforms import PLATFORMS
 from whop_sync.receiving.signatures import signing_keys
@@ -131,18 +131,18 @@ def test_the_template_refuses_the_versions_that_a_function_would_refuse_at_its_s
 class Secrets:
     """The one call of a Secrets Manager client that is used."""
 
-    def __init__(self, value: str | None) -> None:
+    def __init__(self, value: str | bytes | None) -> None:
         self.value = value
         self.reads = 0
 
-    def get_secret_value(self, **_: Any) -> dict[str, str]:
+    def get_secret_value(self, **_: Any) -> dict[str, Any]:
         self.reads += 1
         if self.value is None:
             raise ClientError({"Error": {"Code": "ResourceNotFoundException", "Message": ""}}, "GetSecretValue")
-        return {"SecretString": self.value}
+        return {"SecretBinary" if isinstance(self.value, bytes) else "SecretString": self.value}
 
 
-def secret(value: str | Secrets | None, clock: Clock | None = None) -> Secret:
+def secret(value: str | bytes | Secrets | None, clock: Clock | None = None) -> Secret:
     client: Any = value if isinstance(value, Secrets) else Secrets(value)
     return Secret(client, "arn", unavailable="whop_api_key_unavailable", clock=clock or Clock())
 
@@ -177,9 +177,15 @@ def test_a_secret_is_read_once_and_again_after_its_time() -> None:
     assert MAX_AGE_SECONDS <= 300
 
 
+def test_a_secret_that_was_stored_as_binary_is_its_text_if_it_is_one() -> None:
+    assert secret(b"apik_1").text() == "apik_1"
+    with pytest.raises(ValueError, match="SecretBinary"):
+        pasted_texts(secret(b"\xff\x00").text())
+
+
 def test_a_signing_secret_of_another_kind_waits_for_an_operator_who_is_told_why() -> None:
     scheme = PLATFORMS["stripe"].scheme
-    for wrong in ('["sk_live_abcdefghijklmnop"]', "whsec_abcdefghijklmnop", '["whsec_1"]'):
+    for wrong in ('["sk_live_abcdefghijklmnop"]', '["whsec_1"]', '{"whsec_abcdefghijklmnop": "", "a": ""}'):
         with pytest.raises(OperatorNeeded) as refusal:
             signing_keys(wrong, scheme)
         assert refusal.value.reason == "signing_secrets_invalid"
