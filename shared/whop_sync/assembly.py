@@ -93,20 +93,20 @@ def worker() -> "Worker":
     from whop_sync.syncing.synchronization import Synchronization
     from whop_sync.syncing.worker import Worker
     from whop_sync.users.mappings import Mappings
-    from whop_sync.whop.rate_limit import Limit, Pacer, SharedSchedule
+    from whop_sync.whop.rate_limit import Limit, Pacer, SharedBuckets
 
     config = worker_config()
     aws = _aws(connect=2, read=5, attempts=3, connections=BATCH_SIZE)
     dynamodb = boto3.client("dynamodb", config=aws)
     sqs = boto3.client("sqs", config=aws)
     journal = Journal()
-    schedule = SharedSchedule(dynamodb, config.user_mappings_table, time.time, Limit(config.whop_calls_per_minute))
+    buckets = SharedBuckets(dynamodb, config.user_mappings_table, time.time, Limit(config.whop_calls_per_minute))
     whop = whop_client(
         config.whop,
         boto3.client("secretsmanager", config=aws),
         enrollment=config.enrollment,
         witness=journal,
-        pace=Pacer(schedule, clock=time.time, sleep=time.sleep),
+        pace=Pacer(buckets, clock=time.time, sleep=time.sleep),
     )
     mappings = Mappings(dynamodb, config.user_mappings_table, time.time)
     enrollment = Enrollment(

@@ -15,13 +15,13 @@ from harness import START, Clock
 from whop_sync.config import CALLS_PER_MINUTE, FEWEST_CALLS_PER_MINUTE
 from whop_sync.errors import Transient
 from whop_sync.whop.rate_limit import (
+    MAX_BURST_CREDIT,
     MAX_WAIT_SECONDS,
-    MOST_KEPT,
-    TURNS_AT_ONCE,
-    TURNS_IN_HAND,
-    USED_SHARE,
+    SLOTS_PER_RESERVATION,
+    TARGET_UTILIZATION,
+    UNRESERVED_CALLS,
+    Bucket,
     Limit,
-    Line,
     Pacer,
 )
 
@@ -30,18 +30,18 @@ OPERATION = "PATCH /users/{id}"
 LIMIT = Limit(CALLS_PER_MINUTE)
 
 
-class Schedule:
-    """The time lines in memory, by the same rules as in the table."""
+class Buckets:
+    """The buckets in memory, by the same rules as in the table."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.clock = clock
-        self.lines: dict[str, Line] = {}
-        self.takes = 0
+        self.stored: dict[str, Bucket] = {}
+        self.reservations = 0
 
-    def take(self, operation: str, spent: int) -> Sequence[float]:
-        self.takes += 1
-        self.lines[operation], turns = LIMIT.take(self.lines.get(operation), spent, self.clock())
-        return turns
+    def reserve(self, operation: str, unreserved: int) -> Sequence[float]:
+        self.reservations += 1
+        self.stored[operation], slots = LIMIT.reserve(self.stored.get(operation), unreserved, self.clock())
+        return slots
 
 
 class Whop:
@@ -63,11 +63,11 @@ class Whop:
 
 
 def environment(
-    clock: Clock, schedule: Schedule, limit: Whop, stops: float, latencies: Iterator[float]
+    clock: Clock, buckets: Buckets, limit: Whop, stops: float, latencies: Iterator[float]
 ) -> Iterator[float]:
     """A worker with a backlog, ten events a batch side by side. Yields when it wants to go on."""
     slept = [0.0]
-    pacer = Pacer(schedule, clock=clock, sleep=slept.append)
+    pacer = Pacer(buckets, clock=clock, sleep=slept.append)
     while clock() < stops:
         sent = []
         for _ in range(10):
@@ -90,18 +90,18 @@ def environment(
 def drain(workers: list[tuple[float, float]], seconds: float, latencies: Iterator[float]) -> Whop:
     """Runs environments, each from and until a second, against a backlog that does not end."""
     clock, limit = Clock(), Whop()
-    schedule = Schedule(clock)
+    buckets = Buckets(clock)
     running = [
-        (START + begins, number, environment(clock, schedule, limit, START + stops, latencies))
+        (START + begins, number, environment(clock, buckets, limit, START + stops, latencies))
         for number, (begins, stops) in enumerate(workers)
     ]
     heapq.heapify(running)
     while running and running[0][0] < START + seconds:
         at, number, worker = heapq.heappop(running)
         clock.now = max(clock.now, at)
-        following = next(worker, None)
-        if following is not None:
-            heapq.heappush(running, (following, number, worker))
+        follindebted = next(worker, None)
+        if follindebted is not None:
+            heapq.heappush(running, (follindebted, number, worker))
     return limit
 
 
@@ -130,14 +130,14 @@ def test_environments_may_come_and_go(lives: list[tuple[float, float]]) -> None:
     st.integers(1, 5),
 )
 def test_no_minute_ever_sees_more_calls_than_allowed(demand: list[tuple[float, int]], environments: int) -> None:
-    """Whatever comes after whichever pauses: each pause, then so many calls as fast as their turns allow.
+    """Whatever comes after whichever pauses: each pause, then so many calls as fast as their slots allow.
 
     Environments that join one that works already may exceed the limit by what they begin with, once.
     """
-    allowed = CALLS_PER_MINUTE + (environments - 1) * TURNS_IN_HAND
+    allowed = CALLS_PER_MINUTE + (environments - 1) * UNRESERVED_CALLS
     clock, called = Clock(), deque[float]()
-    schedule = Schedule(clock)
-    pacers = [Pacer(schedule, clock=clock, sleep=clock.sleep) for _ in range(environments)]
+    buckets = Buckets(clock)
+    pacers = [Pacer(buckets, clock=clock, sleep=clock.sleep) for _ in range(environments)]
     for pause, calls in demand:
         clock.sleep(pause)
         for number in range(calls):
@@ -150,109 +150,109 @@ def test_no_minute_ever_sees_more_calls_than_allowed(demand: list[tuple[float, i
 
 def test_a_batch_after_a_pause_need_not_wait() -> None:
     clock = Clock()
-    pacer = Pacer(Schedule(clock), clock=clock, sleep=clock.sleep)
+    pacer = Pacer(Buckets(clock), clock=clock, sleep=clock.sleep)
     for _ in range(300):
         pacer.wait(OPERATION)
     clock.sleep(60)
     began = clock()
-    for _ in range(MOST_KEPT):
+    for _ in range(MAX_BURST_CREDIT):
         pacer.wait(OPERATION)
     assert clock() == began
-    # And what was called at once is paid for: the next turns are twice as far apart
+    # And what was called at once is paid for: the next slots are twice as far apart
     for _ in range(20):
         pacer.wait(OPERATION)
-    assert clock() - began == pytest.approx(40 * LIMIT.distance, abs=5 * LIMIT.distance)
+    assert clock() - began == pytest.approx(40 * LIMIT.interval, abs=5 * LIMIT.interval)
 
 
 def test_the_smallest_limit_still_lets_calls_through() -> None:
     """Also to environments that all begin with debts, time and again."""
     clock = Clock()
-    lines: dict[str, Line] = {}
+    stored: dict[str, Bucket] = {}
     limit = Limit(FEWEST_CALLS_PER_MINUTE)
     called = 0
     for _ in range(300):
         with suppress(Transient):
-            lines[OPERATION], turns = limit.take(lines.get(OPERATION), TURNS_IN_HAND, clock())
-            called += len(turns)
+            stored[OPERATION], slots = limit.reserve(stored.get(OPERATION), UNRESERVED_CALLS, clock())
+            called += len(slots)
         clock.sleep(10)
     assert called > 0.3 * 3000 * FEWEST_CALLS_PER_MINUTE / 60
 
 
-def test_of_a_small_limit_less_is_kept() -> None:
-    line, turns = Limit(30).take(None, 0, START)
-    # Three that were kept, and two of the line, which begins now
-    assert turns == [START] * 4 + [START + Limit(30).distance]
-    assert (line.kept, line.owed) == (0, 3)
+def test_a_small_limit_gives_less_burst_credit() -> None:
+    bucket, slots = Limit(30).reserve(None, 0, START)
+    # Three on credit, and two of the slots that begin now
+    assert slots == [START] * 4 + [START + Limit(30).interval]
+    assert (bucket.credit, bucket.debt) == (0, 3)
 
 
-def test_a_line_that_nobody_uses_forgives_and_then_keeps() -> None:
-    owing = Line(START, 0, 30)
-    for pause, kept, owed in [(2, 0, 10), (3.1, 0, 0), (5, 19, 0), (600, 60, 0)]:
-        line, _ = LIMIT.take(owing, 0, START + pause)
-        taken = min(TURNS_AT_ONCE, int(kept))
-        assert line.kept == pytest.approx(max(kept - taken, 0), abs=1)
-        assert line.owed == pytest.approx(max(owed - (TURNS_AT_ONCE - taken), 0) + taken, abs=1)
+def test_slots_that_pass_unused_pay_the_debt_first_and_are_credited_then() -> None:
+    indebted = Bucket(START, 0, 30)
+    for pause, credit, debt in [(2, 0, 10), (3.1, 0, 0), (5, 19, 0), (600, 60, 0)]:
+        bucket, _ = LIMIT.reserve(indebted, 0, START + pause)
+        on_credit = min(SLOTS_PER_RESERVATION, int(credit))
+        assert bucket.credit == pytest.approx(max(credit - on_credit, 0), abs=1)
+        assert bucket.debt == pytest.approx(max(debt - (SLOTS_PER_RESERVATION - on_credit), 0) + on_credit, abs=1)
 
 
-def test_a_single_event_waits_for_nothing_and_asks_nobody() -> None:
+def test_a_single_event_neither_waits_nor_reserves() -> None:
     clock = Clock()
-    schedule = Schedule(clock)
-    pacer = Pacer(schedule, clock=clock, sleep=lambda _: pytest.fail("waited"))
+    buckets = Buckets(clock)
+    pacer = Pacer(buckets, clock=clock, sleep=lambda _: pytest.fail("waited"))
     for operation in ("POST /companies", OPERATION):
-        for _ in range(TURNS_IN_HAND):
+        for _ in range(UNRESERVED_CALLS):
             pacer.wait(operation)
-    assert schedule.takes == 0
+    assert buckets.reservations == 0
 
 
-def test_one_write_buys_the_turns_of_several_calls() -> None:
+def test_one_write_reserves_the_slots_of_several_calls() -> None:
     clock = Clock()
-    schedule = Schedule(clock)
-    pacer = Pacer(schedule, clock=clock, sleep=clock.sleep)
+    buckets = Buckets(clock)
+    pacer = Pacer(buckets, clock=clock, sleep=clock.sleep)
     for _ in range(100):
         pacer.wait(OPERATION)
-    assert schedule.takes == math.ceil((100 - TURNS_IN_HAND) / TURNS_AT_ONCE)
+    assert buckets.reservations == math.ceil((100 - UNRESERVED_CALLS) / SLOTS_PER_RESERVATION)
 
 
-def test_turns_lie_evenly_apart_and_those_in_hand_are_paid_for_later() -> None:
+def test_slots_are_evenly_spaced_and_unreserved_calls_are_paid_back() -> None:
     clock = Clock()
     began = clock()
-    pacer = Pacer(Schedule(clock), clock=clock, sleep=clock.sleep)
+    pacer = Pacer(Buckets(clock), clock=clock, sleep=clock.sleep)
     for _ in range(CALLS_PER_MINUTE + 1):
         pacer.wait(OPERATION)
-    assert clock() - began == pytest.approx(60 / USED_SHARE)
+    assert clock() - began == pytest.approx(60 / TARGET_UTILIZATION)
 
 
 def test_operations_do_not_wait_for_each_other() -> None:
     clock = Clock()
     began = clock()
-    schedule = Schedule(clock)
-    schedule.lines["POST /files"] = Line(clock() + MAX_WAIT_SECONDS - 2, 0, 0)
-    pacer = Pacer(schedule, clock=clock, sleep=clock.sleep)
-    for _ in range(TURNS_IN_HAND + 1):
+    buckets = Buckets(clock)
+    buckets.stored["POST /files"] = Bucket(clock() + MAX_WAIT_SECONDS - 2, 0, 0)
+    pacer = Pacer(buckets, clock=clock, sleep=clock.sleep)
+    for _ in range(UNRESERVED_CALLS + 1):
         pacer.wait(OPERATION)
     assert clock() - began < 1
-    for _ in range(TURNS_IN_HAND + 1):
+    for _ in range(UNRESERVED_CALLS + 1):
         pacer.wait("POST /files")
     assert clock() - began > MAX_WAIT_SECONDS - 2
 
 
-def test_who_would_wait_too_long_hands_the_event_back_with_the_time_to_come_again() -> None:
+def test_an_event_that_would_wait_too_long_goes_back_with_the_time_of_the_next_slot() -> None:
     clock = Clock()
-    schedule = Schedule(clock)
-    schedule.lines[OPERATION] = Line(clock() + 100, 0, 0)
-    pacer = Pacer(schedule, clock=clock, sleep=clock.sleep)
-    for _ in range(TURNS_IN_HAND):
+    buckets = Buckets(clock)
+    buckets.stored[OPERATION] = Bucket(clock() + 100, 0, 0)
+    pacer = Pacer(buckets, clock=clock, sleep=clock.sleep)
+    for _ in range(UNRESERVED_CALLS):
         pacer.wait(OPERATION)
     with pytest.raises(Transient) as caught:
         pacer.wait(OPERATION)
     assert (caught.value.reason, caught.value.effect) == ("whop_slots_taken", "none")
-    assert caught.value.retry_after == pytest.approx(100 + TURNS_IN_HAND * LIMIT.distance)
+    assert caught.value.retry_after == pytest.approx(100 + UNRESERVED_CALLS * LIMIT.interval)
 
 
-def test_the_wait_that_whop_names_is_kept_to() -> None:
+def test_the_wait_that_whop_names_is_observed() -> None:
     clock = Clock()
     began = clock()
-    pacer = Pacer(Schedule(clock), clock=clock, sleep=clock.sleep)
+    pacer = Pacer(Buckets(clock), clock=clock, sleep=clock.sleep)
     pacer.refused(OPERATION, 12)
     pacer.wait("GET /files/{id}")
     assert clock() == began

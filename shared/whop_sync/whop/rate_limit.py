@@ -1,18 +1,23 @@
-"""Whop allows so many calls of an operation a minute, to all environments of all workers together: they take turns.
+"""Whop's rate limit, shared by all environments: one token bucket for each operation.
 
-A turn is a moment at which one call may be made. The turns of an operation lie evenly apart on one time line, and an
-item of the UserMappings table, `turns#<operation>`, says up to when it is taken. Who has no turn left takes a few more:
+Whop allows so many calls of one operation a minute to one API key. The bucket is kept as the generic cell rate
+algorithm keeps it (GCRA, https://en.wikipedia.org/wiki/Generic_cell_rate_algorithm): not as a count that is refilled,
+but as the time of the next free slot. A slot is a moment at which one call may be made, and slots are evenly spaced.
+An environment reserves a few slots with one write to the UserMappings table:
 
-    environment A   takes 5 ─ call ─ call ─ call ─ call ─ call ─ takes 5 ── waits ── call ─ ...
-    environment B   ──────── takes 5 ── waits ──────────────────── call ─ call ─ ...
+    environment A   reserves 5 ─ call ─ call ─ call ─ call ─ call ─ reserves 5 ── waits ── call ─ ...
+    environment B   ───────── reserves 5 ── waits ──────────────────── call ─ call ─ ...
 
-So the limit is used to the full whether one environment works or twenty, and none has to know of another. A fixed share
-for each would leave half of the limit unused whenever only one of the two queues has a backlog.
+So the limit is used in full by one environment and by twenty, and none has to know of another. A fixed share for each
+would leave half of the limit unused whenever only one of the two queues has a backlog.
 
-Turns that nobody took are kept, a few dozen of them: a batch that comes after a pause need not be spread over seconds.
-Whop looks at any minute, though, the one that begins with such a burst too. So what was called at once is paid for
-afterwards with every other turn of the line, or with turns that again nobody takes. And so that single events ask
-nobody, an environment begins with a few turns of its own, for which it owes the line as well.
+Two things are added to plain GCRA:
+
+- Burst credit: slots that passed unused are credited, a few dozen of them, and a batch that comes after a pause is
+  called at once. But Whop counts the calls of any minute, also of the one that begins with such a burst. So each call
+  on credit adds to the debt, and the debt is paid back with slots that are left unused afterwards.
+- Unreserved calls: an environment begins with a few calls that it may make without a reservation, so that single events
+  cost no write. They are added to the debt at its first reservation.
 """
 
 import threading
@@ -29,126 +34,146 @@ from whop_sync.errors import AwaitsTurn
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
 
-USED_SHARE = 0.98
-"""Calls do not reach Whop as evenly as they are sent, so not quite all of the limit is planned for."""
+WINDOW_SECONDS = 60.0
+"""Whop counts the calls of a minute (https://docs.whop.com/developer/api/getting-started). That this minute slides is
+assumed: it is the stricter reading."""
 
-TURNS_AT_ONCE = 5
-"""Taking costs a write to the table. More at once would make other environments wait longer for theirs."""
+TARGET_UTILIZATION = 0.98
+"""Calls do not reach Whop as evenly as they are sent, so a little of the limit stays unplanned."""
 
-TURNS_IN_HAND = 5
-"""What an environment begins with. One that joins others at work, or does so after a pause, may exceed the limit by so
-much."""
+SLOTS_PER_RESERVATION = 5
+"""A reservation costs a write to the table. With more slots in it, other environments would wait longer for theirs."""
 
-MOST_KEPT = 60
-"""Turns that nobody took and that can be had at once, at most, and never more than a tenth of the limit."""
+UNRESERVED_CALLS = 5
+"""What an environment begins with. One that joins others at work, or returns after a pause, may exceed the limit by as
+many calls."""
 
-CATCH_UP_SECONDS = 1.0
-"""A time line that fell behind by no more is continued where it ended: a pause between two batches costs no turns."""
+MAX_BURST_CREDIT = 60
+"""The most slots that can be credited, and never more than a tenth of the limit."""
+
+MAX_LAG_SECONDS = 1.0
+"""While the next free slot lies no further in the past, no slot counts as unused: a pause between two batches costs
+nothing."""
 
 MAX_WAIT_SECONDS = 25.0
-"""Forty environments wait 20 seconds for their next turns. Where it would be more, events go back to their queue."""
+"""Forty environments wait 20 seconds for their next slots. Where it would be more, events go back to their queue."""
 
 _TRIES = 20
-"""Each loses to another environment that took turns at the same moment, so as many may do so."""
+"""Each try fails when another environment reserved at the same moment, so as many may do so."""
+
+# Named in the words of an earlier version. They stay, so that a stack which is updated continues its buckets.
+_KEY_PREFIX = "turns#"
+_ATTRIBUTE = "line"
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
-    """The time line of one operation: up to when it is taken, in Unix seconds, how many turns before that nobody took
-    and are kept, and how many were called without, and have to be paid for."""
+class Bucket:
+    """The token bucket of one operation.
 
-    taken_until: float
-    kept: float
-    owed: float
+    Attributes:
+        next_slot_at: the next slot that is not reserved, in Unix seconds (GCRA's theoretical arrival time).
+        credit: unused slots of the past that may still be called, at once.
+        debt: calls made on credit or without a reservation, for each of which one slot has to stay unused.
+    """
 
-    def __str__(self) -> str:
-        return f"{self.taken_until:.4f} {self.kept:.4f} {self.owed:.4f}"
+    next_slot_at: float
+    credit: float
+    debt: float
+
+    def to_text(self) -> str:
+        return f"{self.next_slot_at:.4f} {self.credit:.4f} {self.debt:.4f}"
 
     @classmethod
-    def of(cls, text: str) -> "Line":
+    def from_text(cls, text: str) -> "Bucket":
         return cls(*map(float, text.split()))
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """Whop's, for each operation."""
+    """Whop's rate limit for one operation."""
 
     calls_per_minute: int
 
     @property
-    def distance(self) -> float:
-        """Seconds from turn to turn."""
-        return 60.0 / (self.calls_per_minute * USED_SHARE)
+    def interval(self) -> float:
+        """Seconds from slot to slot."""
+        return WINDOW_SECONDS / (self.calls_per_minute * TARGET_UTILIZATION)
 
     @property
-    def most_kept(self) -> float:
-        return min(MOST_KEPT, self.calls_per_minute / 10)
+    def max_credit(self) -> float:
+        return min(MAX_BURST_CREDIT, self.calls_per_minute / 10)
 
-    def take(self, line: Line | None, spent: int, now: float) -> tuple[Line, Sequence[float]]:
-        """The next turns, in Unix seconds, and the line after that. `spent` turns were called without asking.
+    def reserve(self, bucket: Bucket | None, unreserved: int, now: float) -> tuple[Bucket, Sequence[float]]:
+        """Reserves SLOTS_PER_RESERVATION slots. Returns the bucket after that, and the slots in Unix seconds.
 
-        Without a line, nobody ever called. Raises Transient if the last turn is more than MAX_WAIT_SECONDS from now.
+        `bucket` is None if the operation was never called. `unreserved` calls were made without a reservation.
+        Raises AwaitsTurn if the last slot would be more than MAX_WAIT_SECONDS from now.
         """
-        line = line or Line(now, self.most_kept, 0.0)
-        begin, owed, kept = line.taken_until, line.owed + spent, line.kept
-        if begin < now - CATCH_UP_SECONDS:
-            unused = (now - begin) / self.distance
-            forgiven = min(owed, unused)
-            begin, owed, kept = now, owed - forgiven, min(self.most_kept, kept + unused - forgiven)
-        at_once = min(TURNS_AT_ONCE, int(kept))
-        paid = min(owed, TURNS_AT_ONCE - at_once)
-        first = begin + paid * self.distance
-        later = [first + number * self.distance for number in range(TURNS_AT_ONCE - at_once)]
-        taken_until = later[-1] + self.distance if later else begin
-        if taken_until > now + MAX_WAIT_SECONDS:
-            raise AwaitsTurn("whop_slots_taken", "all calls that Whop allows are taken", retry_after=first - now)
-        return Line(taken_until, kept - at_once, owed - paid + at_once), [now] * at_once + later
+        bucket = bucket or Bucket(now, self.max_credit, 0.0)
+        begin, credit, debt = bucket.next_slot_at, bucket.credit, bucket.debt + unreserved
+        if begin < now - MAX_LAG_SECONDS:
+            unused = (now - begin) / self.interval
+            paid = min(debt, unused)
+            begin, credit, debt = now, min(self.max_credit, credit + unused - paid), debt - paid
+        on_credit = min(SLOTS_PER_RESERVATION, int(credit))
+        left_unused = min(debt, SLOTS_PER_RESERVATION - on_credit)
+        first = begin + left_unused * self.interval
+        later = [first + number * self.interval for number in range(SLOTS_PER_RESERVATION - on_credit)]
+        next_slot_at = later[-1] + self.interval if later else begin
+        if next_slot_at > now + MAX_WAIT_SECONDS:
+            raise AwaitsTurn("whop_slots_taken", "all calls that Whop allows are reserved", retry_after=first - now)
+        return Bucket(next_slot_at, credit - on_credit, debt - left_unused + on_credit), [now] * on_credit + later
 
 
-class Schedule(Protocol):
-    """The time lines of all operations, for all environments."""
+class Buckets(Protocol):
+    """The buckets of all operations, for all environments."""
 
-    def take(self, operation: str, spent: int) -> Sequence[float]:
-        """The next turns of an operation, in Unix seconds. `spent` turns were called without asking.
+    def reserve(self, operation: str, unreserved: int) -> Sequence[float]:
+        """The next slots of an operation, in Unix seconds. `unreserved` calls were made without a reservation.
 
-        Raises Transient when the last of them would be more than MAX_WAIT_SECONDS from now.
+        Raises Transient when the last slot would be more than MAX_WAIT_SECONDS from now, or when the bucket cannot be
+        read or written.
         """
 
 
-class SharedSchedule:
-    """The time lines as items of the UserMappings table. Raises Transient too when DynamoDB does not take the call."""
+class SharedBuckets:
+    """Buckets as items of the UserMappings table."""
 
     def __init__(self, client: "DynamoDBClient", table: str, clock: Callable[[], float], limit: Limit) -> None:
         self._client = client
         self._table = table
         self._clock = clock
         self._limit = limit
-        self._seen: dict[str, Line | None] = {}
+        self._seen: dict[str, Bucket | None] = {}
 
-    def take(self, operation: str, spent: int) -> Sequence[float]:
-        """Takes from the line as this environment saw it last; if others did so since, it is told how it is now."""
+    def reserve(self, operation: str, unreserved: int) -> Sequence[float]:
+        """Reserves on the bucket as this environment saw it last; if another one has written since, on what it wrote.
+
+        Raises Transient.
+        """
         for _ in range(_TRIES):
-            line = self._seen.get(operation)
-            following, turns = self._limit.take(line, spent, self._clock())
-            there = self._replace(operation, line, following)
-            self._seen[operation] = there
-            if there is following:
-                return turns
-        raise AwaitsTurn("whop_slots_taken", "too many environments took turns at the same moment", retry_after=1)
+            bucket = self._seen.get(operation)
+            following, slots = self._limit.reserve(bucket, unreserved, self._clock())
+            stored = self._replace(operation, bucket, following)
+            self._seen[operation] = stored
+            if stored is following:
+                return slots
+        raise AwaitsTurn("whop_slots_taken", "too many environments reserved slots at the same moment", retry_after=1)
 
-    def _replace(self, operation: str, line: Line | None, following: Line) -> Line | None:
-        """The line that is there afterwards: `following`, or if it was another one than expected, that one."""
+    def _replace(self, operation: str, bucket: Bucket | None, following: Bucket) -> Bucket | None:
+        """Compare and swap. Returns the bucket that is stored afterwards: `following`, or the one of another
+        environment."""
         with aws_errors("dynamodb_unavailable"):
             try:
                 self._client.update_item(
                     TableName=self._table,
-                    Key={"key": {"S": f"turns#{operation}"}},
-                    UpdateExpression="SET #line = :following",
-                    ConditionExpression="#line = :line" if line else "attribute_not_exists(#line)",
-                    ExpressionAttributeNames={"#line": "line"},
+                    Key={"key": {"S": f"{_KEY_PREFIX}{operation}"}},
+                    UpdateExpression="SET #bucket = :following",
+                    ConditionExpression="#bucket = :bucket" if bucket else "attribute_not_exists(#bucket)",
+                    ExpressionAttributeNames={"#bucket": _ATTRIBUTE},
                     ExpressionAttributeValues={
-                        ":following": {"S": str(following)},
-                        **({":line": {"S": str(line)}} if line else {}),
+                        ":following": {"S": following.to_text()},
+                        **({":bucket": {"S": bucket.to_text()}} if bucket else {}),
                     },
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 )
@@ -157,53 +182,58 @@ class SharedSchedule:
                     raise
                 answer: Any = error.response
                 item = answer.get("Item", {})
-                return Line.of(item["line"]["S"]) if "line" in item else None
+                return Bucket.from_text(item[_ATTRIBUTE]["S"]) if _ATTRIBUTE in item else None
         return following
 
 
-class _Lane:
-    """What one environment knows of one operation: its turns, how many it called before it took any, and until when
-    Whop wants no call."""
+class _Slots:
+    """One operation as one environment knows it.
+
+    Attributes:
+        reserved: the slots to use next. An unreserved call is a slot at time zero.
+        unreserved: calls made without a reservation since the last one.
+        closed_until: the end of the wait that Whop named, in Unix seconds.
+    """
 
     def __init__(self) -> None:
-        self.turns = deque([0.0] * TURNS_IN_HAND)
-        self.spent = 0
+        self.reserved = deque([0.0] * UNRESERVED_CALLS)
+        self.unreserved = 0
         self.closed_until = 0.0
 
 
 class Pacer:
-    """The turns of one environment, for all of its threads."""
+    """The slots of one environment, for all of its threads."""
 
-    def __init__(self, schedule: Schedule, *, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
-        self._schedule = schedule
+    def __init__(self, buckets: Buckets, *, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
+        self._buckets = buckets
         self._clock = clock
         self._sleep = sleep
-        self._lanes: defaultdict[str, _Lane] = defaultdict(_Lane)
-        self._taking = threading.Lock()
+        self._slots: defaultdict[str, _Slots] = defaultdict(_Slots)
+        self._reserving = threading.Lock()
 
     def wait(self, operation: str) -> None:
         """Returns when the operation may be called. Raises Transient if that is more than MAX_WAIT_SECONDS from now."""
-        with self._taking:
-            left = self._turn(self._lanes[operation], operation) - self._clock()
+        with self._reserving:
+            left = self._next_slot(self._slots[operation], operation) - self._clock()
         if left > 0:
             self._sleep(left)
 
     def refused(self, operation: str, seconds: float) -> None:
-        """Whop answered 429 and named this wait: this environment keeps to it. Others meet their own answers."""
-        with self._taking:
-            lane = self._lanes[operation]
-            lane.closed_until = max(lane.closed_until, self._clock() + seconds)
+        """Whop answered 429 and named this wait. This environment keeps to it; others get answers of their own."""
+        with self._reserving:
+            slots = self._slots[operation]
+            slots.closed_until = max(slots.closed_until, self._clock() + seconds)
 
-    def _turn(self, lane: _Lane, operation: str) -> float:
+    def _next_slot(self, slots: _Slots, operation: str) -> float:
         now = self._clock()
-        if lane.closed_until > now + MAX_WAIT_SECONDS:
+        if slots.closed_until > now + MAX_WAIT_SECONDS:
             raise AwaitsTurn(
-                "whop_rate_limited", "Whop wants no calls for a while", retry_after=lane.closed_until - now
+                "whop_rate_limited", "Whop named a wait that has not ended", retry_after=slots.closed_until - now
             )
-        if not lane.turns:
-            lane.turns.extend(self._schedule.take(operation, lane.spent))
-            lane.spent = 0
-        turn = lane.turns.popleft()
-        if turn < now - 60.0:  # Whop has forgotten the minute in which this turn was good
-            lane.spent += 1
-        return max(turn, lane.closed_until)
+        if not slots.reserved:
+            slots.reserved.extend(self._buckets.reserve(operation, slots.unreserved))
+            slots.unreserved = 0
+        slot = slots.reserved.popleft()
+        if slot < now - WINDOW_SECONDS:  # the minute of this slot is over for Whop, so the call counts in another one
+            slots.unreserved += 1
+        return max(slot, slots.closed_until)

@@ -28,7 +28,7 @@ from whop_sync.syncing.synchronization import Synchronization
 from whop_sync.syncing.worker import Record, Worker
 from whop_sync.users.mappings import Mappings
 from whop_sync.whop.client import Whop
-from whop_sync.whop.rate_limit import Limit, Pacer, SharedSchedule
+from whop_sync.whop.rate_limit import Limit, Pacer, SharedBuckets
 
 WHOP_SECONDS = 0.3
 
@@ -75,7 +75,7 @@ def station(
         api_key=lambda: PLATFORM_KEY,
         witness=Unwatched(),
         pace=Pacer(
-            SharedSchedule(dynamodb, table, time.time, Limit(calls_per_minute)), clock=time.time, sleep=time.sleep
+            SharedBuckets(dynamodb, table, time.time, Limit(calls_per_minute)), clock=time.time, sleep=time.sleep
         ),
     )
     nowhere = Queue(aws_client(engine_url, "sqs"), f"{engine_url}/000000000000/nowhere")
