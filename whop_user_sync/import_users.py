@@ -216,6 +216,7 @@ def _reconciliation(options: argparse.Namespace, clients: dict[str, Any]) -> Rec
     settings = worker["Environment"]["Variables"]
     whop = WhopConfig(
         api_url=settings.get("WHOP_API_URL") or WHOP_API_URLS[settings["WHOP_ENVIRONMENT"]],
+        enrollment=settings["WHOP_ENROLLMENT"],
         api_version=settings["WHOP_API_VERSION"],
         api_key_arn=settings["WHOP_API_KEY_ARN"],
         company_id=settings["WHOP_COMPANY_ID"],

@@ -104,7 +104,7 @@ def worker() -> "Worker":
     whop = whop_client(
         config.whop,
         boto3.client("secretsmanager", config=aws),
-        enrollment=config.enrollment,
+        country=config.account_country,
         witness=journal,
         pace=Pacer(buckets, clock=time.time, sleep=time.sleep),
     )
@@ -200,7 +200,7 @@ def whop_client(
     config: "WhopConfig",
     secrets_manager: Any,
     *,
-    enrollment: str = "companies",
+    country: str | None = None,
     witness: "Witness | None" = None,
     pace: "Pace | None" = None,
     timeout: "httpx.Timeout | None" = None,
@@ -210,7 +210,7 @@ def whop_client(
     from whop_sync.whop.client import CALL_TIMEOUT, Whop, http_client, parse_api_key
     from whop_sync.whop.generations import chosen_generation
 
-    generation = chosen_generation(enrollment, config.api_version)
+    generation = chosen_generation(config.enrollment, config.api_version)
     secret = Secret(secrets_manager, config.api_key_arn, unavailable="whop_api_key_unavailable", clock=time.monotonic)
     return Whop(
         http_client(timeout or CALL_TIMEOUT),
@@ -219,6 +219,7 @@ def whop_client(
         api_key=lambda: parse_api_key(secret.text()),
         witness=witness,
         generation=generation,
+        country=country,
         pace=pace,
     )
 

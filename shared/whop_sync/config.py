@@ -16,6 +16,7 @@ CALLS_PER_MINUTE = 600
 FEWEST_CALLS_PER_MINUTE = 30
 
 _ACTION = re.compile(r"[a-z_]+(:[a-z_]+)+", re.ASCII)
+_COUNTRY = re.compile(r"[a-z]{2}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,9 +29,11 @@ class ReceiverConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WhopConfig:
-    """How to reach Whop. `enrollment` and `api_version` are as given: `whop.generations` decides what they mean."""
+    """How to reach Whop. `enrollment` and `api_version`, which may be empty, are as given: `whop.generations` decides
+    what they mean."""
 
     api_url: str
+    enrollment: str
     api_version: str
     api_key_arn: str
     company_id: str
@@ -47,10 +50,15 @@ class ChatTokenConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerConfig:
-    """`picture_allowed_origin` is the one `http://host:port` whose pictures need neither https nor a public address."""
+    """What a worker needs.
+
+    Attributes:
+        account_country: of the connected accounts it creates, ISO 3166-1 alpha-2 in lower case; None for the parent's.
+        picture_allowed_origin: the one `http://host:port` whose pictures need neither https nor a public address.
+    """
 
     whop: WhopConfig
-    enrollment: str
+    account_country: str | None
     whop_calls_per_minute: int
     title_format: str
     picture_allowed_origin: str | None
@@ -82,7 +90,7 @@ def worker_config() -> WorkerConfig:
         raise ValueError("TITLE_FORMAT must contain {user_id}: Whop refuses two connected accounts with one title")
     return WorkerConfig(
         whop=whop,
-        enrollment=_setting("WHOP_ENROLLMENT"),
+        account_country=_account_country(),
         whop_calls_per_minute=_calls_per_minute(),
         title_format=title_format,
         picture_allowed_origin=picture_allowed_origin,
@@ -126,10 +134,18 @@ def _whop_config() -> WhopConfig:
         raise ValueError("WHOP_API_URL must be empty when WHOP_ENVIRONMENT is production")
     return WhopConfig(
         api_url=stand_in or WHOP_API_URLS[environment],
-        api_version=_setting("WHOP_API_VERSION"),
+        enrollment=_setting("WHOP_ENROLLMENT"),
+        api_version=os.environ.get("WHOP_API_VERSION", ""),
         api_key_arn=_setting("WHOP_API_KEY_ARN"),
         company_id=_setting("WHOP_COMPANY_ID"),
     )
+
+
+def _account_country() -> str | None:
+    country = os.environ.get("WHOP_ACCOUNT_COUNTRY") or None
+    if country and not _COUNTRY.fullmatch(country):
+        raise ValueError(f"WHOP_ACCOUNT_COUNTRY must be a country code of two lower-case letters, not {country}")
+    return country
 
 
 def _calls_per_minute() -> int:

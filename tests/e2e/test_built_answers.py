@@ -39,7 +39,7 @@ def invoke(
 def test_a_user_enrolled_by_either_generation_is_told_and_gets_a_token(
     stack: LocalStack, new_id: Callable[[], str]
 ) -> None:
-    newer = {"WHOP_ENROLLMENT": "accounts", "WHOP_API_VERSION": "2026-10-15-1"}
+    newer = {"WHOP_ENROLLMENT": "accounts", "WHOP_API_VERSION": ""}
     for settings in ({}, newer):
         # Given a user whom a worker of this generation has enrolled
         user_id = new_id()
@@ -52,7 +52,7 @@ def test_a_user_enrolled_by_either_generation_is_told_and_gets_a_token(
             stack,
             "MintChatTokenFunction",
             sample("mint_chat_token/for_ten_minutes.json", user_id),
-            {"WHOP_API_VERSION": settings.get("WHOP_API_VERSION", "2026-07-20")},
+            settings,
         )
         # Then both are there
         assert (answer["statusCode"], json.loads(answer["body"])["whop_user_id"]) == (200, row["whop_user_id"])
@@ -65,7 +65,7 @@ def test_a_stack_that_moves_to_the_newer_calls_enrolls_nobody_again(
     user_id = new_id()
     invoke(stack, "UserCreatedFunction", sample("user_created/user_created.json", user_id))
     before = stack.deployment.row(f"user#{user_id}") or {}
-    newer = {"WHOP_ENROLLMENT": "accounts", "WHOP_API_VERSION": "2026-10-15-1"}
+    newer = {"WHOP_ENROLLMENT": "accounts", "WHOP_API_VERSION": ""}
     updated = sample("profile_updated/profile_updated.json", user_id)
     assert invoke(stack, "ProfileUpdatedFunction", updated, newer) == {"batchItemFailures": []}
     after = stack.deployment.row(f"user#{user_id}") or {}
@@ -78,5 +78,5 @@ def test_a_worker_with_a_version_too_old_for_its_generation_does_not_start(
     stack: LocalStack, new_id: Callable[[], str]
 ) -> None:
     created = sample("user_created/user_created.json", new_id())
-    outcome = invoke(stack, "UserCreatedFunction", created, {"WHOP_ENROLLMENT": "accounts"})
-    assert "2026-08-21 or later" in outcome["errorMessage"]
+    too_old = {"WHOP_ENROLLMENT": "accounts", "WHOP_API_VERSION": "2026-08-14"}
+    assert "2026-08-21 or later" in invoke(stack, "UserCreatedFunction", created, too_old)["errorMessage"]

@@ -36,9 +36,6 @@ if TYPE_CHECKING:
 START = 1_772_359_200.0
 TITLE_FORMAT = "{name} ({user_id})"
 
-VERSIONS = {"companies": "2026-07-20", "accounts": "2026-10-15-1"}
-"""Each generation of Whop's connected accounts, with an Api-Version-Date to go with it."""
-
 WORKER_SECONDS = 120
 """A worker's timeout (template.yaml)."""
 
@@ -135,7 +132,6 @@ def assembled(
     whop = Whop(
         http,
         url=api_url,
-        version=VERSIONS[enrollment],
         api_key=api_key,
         witness=Unwatched(),
         generation=GENERATIONS[enrollment],

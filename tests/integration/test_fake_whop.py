@@ -713,12 +713,11 @@ def test_a_wrong_file_is_400(whop: FakeWhop, version: str, body: Json, param: st
     assert (response.status_code, error(response)["param"]) == (400, param)
 
 
-def test_native_files_take_a_byte_size_and_their_status_is_a_switch(whop: FakeWhop) -> None:
+def test_native_files_take_a_byte_size_and_are_answered_201(whop: FakeWhop) -> None:
     native = Api(whop, version=NATIVE_FILES)
     body = {"filename": "me.png", "byte_size": 3, "visibility": "public"}
-    assert native.http.post("/files", json=body).status_code == 200
-    whop.switches.native_file_create_status = 201
     assert native.http.post("/files", json=body).status_code == 201
+    assert Api(whop).http.post("/files", json={"filename": "me.png"}).status_code == 200
 
 
 def test_a_file_may_be_ready_at_once(whop: FakeWhop, api: Api) -> None:
@@ -769,7 +768,7 @@ def test_wrong_tokens_are_refused(whop: FakeWhop, api: Api, clock: Clock) -> Non
     assert status(user_id=user, scoped_actions=["company:delete"]) == 403
 
 
-def test_from_mid_september_tokens_take_account_id(whop: FakeWhop) -> None:
+def test_from_2026_09_02_2_tokens_take_account_id(whop: FakeWhop) -> None:
     new, old = Api(whop, version="2026-09-15"), Api(whop, version="2026-09-02-1")
     for client, field, wrong in ((new, "account_id", "company_id"), (old, "company_id", "account_id")):
         assert client.http.post("/access_tokens", json={field: PLATFORM_COMPANY}).status_code == 200

@@ -23,7 +23,6 @@ SECRET = "whsec_" + "a" * 43 + "="
 WORKER = {
     "WHOP_ENVIRONMENT": "sandbox",
     "WHOP_COMPANY_ID": "biz_1",
-    "WHOP_API_VERSION": "2026-07-20",
     "WHOP_ENROLLMENT": "companies",
     "WHOP_API_KEY_ARN": "arn:key",
     "TITLE_FORMAT": "{name} ({user_id})",
@@ -45,7 +44,7 @@ def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def chosen() -> Generation:
     """What a worker makes of its environment."""
     settings = config.worker_config()
-    return chosen_generation(settings.enrollment, settings.whop.api_version)
+    return chosen_generation(settings.whop.enrollment, settings.whop.api_version)
 
 
 @pytest.mark.parametrize(
@@ -73,8 +72,14 @@ def test_a_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch, missing: st
         ({"WHOP_CALLS_PER_MINUTE": "29"}, "WHOP_CALLS_PER_MINUTE must be a whole number from 30"),
         ({"WHOP_CALLS_PER_MINUTE": "1e3"}, "WHOP_CALLS_PER_MINUTE must be a whole number"),
         ({"WHOP_ENROLLMENT": "users"}, "WHOP_ENROLLMENT must be companies or accounts"),
-        ({"WHOP_ENROLLMENT": "accounts"}, "WHOP_ENROLLMENT is accounts, and needs .* 2026-08-21 or later"),
-        ({"WHOP_ENROLLMENT": "accounts", "WHOP_API_VERSION": "2026-08-14"}, "2026-08-21 or later"),
+        (
+            {"WHOP_ENROLLMENT": "accounts", "WHOP_API_VERSION": "2026-08-14"},
+            "WHOP_API_VERSION is 2026-08-14, and WHOP_ENROLLMENT accounts needs 2026-08-21 or later: .* empty",
+        ),
+        ({"WHOP_API_VERSION": "2026-09-02-1"}, "needs a date before 2026-09-02-1: .* empty.* or set WhopEnrollment to"),
+        ({"WHOP_API_VERSION": "2026-10-15-1"}, "needs a date before 2026-09-02-1"),
+        ({"WHOP_ACCOUNT_COUNTRY": "US"}, "two lower-case letters, not US"),
+        ({"WHOP_ACCOUNT_COUNTRY": "usa"}, "two lower-case letters"),
         ({"WHOP_API_VERSION": "2026-07-08"}, "2026-07-08-1 or later"),
         ({"WHOP_API_VERSION": "2025-01-01"}, "2026-07-08-1 or later"),
         ({"WHOP_API_VERSION": "latest"}, "WHOP_API_VERSION is latest, and an Api-Version-Date is a date"),
@@ -94,9 +99,11 @@ def test_a_wrong_setting_is_refused_with_a_hint(
 @pytest.mark.parametrize(
     ("enrollment", "version"),
     [
+        ("companies", ""),
         ("companies", "2026-07-08-1"),
         ("companies", "2026-07-20"),
-        ("companies", "2026-10-15-1"),
+        ("companies", "2026-09-02"),
+        ("accounts", ""),
         ("accounts", "2026-08-21"),
         ("accounts", "2026-08-21-1"),
         ("accounts", "2026-10-15-1"),
@@ -120,12 +127,35 @@ def test_a_version_is_a_date(text: str) -> None:
         api_version(text)
 
 
+def refused(enrollment: str, version: str) -> bool:
+    try:
+        chosen_generation(enrollment, version)
+    except ValueError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize(("enrollment", "version"), [("companies", "2026-08-21-1"), ("accounts", "2026-09-23")])
+def test_without_a_version_each_generation_sends_the_one_that_goes_with_it(enrollment: str, version: str) -> None:
+    assert GENERATIONS[enrollment].default_version == version
+    assert not refused(enrollment, version)
+
+
 def test_the_template_refuses_the_versions_that_a_function_would_refuse_at_its_start() -> None:
-    """Given the versions of Whop that are known, then those too old for accounts are the ones that the rule lists."""
-    rule = (ROOT / "template.yaml").read_text().partition("AccountsTellTheirOwner:")[2].partition("Conditions:")[0]
-    accounts = GENERATIONS["accounts"].since
-    too_old = [version for version in KNOWN_VERSIONS if OLDEST_VERSION <= api_version(version) < accounts]
-    assert re.findall(r"'(\d[\d-]+)'", rule) == too_old
+    """Given the versions of Whop that are known, when a stack is deployed, then none fails at its first event."""
+    rules = (ROOT / "template.yaml").read_text().partition("CompaniesHaveTheirVersions:")[2].partition("Conditions:")[0]
+    companies, _, accounts = rules.partition("AccountsShowTheirOwner:")
+    allowed, too_old = (re.findall(r"'(\d[\d-]+)'", rule) for rule in (companies, accounts))
+    assert allowed == [version for version in KNOWN_VERSIONS if not refused("companies", version)]
+    known = [version for version in KNOWN_VERSIONS if api_version(version) >= OLDEST_VERSION]
+    assert too_old == [version for version in known if refused("accounts", version)]
+
+
+def test_a_country_is_optional(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert config.worker_config().account_country is None
+    monkeypatch.setenv("WHOP_ACCOUNT_COUNTRY", "de")
+    config.worker_config.cache_clear()
+    assert config.worker_config().account_country == "de"
 
 
 class Secrets:

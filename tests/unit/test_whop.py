@@ -12,7 +12,16 @@ import pytest
 
 from harness import Unwatched
 from whop_sync.errors import AwaitsTurn, OperatorNeeded, Permanent, SyncError, Transient
-from whop_sync.whop.client import OPERATOR_RETRY_SECONDS, AccountExists, File, Pace, Whop, Witness
+from whop_sync.whop.client import (
+    OPERATOR_RETRY_SECONDS,
+    AccountExists,
+    File,
+    Pace,
+    ProfileRefused,
+    Whop,
+    Witness,
+)
+from whop_sync.whop.generations import GENERATIONS
 
 COMPANY = {"id": "biz_1", "owner_user": {"id": "user_1", "name": None, "username": "ann"}, "metadata": None}
 
@@ -472,3 +481,172 @@ def test_a_call_carries_the_delivery_it_is_made_for(delivery: str | None, header
     client.user("user_1", company="biz_0")
     client.upload(File(id="file_1", status="pending", upload_url="https://storage.test/put"), b"png")
     assert [headers.get("x-correlation-id") for headers in seen] == [header, None]
+
+
+@dataclass
+class Recorder:
+    """A Whop that answers everything alike and remembers the requests."""
+
+    answer: dict[str, Any]
+    status: int = 200
+    requests: list[httpx.Request] = field(default_factory=list)
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.requests.append(request)
+        return httpx.Response(self.status, json=self.answer)
+
+    def client(self, enrollment: str = "companies", **settings: Any) -> Whop:
+        return Whop(
+            httpx.Client(transport=httpx.MockTransport(self)),
+            url="https://whop.test/api/v1",
+            api_key=lambda: "apik_1",
+            generation=GENERATIONS[enrollment],
+            **settings,
+        )
+
+    @property
+    def body(self) -> Any:
+        return json.loads(self.requests[-1].content)
+
+
+ORDER = {"parent": "biz_0", "title": "Ann (u1)", "email": "ann@shop.test", "user_id": "u1", "attempt": "a1"}
+
+
+@pytest.mark.parametrize(("enrollment", "version"), [("companies", "2026-08-21-1"), ("accounts", "2026-09-23")])
+def test_each_generation_sends_its_date_and_never_a_mail_to_customers(enrollment: str, version: str) -> None:
+    recorder = Recorder(COMPANY)
+    recorder.client(enrollment).create_account(**ORDER)
+    assert recorder.requests[-1].headers["api-version-date"] == version
+    assert recorder.body["send_customer_emails"] is False
+    assert "country" not in recorder.body
+
+
+@pytest.mark.parametrize(("enrollment", "country"), [("companies", "de"), ("accounts", "DE")])
+def test_a_country_is_written_as_each_call_documents_it(enrollment: str, country: str) -> None:
+    recorder = Recorder(COMPANY)
+    recorder.client(enrollment, country="de").create_account(**ORDER)
+    assert recorder.body["country"] == country
+
+
+@pytest.mark.parametrize("enrollment", GENERATIONS)
+@pytest.mark.parametrize("key", ["owner", "owner_user"])
+def test_the_owner_is_read_under_either_key(enrollment: str, key: str) -> None:
+    answer = {"id": "biz_1", "owner": None, "owner_user": None} | {key: {"id": "user_1"}}
+    assert Recorder(answer).client(enrollment).create_account(**ORDER).whop_user_id == "user_1"
+
+
+@pytest.mark.parametrize("place", ["code", "type"])
+def test_a_create_that_is_still_running_is_no_conflict(place: str) -> None:
+    refusal = {"error": {"type": "conflict", "message": "m"} | {place: "idempotency_request_in_progress"}}
+    with pytest.raises(Transient) as caught:
+        Recorder(refusal, 409).client("accounts").create_account(**ORDER)
+    assert (caught.value.reason, caught.value.effect) == ("whop_in_progress", "pending")
+    with pytest.raises(AccountExists):
+        Recorder({"error": {"type": "conflict", "message": "m"}}, 409).client("accounts").create_account(**ORDER)
+
+
+@pytest.mark.parametrize(
+    ("error", "fields"),
+    [
+        ({"message": "name: null is not accepted", "param": "name"}, {"name"}),
+        ({"message": "m", "param": "profile_picture"}, {"profile_picture"}),
+        ({"message": "m", "param": "profile_picture.id"}, {"profile_picture"}),
+        ({"message": "profile_picture must be an object"}, {"profile_picture"}),
+        ({"message": "name and profile_picture must not be null"}, {"name", "profile_picture"}),
+        ({"message": "no"}, {"name", "profile_picture"}),
+        (None, {"name", "profile_picture"}),
+    ],
+)
+@pytest.mark.parametrize("status", [400, 422])
+def test_a_refused_profile_names_the_fields(error: object, fields: set[str], status: int) -> None:
+    recorder = Recorder({"error": error}, status)
+    with pytest.raises(ProfileRefused) as caught:
+        recorder.client().update_user("user_1", company="biz_0", changes={"name": None, "profile_picture": None})
+    assert caught.value.reason == "whop_refused"
+    assert caught.value.fields == fields
+
+
+def test_a_missing_user_is_no_refused_field() -> None:
+    with pytest.raises(Permanent) as caught:
+        Recorder({}, 404).client().update_user("user_1", company="biz_0", changes={"name": None})
+    assert not isinstance(caught.value, ProfileRefused)
+
+
+@pytest.mark.parametrize(
+    ("version", "key"), [("2026-09-02-1", "company_id"), ("2026-09-02-2", "account_id"), ("2026-09-23", "account_id")]
+)
+def test_tokens_and_links_name_the_account_as_their_date_wants_it(version: str, key: str) -> None:
+    token = Recorder({"token": "t", "expires_at": "2026-01-01T00:00:00Z"})
+    token.client(version=version).create_access_token(
+        company="biz_1", whop_user_id=None, actions=["identity:read"], expires_at=0
+    )
+    assert (token.body[key], token.body["scoped_actions"], "user_id" in token.body) == (
+        "biz_1",
+        ["identity:read"],
+        False,
+    )
+    link = Recorder({"url": "https://whop.test/l", "expires_at": "2026-01-01T00:00:00Z"})
+    made = link.client(version=version).create_account_link(
+        account="biz_1", use_case="payouts_portal", refresh_url="https://shop.test/a", return_url="https://shop.test/b"
+    )
+    assert made.url == "https://whop.test/l"
+    assert link.body == {
+        key: "biz_1",
+        "use_case": "payouts_portal",
+        "refresh_url": "https://shop.test/a",
+        "return_url": "https://shop.test/b",
+    }
+
+
+@pytest.mark.parametrize(
+    "answer", [{}, {"url": "", "expires_at": "x"}, {"url": "https://a"}, {"url": 5, "expires_at": "x"}]
+)
+def test_a_link_that_cannot_be_read_is_no_link(answer: dict[str, Any]) -> None:
+    with pytest.raises(Transient) as caught:
+        Recorder(answer).client().create_account_link(
+            account="biz_1", use_case="payouts_portal", refresh_url="https://a.test", return_url="https://a.test"
+        )
+    assert (caught.value.reason, caught.value.effect) == ("whop_unreadable", "possible")
+
+
+def test_secrets_of_whops_answers_are_in_no_repr() -> None:
+    link = (
+        Recorder({"url": "https://whop.test/secret", "expires_at": "x"})
+        .client()
+        .create_account_link(
+            account="biz_1", use_case="payouts_portal", refresh_url="https://a.test", return_url="https://a.test"
+        )
+    )
+    assert "secret" not in repr(link)
+
+
+def test_permissions_that_whop_does_not_mention_are_not_granted() -> None:
+    recorder = Recorder({"data": [{"action": "a:read", "granted": True}, {"action": "b:read", "granted": "yes"}]})
+    assert recorder.client().permissions("biz_0", ["a:read", "b:read", "c:read"]) == {
+        "a:read": True,
+        "b:read": False,
+        "c:read": False,
+    }
+    assert dict(recorder.requests[-1].url.params) == {"resource_id": "biz_0", "actions": "a:read,b:read,c:read"}
+
+
+def test_an_account_is_changed_and_deleted_by_its_id() -> None:
+    recorder = Recorder({"id": "biz_1", "deleted": True})
+    recorder.client().update_account("biz_1", {"title": "u1"})
+    recorder.client().delete_account("biz_1")
+    assert [(each.method, each.url.path) for each in recorder.requests] == [
+        ("PATCH", "/api/v1/accounts/biz_1"),
+        ("DELETE", "/api/v1/accounts/biz_1"),
+    ]
+
+
+def test_an_upload_url_that_cannot_be_read_is_a_file_to_be_made_anew() -> None:
+    file = File(id="file_1", status="pending", upload_url="https://a\x01b/")
+    with pytest.raises(Transient) as caught:
+        whop(lambda _: httpx.Response(200)).upload(file, b"png")
+    assert caught.value.reason == "whop_unreadable"
+
+
+def test_accounts_are_searched_by_both_filters_first_and_without_any_last() -> None:
+    queries = list(GENERATIONS["accounts"].list_queries(parent="biz_0", user_id="50%", since={"created_after": "t"}))
+    assert queries == [{"external_id": "50~1", "query": "50%"}, {"external_id": "50~1"}, {"created_after": "t"}]

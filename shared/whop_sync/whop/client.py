@@ -1,8 +1,18 @@
-"""Whop's REST API, as far as user sync needs it. What Whop has not documented is decided here and nowhere else.
+"""Whop's REST API, as far as user sync needs it. What Whop does not document is decided here and nowhere else.
 
-Contract: the calls of the official SDKs at Api-Version-Date 2026-07-20 and later, and of one of two generations of
-connected accounts (`generations`). The header goes along with every call: without it the behaviour depends on when the
-API key was made.
+Every call carries an Api-Version-Date: without it, the behaviour depends on when the API key was made
+(https://docs.whop.com/developer/api/versioning). Which date, and what differs by date, stands in `generations`.
+
+What a method raises (https://docs.whop.com/developer/troubleshooting, and observed where that page is silent):
+
+    SyncError
+     ├─ Transient
+     │   │                  no connection · no answer · 5xx · 408 · an answer that cannot be read
+     │   ├─ AwaitsTurn      429, with the wait that Whop named
+     │   └─ OperatorNeeded  401, 403 · 410, an unknown Api-Version-Date, /companies or /accounts not found
+     └─ Permanent           404 and other 4xx
+         ├─ AccountExists   create_account: the user seems to have an account already
+         └─ ProfileRefused  update_user: names the fields that Whop refused
 """
 
 import email.utils
@@ -11,41 +21,51 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 from urllib.parse import quote
 
 import httpx
 
 from whop_sync.errors import AwaitsTurn, Effect, OperatorNeeded, Permanent, Transient, WhopAnswer
 from whop_sync.tls import trusted
-from whop_sync.whop.generations import GENERATIONS, TOKENS_TAKE_ACCOUNT_ID, Generation, api_version
+from whop_sync.whop.generations import (
+    GENERATIONS,
+    IN_PROGRESS,
+    TOKENS_TAKE_ACCOUNT_ID,
+    Generation,
+    api_version,
+    owner_of,
+)
 from whop_sync.whop.rate_limit import MAX_WAIT_SECONDS
 
 CALL_TIMEOUT = httpx.Timeout(10, read=20, connect=3)
 
 CALL_SECONDS = 35 + MAX_WAIT_SECONDS
-"""No call takes longer: the sum of the timeouts, and a little, and before that the wait for its turn."""
+"""No call takes longer: the wait for a slot, then the sum of the timeouts and a margin."""
 
 OPERATOR_RETRY_SECONDS = 15 * 60
-"""How soon to try again when the key or the API version is refused: an operator has to act, and the events are fine."""
+"""How soon to try again after Whop refused the key or the API version: an operator has to act first."""
 
 MAX_NAME_LENGTH = 100
-"""Whop's limit for a user's name, in characters (documented for the older form of PATCH /users, assumed since)."""
+"""Whop's limit for a user's name, in characters: documented for the older form of PATCH /users, assumed for ours."""
 
 PAGE_SIZE = 50
-"""Accounts a page: the largest that Whop documents."""
+"""Accounts a page: the most that Whop documents for GET /accounts, observed for GET /companies."""
 
-# Whop tells the delay of a 429 in the message only ("Try again in 12 seconds.").
+type AccountLinkUseCase = Literal["account_onboarding", "payouts_portal"]
+
+# Documented: the delay of a 429 stands in the message only ("Try again in 12 seconds.").
 _DELAY = re.compile(r"(\d+(?:\.\d+)?)\s*(second|minute|hour)", re.IGNORECASE)
 _SECONDS = {"second": 1, "minute": 60, "hour": 3600}
 _MAX_DELAY_SECONDS = 86400.0
-# Documented: an unknown Api-Version-Date is answered with 400 and a list of those that are known; in what words is not.
+# Documented: an unknown Api-Version-Date is answered 400 with a list of the known ones. The words are assumed.
 _UNKNOWN_VERSION = re.compile(r"api.?version|supported versions", re.IGNORECASE)
-# Of the storage, when it does not like what is uploaded. Not 400, which S3 says of passing troubles too.
+# Answers of the storage that refuse the content itself. Not 400, which S3 also gives for passing troubles.
 _REFUSED_CONTENT = (411, 413, 415, 422)
-# Whop documents that it may return a request id, and not where.
+# Documented: Whop may return a request id. In which header is assumed.
 _REQUEST_ID_HEADERS = ("x-request-id", "request-id")
 _WORD = re.compile(r"[\w.-]{1,128}", re.ASCII)
 
@@ -62,9 +82,25 @@ class AccountExists(Permanent):
     """The parent has a connected account already with this title, or with this user's id and another e-mail."""
 
 
+class ProfileRefused(Permanent):
+    """Whop refused values of a profile, and would refuse them again.
+
+    Attributes:
+        fields: the keys of the request that Whop's answer names; all that were sent, if it names none.
+    """
+
+    def __init__(self, error: Permanent, fields: frozenset[str]) -> None:
+        super().__init__(error.reason, error.explanation, answer=error.answer)
+        self.fields = fields
+
+
 @dataclass(frozen=True, slots=True)
 class Account:
-    """Who a user is on Whop: the account's owner (user_...) and, if enrolled by us, the connected account (biz_...)."""
+    """A user on Whop: the owner (user_...) of a connected account (biz_...), or one who came by Whop sign-in.
+
+    Attributes:
+        company_id: the connected account, None for a user whom we did not enroll.
+    """
 
     whop_user_id: str
     company_id: str | None
@@ -72,7 +108,12 @@ class Account:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class File:
-    """`status` is pending, processing, ready or failed. The upload fields are only set on a file just created."""
+    """A file at Whop (https://docs.whop.com/developer/guides/direct-file-uploads).
+
+    Attributes:
+        status: pending, processing, ready or failed.
+        upload_url, upload_headers: only of a file just created.
+    """
 
     id: str
     status: str
@@ -82,14 +123,22 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class AccessToken:
-    """`expires_at` is ISO 8601 as Whop tells it. Whoever holds the token acts as its user."""
+    """A secret: its bearer acts as its user, or for its account. `expires_at` is ISO 8601, as Whop answered it."""
 
     token: str = field(repr=False)
     expires_at: str
 
 
+@dataclass(frozen=True, slots=True)
+class AccountLink:
+    """A secret: the visitor of `url` acts for the account. `expires_at` is ISO 8601, as Whop answered it."""
+
+    url: str = field(repr=False)
+    expires_at: str
+
+
 class Witness(Protocol):
-    """Records every call, and knows the delivery that the calling thread works for."""
+    """Records every call, and knows which delivery the calling thread works for."""
 
     def correlation_id(self) -> str | None: ...
 
@@ -123,10 +172,15 @@ class Pace(Protocol):
 
 
 class Whop:
-    """Every method raises Transient or Permanent, with Whop's answer where there was one.
+    """One client of the API.
 
-    Nothing is retried in here: the queue does that, so no worker sleeps through an outage. Without a `pace`, calls are
-    made at once.
+    Every method raises Transient or Permanent, with Whop's answer where there was one. Nothing is retried in here: the
+    queue does that, and no worker sleeps through an outage.
+
+    Args:
+        version: the Api-Version-Date; by default the one that goes with the generation.
+        country: of the accounts it creates, ISO 3166-1 alpha-2 in lower case. By default Whop takes the parent's.
+        pace: keeps calls within Whop's rate limit. Without one, calls are made at once.
     """
 
     def __init__(
@@ -134,15 +188,18 @@ class Whop:
         http: httpx.Client,
         *,
         url: str,
-        version: str,
+        version: str = "",
         api_key: Callable[[], str],
         witness: Witness | None = None,
         generation: Generation = GENERATIONS["companies"],
+        country: str | None = None,
         pace: Pace | None = None,
     ) -> None:
         self._http = http
         self._url = url.rstrip("/")
-        self._version = version
+        self._version = version or generation.default_version
+        self._account_field = "account_id" if api_version(self._version) >= TOKENS_TAKE_ACCOUNT_ID else "company_id"
+        self._country = country
         self._api_key = api_key
         self._witness: Witness = witness or NullWitness()
         self._generation = generation
@@ -153,10 +210,13 @@ class Whop:
     def create_account(self, *, parent: str, title: str, email: str, user_id: str, attempt: str) -> Account:
         """POST /companies or /accounts. Raises AccountExists too.
 
-        Whop documents the Idempotency-Key for its current API and not for /companies, so it goes along and nothing
-        relies on it. The key names the attempt: Whop replays 4xx answers, so a corrected request needs a new one.
+        The Idempotency-Key is documented for Whop's current API and not for /companies, so it is sent and nothing
+        relies on it. It names the attempt: Whop replays 4xx answers, so a corrected request needs a new one
+        (https://docs.whop.com/developer/api/idempotency).
         """
-        body = self._generation.creation(parent=parent, title=title, email=email, user_id=user_id)
+        body = self._generation.creation(
+            parent=parent, title=title, email=email, user_id=user_id, country=self._country
+        )
         key = hashlib.sha256(json.dumps([user_id, attempt, self._version, body]).encode()).hexdigest()
         try:
             document = self._call_accounts("POST", json=body, headers={"Idempotency-Key": key})
@@ -169,7 +229,7 @@ class Whop:
 
     @property
     def create_is_repeatable(self) -> bool:
-        """Whether a create whose answer was lost can be told once more and still leads to one account."""
+        """Whether a create whose answer was lost may be sent again and still leads to one account."""
         return self._generation.repeatable
 
     def find_account(
@@ -208,22 +268,62 @@ class Whop:
         except Permanent as error:
             if error.reason != "whop_not_found":
                 raise
-            # Nothing in these calls names a user, so no event is to blame.
+            # Nothing in these calls names a user, so the event is fine.
             explanation = "Whop has no such call at this Api-Version-Date, or no such company"
             raise OperatorNeeded(
                 "whop_gone", explanation, answer=error.answer, retry_after=OPERATOR_RETRY_SECONDS
             ) from None
 
     def _account(self, document: Mapping[str, Any], parent: str) -> Account:
-        # The newer generation takes the parent from the key, so the key of another company is not refused by Whop.
-        told = document.get("parent_account")
-        if isinstance(told, dict) and told.get("id", parent) != parent:
+        # POST /accounts takes the parent from the key, so Whop does not refuse the key of another company.
+        actual = document.get("parent_account")
+        if isinstance(actual, dict) and actual.get("id", parent) != parent:
             explanation = "the API key is that of another company than WhopCompanyId"
             raise OperatorNeeded("whop_key_rejected", explanation, retry_after=OPERATOR_RETRY_SECONDS)
+        whop_user_id, account_id = owner_of(document), document.get("id")
+        if whop_user_id is None or not isinstance(account_id, str):
+            raise Transient("whop_unreadable", "Whop's account names no owner", effect="possible")
+        return Account(whop_user_id=whop_user_id, company_id=account_id)
+
+    def own_account(self) -> dict[str, Any]:
+        """GET /accounts/me: the account of the API key. Wants the permission company:balance:read."""
+        return self._call("GET /accounts/{id}", "me")
+
+    def update_account(self, account_id: str, changes: Mapping[str, Any]) -> None:
+        """PATCH /accounts/{id} of a connected account; only the keys sent change."""
+        self._call("PATCH /accounts/{id}", account_id, json=dict(changes))
+
+    def delete_account(self, account_id: str) -> None:
+        """DELETE /accounts/{id} of a connected account: irreversible, documented since 2026-09-25 for every version.
+
+        Raises Permanent while it has a balance or a live membership (400), or if there is none (404).
+        """
+        self._call("DELETE /accounts/{id}", account_id)
+
+    def create_account_link(
+        self, *, account: str, use_case: AccountLinkUseCase, refresh_url: str, return_url: str
+    ) -> AccountLink:
+        """POST /account_links: a page at Whop where the owner of a connected account does what `use_case` names."""
+        body = {
+            self._account_field: account,
+            "use_case": use_case,
+            "refresh_url": refresh_url,
+            "return_url": return_url,
+        }
+        document = self._call("POST /account_links", json=body)
+        return AccountLink(*_secret_and_expiry(document, "url"))
+
+    def permissions(self, resource: str, actions: Sequence[str]) -> dict[str, bool]:
+        """GET /permissions: which actions the API key may do on a resource (biz_...). Needs no permission itself.
+
+        A resource that the key cannot see is answered with no action granted, and not with an error.
+        """
+        document = self._call("GET /permissions", params={"resource_id": resource, "actions": ",".join(actions)})
         try:
-            return Account(whop_user_id=document[self._generation.owner]["id"], company_id=document["id"])
+            granted = {str(entry["action"]): entry["granted"] is True for entry in document["data"]}
         except (KeyError, TypeError):
-            raise Transient("whop_unreadable", "Whop's account names no owner", effect="possible") from None
+            raise Transient("whop_unreadable", "Whop's permissions have no data") from None
+        return {action: granted.get(action, False) for action in actions}
 
     # -- users -----------------------------------------------------------------------------------------------------
 
@@ -235,54 +335,61 @@ class Whop:
         return self._call("GET /users/{id}", whop_user_id, params={"account_id": company} if company else {})
 
     def update_user(self, whop_user_id: str, *, company: str, changes: Mapping[str, Any]) -> None:
-        """PATCH /users/{id} for one company: `name` and `profile_picture` ({"id": file}), None clears.
+        """PATCH /users/{id} for one company: `name` and `profile_picture` ({"id": file}). Raises ProfileRefused too.
 
-        The company goes into the query. In the body, where older versions took it, it would be ignored and the
-        user's global profile be asked for.
+        None clears a field. That is documented for the older form of this call only, so Whop may refuse it.
+        The company goes into the query. In the body, where older versions took it, Whop may overlook it and change the
+        user's global profile (https://docs.whop.com/api-reference/beta/users/user).
         """
-        self._call("PATCH /users/{id}", whop_user_id, params={"account_id": company}, json=dict(changes))
+        try:
+            self._call("PATCH /users/{id}", whop_user_id, params={"account_id": company}, json=dict(changes))
+        except Permanent as error:
+            if error.reason != "whop_refused":
+                raise
+            raise ProfileRefused(error, _named_fields(error.answer, changes)) from None
 
     def create_access_token(
-        self, *, company: str, whop_user_id: str, actions: Sequence[str], expires_at: float
+        self, *, company: str, whop_user_id: str | None, actions: Sequence[str], expires_at: float
     ) -> AccessToken:
-        """POST /access_tokens: what one user may do in the company, until `expires_at` in Unix seconds (3 h at most).
+        """POST /access_tokens (https://docs.whop.com/api-reference/access-tokens/create-access-token).
 
-        Raises ValueError without `actions`: Whop would give the token everything that the API key may do.
+        Args:
+            company: the account in which the token acts.
+            whop_user_id: the user as whom it acts; None for the account itself, as the payout elements want it.
+            actions: what it may do. Raises ValueError without any: Whop would allow it all that the API key may do.
+            expires_at: Unix seconds, three hours from now at most.
         """
         if not actions:
             raise ValueError("a token without actions inherits all that the API key may do")
-        company_field = "account_id" if api_version(self._version) >= TOKENS_TAKE_ACCOUNT_ID else "company_id"
         body = {
-            company_field: company,
-            "user_id": whop_user_id,
+            self._account_field: company,
+            **({"user_id": whop_user_id} if whop_user_id else {}),
             "scoped_actions": list(actions),
             "expires_at": _iso(expires_at),
         }
         document = self._call("POST /access_tokens", json=body)
-        token, told = document.get("token"), document.get("expires_at")
-        if not isinstance(token, str) or not token or not isinstance(told, str):
-            raise Transient("whop_unreadable", "Whop's answer holds no token", effect="possible")
-        return AccessToken(token, told)
+        return AccessToken(*_secret_and_expiry(document, "token"))
 
     # -- files -----------------------------------------------------------------------------------------------------
 
     def create_file(self, filename: str) -> File:
-        """POST /files. Whop takes the content type from the filename's extension."""
+        """POST /files. Whop derives the content type from the filename's extension."""
         return _file(self._call("POST /files", json={"filename": filename}))
 
     def upload(self, file: File, content: bytes) -> None:
         """PUT to the presigned URL, which is not Whop's API: exactly the headers it came with, and no key.
 
-        Raises Permanent for what is no better the next time.
+        Raises Permanent if the storage refuses the content.
         """
         if file.upload_url is None:
-            raise Transient("whop_unreadable", "Whop named no place to upload to")
+            raise Transient("whop_unreadable", "Whop's file has no URL to upload to")
         response = self._send("PUT upload", file.upload_url, content=content, headers=dict(file.upload_headers))
         if not response.is_success:
             answer = WhopAnswer(status=response.status_code)
             if answer.status in _REFUSED_CONTENT:
                 raise Permanent("upload_refused", answer=answer)
-            raise Transient("upload_refused", answer=answer)  # 403 is one for age, and the next try makes a new file
+            # 403 may mean that the URL has expired; the next try makes a new file.
+            raise Transient("upload_refused", answer=answer)
         self._witness.picture_uploaded()
 
     def file(self, file_id: str) -> File:
@@ -295,7 +402,7 @@ class Whop:
         self, operation: str, argument: str = "", *, headers: Mapping[str, str] | None = None, **request: Any
     ) -> dict[str, Any]:
         path = operation.partition(" ")[2].replace("{id}", quote(argument, safe=""))
-        # For those who see the call on its way or at Whop. Ids that are no plain word could not stand in a header.
+        # For people who search for the call. An id that is no plain word could not stand in a header.
         correlation_id = _word(self._witness.correlation_id())
         if self._pace:
             self._pace.wait(operation)
@@ -327,11 +434,8 @@ class Whop:
         started = time.monotonic()
         response = None
         try:
-            response = self._http.request(operation.partition(" ")[0], url, **request)
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout):
-            raise Transient("whop_unreachable", "no connection to Whop could be made") from None
-        except httpx.RequestError as error:  # also an answer that cannot be unpacked
-            raise Transient("whop_no_answer", type(error).__name__, effect="pending") from None
+            with _httpx_errors():
+                response = self._http.request(operation.partition(" ")[0], url, **request)
         finally:
             self._witness.whop_call(
                 operation,
@@ -343,8 +447,8 @@ class Whop:
 
 
 def http_client(timeout: httpx.Timeout = CALL_TIMEOUT) -> httpx.Client:
-    """One for the life of an environment. Connections outlive the pause between two batches; proxies and redirects,
-    which could carry the key elsewhere, are off."""
+    """One client for the life of an environment. Its connections outlive the pause between two batches. Proxies and
+    redirects are off: they could carry the key elsewhere."""
     return httpx.Client(
         timeout=timeout,
         verify=trusted(),
@@ -353,6 +457,19 @@ def http_client(timeout: httpx.Timeout = CALL_TIMEOUT) -> httpx.Client:
         follow_redirects=False,
         headers={"User-Agent": "whop-user-sync"},
     )
+
+
+@contextmanager
+def _httpx_errors() -> Iterator[None]:
+    """Raises ours in place of httpx's errors, whose messages quote URLs."""
+    try:
+        yield
+    except (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout):
+        raise Transient("whop_unreachable", "no connection to Whop could be made") from None
+    except httpx.RequestError as error:  # also an answer that cannot be decompressed
+        raise Transient("whop_no_answer", type(error).__name__, effect="pending") from None
+    except httpx.InvalidURL:  # an upload URL of Whop's
+        raise Transient("whop_unreadable", "Whop named a URL that cannot be read") from None
 
 
 def _iso(seconds: float) -> str:
@@ -372,8 +489,25 @@ def _file(document: Mapping[str, Any]) -> File:
         raise Transient("whop_unreadable", "Whop's file has no id or no status", effect="possible") from None
 
 
+def _secret_and_expiry(document: Mapping[str, Any], name: str) -> tuple[str, str]:
+    secret, expires_at = document.get(name), document.get("expires_at")
+    if not isinstance(secret, str) or not secret or not isinstance(expires_at, str):
+        raise Transient("whop_unreadable", f"Whop's answer has no {name} or no expires_at", effect="possible")
+    return secret, expires_at
+
+
+def _named_fields(answer: WhopAnswer | None, sent: Mapping[str, Any]) -> frozenset[str]:
+    """The keys of a request that a refusal names: in `param` (documented for legacy calls), else as words of the
+    message (assumed). All of them, if it names none."""
+    message = (answer.message if answer else None) or ""
+    words = set(re.findall(r"[a-z_]+", message.lower()))
+    param = (answer.param if answer else None) or ""
+    named = {param.partition(".")[0]} & sent.keys() or words & sent.keys()
+    return frozenset(named or sent)
+
+
 def _refusal(response: httpx.Response) -> Transient | Permanent:  # noqa: PLR0911 - a table, row by row
-    """The error that a status other than 2xx means (the table of Whop's error statuses, documented)."""
+    """The error for a status other than 2xx (https://docs.whop.com/developer/troubleshooting)."""
     answer = _answer(response)
     status = answer.status
     if status in (401, 403):
@@ -381,13 +515,13 @@ def _refusal(response: httpx.Response) -> Transient | Permanent:  # noqa: PLR091
         return OperatorNeeded("whop_key_rejected", explanation, answer=answer, retry_after=OPERATOR_RETRY_SECONDS)
     if status == 429:  # noqa: PLR2004 - a status speaks for itself
         return AwaitsTurn("whop_rate_limited", answer=answer, retry_after=_delay(response, answer))
-    if status == 409 and answer.code == "idempotency_request_in_progress":  # noqa: PLR2004
+    if status == 409 and IN_PROGRESS in (answer.code, answer.type):  # noqa: PLR2004
         return Transient("whop_in_progress", answer=answer, effect="pending")
     if status == 410 or (status == 400 and _UNKNOWN_VERSION.search(answer.message or "")):  # noqa: PLR2004
         explanation = "Whop retired this call at this Api-Version-Date, or does not know the date"
         return OperatorNeeded("whop_gone", explanation, answer=answer, retry_after=OPERATOR_RETRY_SECONDS)
     if status < 400 or status == 408 or status >= 500:  # noqa: PLR2004
-        # A gateway's word says nothing of the server behind it, which may be working still.
+        # A gateway answers for a server that may still be working.
         effect: Effect = "pending" if status in (408, 502, 504) else "possible"
         return Transient("whop_failed", answer=answer, retry_after=_delay(response, answer), effect=effect)
     if status == 404:  # noqa: PLR2004
@@ -396,7 +530,8 @@ def _refusal(response: httpx.Response) -> Transient | Permanent:  # noqa: PLR091
 
 
 def _answer(response: httpx.Response) -> WhopAnswer:
-    """Legacy bodies have type, message, code and param under `error`, newer ones fewer, some are null or no JSON."""
+    """Documented: legacy calls answer type, message, code and param under `error`, current ones type, message and
+    perhaps a code. Observed: `error` may be null, and a gateway answers no JSON."""
     try:
         document = response.json()
     except ValueError:
@@ -420,12 +555,12 @@ def _request_id(response: httpx.Response) -> str | None:
 
 
 def _word(value: object) -> str | None:
-    """Only what is shaped like an identifier: these parts are logged, and must not smuggle anything into a log."""
+    """The value if it is shaped like an identifier: such parts are logged, and nothing else of an answer may be."""
     return value if isinstance(value, str) and _WORD.fullmatch(value) else None
 
 
 def _delay(response: httpx.Response, answer: WhopAnswer) -> float | None:
-    """Seconds to wait: from Retry-After, which Whop does not document, else from the message, which it does."""
+    """Seconds to wait: from Retry-After, which Whop does not document for this API, else from the message."""
     named = _named_delay(response, answer)
     return None if named is None else min(named, _MAX_DELAY_SECONDS)
 
@@ -440,7 +575,7 @@ def _named_delay(response: httpx.Response, answer: WhopAnswer) -> float | None:
         except ValueError:
             pass
         else:
-            aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)  # the zone -0000 comes without one
+            aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)  # the zone -0000 is read as none
             return max(0.0, (aware - datetime.now(UTC)).total_seconds())
     match = _DELAY.search(answer.message or "")
     return float(match[1]) * _SECONDS[match[2].lower()] if match else None

@@ -1,15 +1,20 @@
-"""Whop's two generations of connected accounts, and everything that tells them apart.
+"""Whop's two generations of connected accounts: the Api-Version-Dates that go with each, and everything that differs.
 
-|                 | companies                                     | accounts                                        |
-| --------------- | --------------------------------------------- | ----------------------------------------------- |
-| call            | `/companies`, as in Whop's guide              | `/accounts`, with `owner` since 2026-08-21      |
-| parent          | in the body                                   | the company of the API key                      |
-| the user's id   | `owner_user.id`                               | `owner.id`                                      |
-| told twice      | refused for its title, or a second account    | the first account again, by e-mail and own id   |
-| the user's own  | `metadata.internal_user_id`, compared by us   | `external_id`, which the list can be filtered by|
+|                   | companies                                   | accounts                                          |
+| ----------------- | ------------------------------------------- | ------------------------------------------------- |
+| call              | `/companies`                                | `/accounts`                                       |
+| default version   | 2026-08-21-1                                | 2026-09-23                                        |
+| parent            | in the body                                 | the account of the API key                        |
+| create, repeated  | refused for its title, or a second account  | returns the first one, by e-mail and external id  |
+| our user's id     | `metadata.internal_user_id`, compared by us | `external_id`, by which the list can be filtered  |
 
-Both keep accounts of the other kind, since to Whop they are the same thing: every account carries our user's id in its
-metadata, whichever generation made it, and is found by it.
+To Whop both are one object with two names: every account carries our user's id in its metadata, whichever generation
+made it, and is found by it.
+
+Sources:
+- companies: https://docs.whop.com/developer/guides/chat/sync-users as it was until August 2026
+- accounts: the same page since September 2026, and https://docs.whop.com/api-reference/beta/accounts/account
+- dates: https://docs.whop.com/developer/api/versioning, and the official SDKs where the changelog is silent
 """
 
 from collections.abc import Iterator, Mapping
@@ -20,13 +25,22 @@ from whop_sync.errors import Reason, WhopAnswer
 type ApiVersion = tuple[int, ...]
 
 OLDEST_VERSION = (2026, 7, 8, 1)
-"""Before, it is not known for sure that PATCH /users takes the company from the query. It must: where the company is
-overlooked, the user's global profile is changed."""
+"""Before this date it is not documented that PATCH /users takes the account from the query. It must: where Whop
+overlooks the account, the user's global profile is changed."""
 
-TOKENS_TAKE_ACCOUNT_ID = (2026, 9, 15)
-"""POST /access_tokens names the company `company_id` before and `account_id` from here on."""
+COMPANIES_LEFT = (2026, 9, 2, 1)
+"""From this date on no official SDK has /companies. Whether Whop still answers there is not documented."""
 
-# The one sign of a title that is taken under the parent; status and code are not known (seen by two integrators).
+TOKENS_TAKE_ACCOUNT_ID = (2026, 9, 2, 2)
+"""POST /access_tokens and POST /account_links name the account `company_id` before this date and `account_id` from it
+on (official SDKs 1.1.0 and 1.1.1; the changelog does not mention it)."""
+
+IN_PROGRESS = "idempotency_request_in_progress"
+"""The code of a 409 that is no conflict: the first request with this Idempotency-Key has not ended
+(https://docs.whop.com/developer/api/idempotency)."""
+
+# Observed by two integrators: the one sign that another account of the parent has this title. Status and code of that
+# answer are unknown.
 _TITLE_TAKEN = "already created an account with the same name"
 
 
@@ -39,31 +53,35 @@ def api_version(text: str) -> ApiVersion:
 
 
 class Generation(Protocol):
-    """One way to enroll: what to send, and how to read what comes back."""
+    """One way to enroll: what to send, and how to read the answer.
+
+    Attributes:
+        path: the path of the create call and of the list call.
+        default_version: the Api-Version-Date to send when none is configured.
+        repeatable: a create whose answer was lost may be sent again, and still leads to one account.
+    """
 
     @property
-    def path(self) -> str:
-        """Of the create call and of the list."""
+    def path(self) -> str: ...
 
     @property
-    def since(self) -> ApiVersion: ...
+    def default_version(self) -> str: ...
 
     @property
-    def owner(self) -> str:
-        """The key of an account under which its user is told."""
+    def repeatable(self) -> bool: ...
 
-    @property
-    def repeatable(self) -> bool:
-        """Whether a create whose answer was lost can be told once more and still leads to one account."""
+    def refuse(self, version: ApiVersion) -> str | None:
+        """Why this generation does not work at this version, and what does; None if it works."""
 
-    def creation(self, *, parent: str, title: str, email: str, user_id: str) -> dict[str, Any]:
-        """The body that creates an account."""
+    def creation(self, *, parent: str, title: str, email: str, user_id: str, country: str | None) -> dict[str, Any]:
+        """The body that creates an account. `country` is ISO 3166-1 alpha-2 in lower case."""
 
     def conflict_reason(self, refusal: WhopAnswer) -> Reason | None:
         """The reason, if Whop refused to create because the user's account seems to exist already."""
 
     def list_queries(self, *, parent: str, user_id: str, since: Mapping[str, str]) -> Iterator[dict[str, str]]:
-        """The list queries that together show a user's account, the quickest first. `since` limits those over all."""
+        """The list queries that together find a user's account, the quickest first. Only the last of them lists all
+        accounts, limited by `since`. No query is trusted alone: `is_of` decides."""
 
     def is_of(self, account: Mapping[str, Any], user_id: str) -> bool:
         """Whether a listed account is that user's."""
@@ -71,16 +89,26 @@ class Generation(Protocol):
 
 class _Companies:
     path = "/companies"
-    since = OLDEST_VERSION
-    owner = "owner_user"
+    default_version = "2026-08-21-1"
     repeatable = False
 
-    def creation(self, *, parent: str, title: str, email: str, user_id: str) -> dict[str, Any]:
+    def refuse(self, version: ApiVersion) -> str | None:
+        if version < COMPANIES_LEFT:
+            return None
+        return (
+            "needs a date before 2026-09-02-1: from then on, companies are no part of Whop's documented API. Leave"
+            f" WhopApiVersion empty, which sends {self.default_version}, or set WhopEnrollment to accounts"
+        )
+
+    def creation(self, *, parent: str, title: str, email: str, user_id: str, country: str | None) -> dict[str, Any]:
+        # send_customer_emails is about mail to the customers of the connected account; its default is not documented.
         return {
             "title": title,
             "email": email,
             "parent_company_id": parent,
             "metadata": {"internal_user_id": user_id},
+            "send_customer_emails": False,
+            **({"country": country} if country else {}),
         }
 
     def conflict_reason(self, refusal: WhopAnswer) -> Reason | None:
@@ -95,42 +123,63 @@ class _Companies:
 
 class _Accounts:
     path = "/accounts"
-    since = (2026, 8, 21)
-    owner = "owner"
+    default_version = "2026-09-23"
     repeatable = True
 
-    def creation(self, *, parent: str, title: str, email: str, user_id: str) -> dict[str, Any]:  # noqa: ARG002
-        """The external id goes along in both places that Whop has documented, the older one being the metadata."""
+    def refuse(self, version: ApiVersion) -> str | None:
+        if version >= (2026, 8, 21):
+            return None
+        return (
+            "needs 2026-08-21 or later: before that, Whop does not show who owns an account. Leave WhopApiVersion"
+            f" empty, which sends {self.default_version}"
+        )
+
+    def creation(self, *, parent: str, title: str, email: str, user_id: str, country: str | None) -> dict[str, Any]:  # noqa: ARG002
+        # The external id is sent in both places that Whop has documented, of which metadata is the older one. The
+        # country's only documented example here is in upper case.
         own_id = external_id(user_id)
         return {
             "title": title,
             "email": email,
             "external_id": own_id,
             "metadata": {"internal_user_id": user_id, "external_id": own_id},
+            "send_customer_emails": False,
+            **({"country": country.upper()} if country else {}),
         }
 
     def conflict_reason(self, refusal: WhopAnswer) -> Reason | None:
-        # Documented: 409 when the external id is in use with another e-mail, so when the user's has changed since.
-        return _title_taken(refusal) or ("external_id_taken" if refusal.status == 409 else None)  # noqa: PLR2004
+        # Documented: 409 when the external id is in use with another e-mail, so when the user's has changed since. A
+        # 409 is declared for every POST, though, and then means a request that is still running.
+        conflict = refusal.status == 409 and IN_PROGRESS not in (refusal.code, refusal.type)  # noqa: PLR2004
+        return _title_taken(refusal) or ("external_id_taken" if conflict else None)
 
     def list_queries(self, *, parent: str, user_id: str, since: Mapping[str, str]) -> Iterator[dict[str, str]]:  # noqa: ARG002
-        yield {"external_id": external_id(user_id)}
+        # `query` is free text on title or id, and each title holds the user's id. `external_id` stands in the newest
+        # guides only: an older Whop may ignore it, and then `query` keeps the list short.
+        own_id = external_id(user_id)
+        yield {"external_id": own_id, "query": user_id}
+        yield {"external_id": own_id}  # the owner may have changed the title
         yield dict(since)  # an account made as a company has no external id
 
     def is_of(self, account: Mapping[str, Any], user_id: str) -> bool:
-        # Only the platform may change an external id, so it is believed before the metadata.
-        told = account.get("external_id") or _metadata(account).get("external_id")
-        return told == external_id(user_id) if told else _metadata(account).get("internal_user_id") == user_id
+        # Only the platform may change an external id, so it counts before the metadata.
+        own_id = account.get("external_id") or _metadata(account).get("external_id")
+        return own_id == external_id(user_id) if own_id else _metadata(account).get("internal_user_id") == user_id
 
 
 GENERATIONS: Mapping[str, Generation] = {"companies": _Companies(), "accounts": _Accounts()}
 
 
 def chosen_generation(name: str, version: str) -> Generation:
-    """The generation that WHOP_ENROLLMENT names, if WHOP_API_VERSION goes with it.
+    """The generation that WHOP_ENROLLMENT names, if WHOP_API_VERSION goes with it or is empty.
 
     Raises ValueError with a sentence that names the setting and what it must be.
     """
+    generation = GENERATIONS.get(name)
+    if generation is None:
+        raise ValueError(f"WHOP_ENROLLMENT must be {' or '.join(GENERATIONS)}, not {name}")
+    if not version:
+        return generation
     try:
         date = api_version(version)
     except ValueError as error:
@@ -140,14 +189,9 @@ def chosen_generation(name: str, version: str) -> Generation:
             f"WHOP_API_VERSION is {version}, and must be 2026-07-08-1 or later: before that, changes meant for your"
             " company alone might reach a user's global profile"
         )
-    generation = GENERATIONS.get(name)
-    if generation is None:
-        raise ValueError(f"WHOP_ENROLLMENT must be {' or '.join(GENERATIONS)}, not {name}")
-    if date < generation.since:
-        raise ValueError(
-            f"WHOP_ENROLLMENT is {name}, and needs a WHOP_API_VERSION of 2026-08-21 or later, not {version}: before"
-            " that, Whop does not tell whose an account is"
-        )
+    refusal = generation.refuse(date)
+    if refusal:
+        raise ValueError(f"WHOP_API_VERSION is {version}, and WHOP_ENROLLMENT {name} {refusal}")
     return generation
 
 
@@ -158,6 +202,18 @@ def external_id(user_id: str) -> str:
 
 def _title_taken(refusal: WhopAnswer) -> Reason | None:
     return "title_taken" if _TITLE_TAKEN in (refusal.message or "").lower() else None
+
+
+def owner_of(account: Mapping[str, Any]) -> str | None:
+    """The Whop user who owns a connected account: `owner` in the newer documents, `owner_user` in the older ones.
+
+    Whop's quickstart of September 2026 shows the old key beside the new call, so both are read, whichever call answers.
+    """
+    for key in ("owner", "owner_user"):
+        owner = account.get(key)
+        if isinstance(owner, dict) and isinstance(owner.get("id"), str) and owner["id"]:
+            return str(owner["id"])
+    return None
 
 
 def _metadata(account: Mapping[str, Any]) -> Mapping[str, Any]:

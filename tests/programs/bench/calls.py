@@ -71,7 +71,6 @@ def station(
     whop = Whop(
         http_client(),
         url=api_url,
-        version="2026-07-20",
         api_key=lambda: PLATFORM_KEY,
         witness=Unwatched(),
         pace=Pacer(

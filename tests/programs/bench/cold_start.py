@@ -28,7 +28,7 @@ SETTINGS = {
     "CHAT_TOKEN_ACTIONS": "chat:read",
     "PAYLOAD_PRESET": "standard",
     "TITLE_FORMAT": "{name} ({user_id})",
-    "WHOP_API_VERSION": "2026-07-20",
+    "WHOP_API_VERSION": "",
     "WHOP_ENROLLMENT": "companies",
     "WHOP_ENVIRONMENT": "sandbox",
 }

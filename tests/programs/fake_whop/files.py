@@ -60,8 +60,7 @@ def create(ask: Ask) -> Answer:
         expires = int(file.created_at + UPLOAD_SECONDS)
         url = f"{ask.uploads}/uploads/{file.id}?expires={expires}&signature={file.signature}"
         upload = {"upload_url": url, "upload_headers": {"Content-Type": file.content_type}}
-    status = ask.switches.native_file_create_status if ask.native else 200
-    return answer(_object(ask, file) | upload, status)
+    return answer(_object(ask, file) | upload, 201 if ask.native else 200)
 
 
 def retrieve(ask: Ask) -> Answer:

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 type Json = bool | int | float | str | list[Json] | dict[str, Json] | None
 type Body = dict[str, Json]
 
-# Documented in the changelog, or the default of an official client.
+# Documented in the changelog up to 2026-09-25; the later ones are the defaults of official clients.
 KNOWN_VERSIONS = (
     "2025-01-01",
     "2026-06-08",
@@ -40,11 +40,30 @@ KNOWN_VERSIONS = (
     "2026-08-25",
     "2026-08-25-1",
     "2026-08-25-2",
+    "2026-08-31",
+    "2026-09-02",
     "2026-09-02-1",
+    "2026-09-02-2",
+    "2026-09-04",
+    "2026-09-06",
+    "2026-09-09",
+    "2026-09-09-1",
+    "2026-09-11",
+    "2026-09-11-1",
+    "2026-09-13",
     "2026-09-15",
+    "2026-09-22",
+    "2026-09-22-1",
+    "2026-09-22-2",
+    "2026-09-22-3",
+    "2026-09-22-4",
     "2026-09-23",
+    "2026-09-24",
+    "2026-09-24-1",
+    "2026-09-25",
     "2026-09-29",
     "2026-10-07-2",
+    "2026-10-08",
     "2026-10-09-2",
     "2026-10-13-1",
     "2026-10-15-1",
@@ -57,7 +76,7 @@ PARENT_ACCOUNT_OBJECT = "2026-07-31"
 ACCOUNT_OWNER = "2026-08-21"
 NATIVE_FILES = "2026-08-21-1"
 COMPANIES_LEFT_SDK = "2026-09-02-1"
-ACCESS_TOKENS_ACCOUNT_ID = "2026-09-15"
+ACCOUNT_ID_IN_TOKENS = "2026-09-02-2"
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,7 +88,6 @@ class Switches:
     filename_needs_extension: bool = True
     files_ready_at_once: bool = False
     """The official client is prepared for files that need no upload."""
-    native_file_create_status: int = 200
     legacy_files_creator_only: bool = True
 
     # Access tokens.

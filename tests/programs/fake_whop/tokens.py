@@ -4,7 +4,7 @@ import base64
 import json
 
 from fake_whop.protocol import (
-    ACCESS_TOKENS_ACCOUNT_ID,
+    ACCOUNT_ID_IN_TOKENS,
     Answer,
     WhopError,
     answer,
@@ -27,7 +27,7 @@ DEFAULT_SECONDS, LIMIT_SECONDS = 3600, 3 * 3600
 
 def create(ask: Ask) -> Answer:
     """POST /access_tokens. Documented: no scoped_actions means everything the key may do."""
-    company_field = "account_id" if ask.version >= ACCESS_TOKENS_ACCOUNT_ID else "company_id"
+    company_field = "account_id" if ask.version >= ACCOUNT_ID_IN_TOKENS else "company_id"
     check_query(ask.query, set())
     check_fields(
         ask.body,

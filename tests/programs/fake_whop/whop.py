@@ -12,7 +12,7 @@ from urllib.parse import parse_qsl, unquote
 from fake_whop import accounts, files, tokens, users
 from fake_whop.admission import IdempotencyKeys, RateLimit, fingerprint, rate_limited
 from fake_whop.protocol import (
-    ACCESS_TOKENS_ACCOUNT_ID,
+    ACCOUNT_ID_IN_TOKENS,
     COMPANIES_LEFT_SDK,
     KNOWN_VERSIONS,
     NATIVE_FILES,
@@ -56,7 +56,7 @@ _OPERATIONS = (
     Operation("PATCH /users/{id}", users.update, "2026-06-08", frozenset({"user:profile:update"})),
     Operation("POST /files", files.create, NATIVE_FILES),
     Operation("GET /files/{id}", files.retrieve, NATIVE_FILES),
-    Operation("POST /access_tokens", tokens.create, ACCESS_TOKENS_ACCOUNT_ID),
+    Operation("POST /access_tokens", tokens.create, ACCOUNT_ID_IN_TOKENS),
     Operation("POST /accounts", accounts.create_account, ""),
     Operation("GET /accounts", accounts.list_accounts, ""),
     Operation("GET /accounts/{id}", accounts.retrieve_account, ""),

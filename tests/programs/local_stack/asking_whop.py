@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 
-VERSION = "2026-07-20"
+VERSION = "2026-08-21-1"
 SANDBOX_URL = "https://sandbox-api.whop.com/api/v1"
 
 
