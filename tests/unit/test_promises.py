@@ -1,4 +1,4 @@
-"""Numbers that people rely on, written out: whoever changes one has to mean it, and to change what the README says."""
+"""Numbers that people rely on, written out: whoever changes one has to mean it, and to change what the docs say."""
 
 import pytest
 

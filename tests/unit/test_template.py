@@ -1,20 +1,18 @@
-"""The template against the code and the README: what nobody would notice until it is needed."""
+"""The template against the code: what goes unnoticed until it is needed."""
 
 import itertools
 import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 import yaml
 
-from harness import event
 from harness.cloudformation import template
-from whop_sync import assembly, journal
-from whop_sync.errors import OperatorNeeded
-from whop_sync.journal import Journal
+from harness.metrics import emitted_metrics
+from whop_sync import assembly
 from whop_sync.syncing.worker import (
     FIRST_BACKOFF_SECONDS,
     GIVE_UP_SECONDS,
@@ -57,67 +55,11 @@ ALARMS = of_type("AWS::CloudWatch::Alarm")
 QUEUES = of_type("AWS::SQS::Queue")
 
 
-def name_of(alarm: str) -> str:
-    """An alarm's name after the stack's."""
-    name: str = ALARMS[alarm]["AlarmName"]["Fn::Sub"]
-    return name.removeprefix("${AWS::StackName}-")
-
-
-# -- what the README has to tell ---------------------------------------------------------------------------------------
-
-
-def readme_has(text: str) -> bool:
-    return text in (ROOT / "README.md").read_text()
-
-
-def emitted_metrics(capture: pytest.CaptureFixture[str]) -> set[tuple[str, tuple[str, ...]]]:
-    """Name and dimensions of every metric that the application can write."""
-    told = Journal()
-    error = OperatorNeeded("whop_key_rejected")
-    for delivery in get_args(journal.DeliveryOutcome.__value__):
-        told.delivery(delivery, error=error if delivery in ("parked", "rejected", "deferred") else None)
-    for outcome in get_args(journal.EventOutcome.__value__):
-        failed = outcome in ("retried", "parked")
-        told.event(outcome, event(), age=0, error=error if failed else None, picture_refused=None if failed else error)
-    for request in get_args(journal.RequestOutcome.__value__):
-        told.request("LookUp", request, user_id="u1")
-        told.request("ChatToken", request, user_id="u1", error=error if request in ("refused", "failed") else None)
-    for status in (None, 200, 302, 400, 401, 429, 500):
-        told.whop_call("POST /companies", status=status, seconds=1, request_id=None)
-    for outcome in get_args(journal.RequestOutcome.__value__):
-        for what in ("LookUp", "ChatToken"):
-            told.request(what, outcome, user_id="u1")
-    told.picture_uploaded()
-    told.crash(ValueError(), event())
-    told.flush()
-    return {
-        (metric["Name"], tuple(dimensions))
-        for line in capture.readouterr().out.splitlines()
-        for directive in json.loads(line).get("_aws", {}).get("CloudWatchMetrics", [])
-        for dimensions in directive["Dimensions"]
-        for metric in directive["Metrics"]
-    }
-
-
 @pytest.fixture
 def emitted(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> set[tuple[str, tuple[str, ...]]]:
     monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", NAMESPACE)
     monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "stack")
     return emitted_metrics(capsys)
-
-
-@pytest.mark.parametrize("parameter", TEMPLATE["Parameters"])
-def test_the_readme_explains_every_parameter(parameter: str) -> None:
-    assert readme_has(f"`{parameter}`")
-
-
-@pytest.mark.parametrize("alarm", ALARMS)
-def test_the_readme_says_of_every_alarm_what_it_means_and_what_to_do(alarm: str) -> None:
-    assert readme_has(f"**`{name_of(alarm)}`**")
-
-
-def test_the_readme_explains_every_metric(emitted: set[tuple[str, tuple[str, ...]]]) -> None:
-    assert sorted({name for name, _ in emitted if not readme_has(f"`{name}`")}) == []
 
 
 @pytest.mark.parametrize("output", TEMPLATE["Outputs"])

@@ -1,4 +1,4 @@
-"""Builds the template with SAM and deploys it to a local engine, the way its README tells a user to do it on AWS."""
+"""Builds the template with SAM and deploys it to a local engine, the way the README shows it for AWS."""
 
 import json
 import subprocess

@@ -1,0 +1,40 @@
+"""Every metric that the application can write, as CloudWatch's embedded format names it."""
+
+import json
+from typing import get_args
+
+import pytest
+
+from harness import event
+from whop_sync import journal
+from whop_sync.errors import OperatorNeeded
+from whop_sync.journal import Journal
+
+
+def emitted_metrics(capture: pytest.CaptureFixture[str]) -> set[tuple[str, tuple[str, ...]]]:
+    """Name and dimensions of every metric that the application can write."""
+    told = Journal()
+    error = OperatorNeeded("whop_key_rejected")
+    for delivery in get_args(journal.DeliveryOutcome.__value__):
+        told.delivery(delivery, error=error if delivery in ("parked", "rejected", "deferred") else None)
+    for outcome in get_args(journal.EventOutcome.__value__):
+        failed = outcome in ("retried", "parked")
+        told.event(outcome, event(), age=0, error=error if failed else None, picture_refused=None if failed else error)
+    for request in get_args(journal.RequestOutcome.__value__):
+        told.request("LookUp", request, user_id="u1")
+        told.request("ChatToken", request, user_id="u1", error=error if request in ("refused", "failed") else None)
+    for status in (None, 200, 302, 400, 401, 429, 500):
+        told.whop_call("POST /companies", status=status, seconds=1, request_id=None)
+    for outcome in get_args(journal.RequestOutcome.__value__):
+        for what in ("LookUp", "ChatToken"):
+            told.request(what, outcome, user_id="u1")
+    told.picture_uploaded()
+    told.crash(ValueError(), event())
+    told.flush()
+    return {
+        (metric["Name"], tuple(dimensions))
+        for line in capture.readouterr().out.splitlines()
+        for directive in json.loads(line).get("_aws", {}).get("CloudWatchMetrics", [])
+        for dimensions in directive["Dimensions"]
+        for metric in directive["Metrics"]
+    }

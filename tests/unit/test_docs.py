@@ -1,0 +1,265 @@
+"""The docs say what is there, all of it, and nothing else. A failure names the page and table that lack a line."""
+
+import ast
+import dataclasses
+import json
+import re
+import subprocess
+from pathlib import Path
+from typing import get_args
+
+import pytest
+import yaml
+
+from harness.cloudformation import template
+from harness.metrics import emitted_metrics
+from harness.pages import Block, Page, assert_same, pages
+from local_stack import ROOT
+from whop_sync.errors import Reason
+from whop_sync.receiving.payloads import Preset
+from whop_sync.receiving.platforms import PLATFORMS
+from whop_user_sync.reconciliation import Kinds
+
+README = Page("README.md")
+PLATFORM_PAGE = Page("docs/platforms.md")
+OTHER_PLATFORMS = Page("docs/any-platform.md")
+CONFIGURATION = Page("docs/configuration.md")
+OPERATIONS = Page("docs/operations.md")
+TROUBLESHOOTING = Page("docs/troubleshooting.md")
+IMPORT = Page("docs/import-and-verify.md")
+CONTRIBUTING = Page("CONTRIBUTING.md")
+
+PAGES = pages()
+CODE = [block for page in PAGES for block in page.code()]
+TEMPLATE = template()
+
+
+def of_page(page: Page) -> str:
+    return page.name
+
+
+def of_block(block: Block) -> str:
+    return f"{block.page}:{block.line}"
+
+
+# -- what a reader meets -----------------------------------------------------------------------------------------------
+
+
+def test_the_front_page_is_read_in_a_few_minutes() -> None:
+    size = len(README.text.encode())
+    assert size <= 10 * 1024, f"README.md has {size} bytes: move something to a page of docs/"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=of_page)
+def test_every_link_leads_somewhere(page: Page) -> None:
+    for link in page.links():
+        if re.match(r"https?://", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.path.parent / path).resolve() if path else page.path
+        assert target.exists(), f"{page.name} links to {link}, and there is no such file"
+        if anchor:
+            there = Page(str(target.relative_to(ROOT))).anchors()
+            assert anchor in there, f"{page.name} links to {link}, and there is no such heading"
+
+
+def test_the_front_page_leads_to_every_page() -> None:
+    linked = {link.partition("#")[0] for link in README.links()}
+    assert_same(linked & {page.name for page in PAGES}, {page.name for page in PAGES} - {"README.md"}, "README.md")
+
+
+def test_every_picture_and_every_example_is_shown_somewhere() -> None:
+    linked = {
+        str((page.path.parent / link.partition("#")[0]).resolve().relative_to(ROOT))
+        for page in PAGES
+        for link in page.links()
+        if not link.startswith("http")
+    }
+    files = [*(ROOT / "docs/images").iterdir(), *(ROOT / "docs/examples").iterdir()]
+    assert {str(path.relative_to(ROOT)) for path in files if path.is_file()} <= linked
+
+
+def test_a_picture_says_in_words_what_it_shows() -> None:
+    assert not [page.name for page in PAGES if re.search(r"!\[\]", page.text)]
+
+
+PLAIN = {
+    r"\btold\b": "sent, logged, stored, returned",
+    r"\btells?\b": "says, shows, names",
+    r"\btelling\b": "naming",
+    r"\bmend\w*": "fix",
+    r"\bwhoever\b": "name the actor",
+    r"\bnobody\b": "name the actor, or no user",
+    r"\bsomebody\b": "name the actor",
+    r"\bcannot be had\b": "unavailable",
+    r"\bcould not be had\b": "unavailable",
+    r"\bnone of our business\b": "not a user event",
+    r"\bspoonful\w*": "a part",
+    r"\bthe news\b": "the change",
+}
+"""Words that readers stumble over, and what to write."""
+
+
+@pytest.mark.parametrize("page", [*PAGES, Page("docs/openapi.yaml"), Page("docs/webhook.schema.json")], ids=of_page)
+def test_the_docs_use_the_usual_words(page: Page) -> None:
+    for number, line in enumerate(page.text.splitlines(), start=1):
+        for word, better in PLAIN.items():
+            found = re.search(word, line, re.IGNORECASE)
+            assert not found, f"{page.name}:{number} has {found and found[0]!r}: write {better}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=of_page)
+def test_the_docs_name_no_machine_they_were_written_on(page: Page) -> None:
+    assert not re.search(r"(?<![\w.])/(work|tmp|opt|root|home)/", page.text)
+
+
+# -- what is there, compared with what is documented -------------------------------------------------------------------
+
+
+def test_every_parameter_is_explained() -> None:
+    assert_same(CONFIGURATION.listed("Parameters"), set(TEMPLATE["Parameters"]), f"{CONFIGURATION.name}, Parameters")
+
+
+def test_every_default_is_documented() -> None:
+    """A row about several parameters names their common default, or one for each."""
+    for name, default, _ in CONFIGURATION.rows("Parameters"):
+        parameters = re.findall(r"`(\w+)`", name)
+        defaults = {str(TEMPLATE["Parameters"][each].get("Default", "none")) for each in parameters}
+        documented = set(re.findall(r"[\w.-]+", default.replace("`", ""))) | {default.strip("`")}
+        for each in defaults - {""}:
+            assert each in documented or len(each) > 40, f"{CONFIGURATION.name}: {name} has the default {each}"
+        if "" in defaults:
+            assert default.startswith("empty"), f"{CONFIGURATION.name}: {name} is empty by default"
+
+
+def test_every_output_is_explained() -> None:
+    assert_same(CONFIGURATION.listed("Outputs"), set(TEMPLATE["Outputs"]), f"{CONFIGURATION.name}, Outputs")
+
+
+def alarms() -> set[str]:
+    """The alarms' names after the stack's."""
+    found = [each["Properties"] for each in TEMPLATE["Resources"].values() if each["Type"] == "AWS::CloudWatch::Alarm"]
+    return {each["AlarmName"]["Fn::Sub"].removeprefix("${AWS::StackName}-") for each in found}
+
+
+def test_of_every_alarm_it_is_said_what_it_means_and_what_to_do() -> None:
+    items = [token.content for token in OPERATIONS.section("Alarms") if token.type == "inline"]
+    documented = {name for item in items for name in re.findall(r"\*\*`([a-z0-9-]+)`\*\*", item.split(": ")[0])}
+    assert_same(documented, alarms(), f"{OPERATIONS.name}, Alarms")
+
+
+def test_every_metric_is_explained(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "WhopUserSync")
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "stack")
+    emitted = {name for name, _ in emitted_metrics(capsys)}
+    assert_same(OPERATIONS.listed("Metrics"), emitted, f"{OPERATIONS.name}, Metrics")
+
+
+def test_every_reason_has_a_paragraph() -> None:
+    documented = {heading.strip("`") for heading in TROUBLESHOOTING.headings() if heading.startswith("`")}
+    where = f"{TROUBLESHOOTING.name}, a heading ### `reason` with a paragraph"
+    assert_same(documented, set(get_args(Reason.__value__)), where)
+    for reason in documented:
+        tokens = TROUBLESHOOTING.section(f"`{reason}`")
+        assert any(token.type == "inline" for token in tokens), f"{TROUBLESHOOTING.name}: {reason} lacks its paragraph"
+
+
+def test_every_platform_is_listed() -> None:
+    tables = (README, "Platforms", (1, 3)), (PLATFORM_PAGE, PLATFORM_PAGE.headings()[0], (1,))
+    for page, heading, columns in tables:
+        documented = {name for name in page.listed(heading, *columns) if re.fullmatch(r"[a-z0-9-]+", name)}
+        assert_same(documented, set(PLATFORMS), f"{page.name}, the table of platforms")
+
+
+def test_every_field_of_the_overrides_is_explained() -> None:
+    fields = {field.name for field in dataclasses.fields(Preset)}
+    assert_same(OTHER_PLATFORMS.listed("What a body means"), fields, f"{OTHER_PLATFORMS.name}, What a body means")
+
+
+def test_every_signature_setting_is_explained() -> None:
+    text = "\n".join(token.content for token in OTHER_PLATFORMS.section("How a delivery proves itself"))
+    settings = {name for name in TEMPLATE["Parameters"] if name.startswith("Signature")}
+    missing = {name for name in settings if f"`{name}`" not in text}
+    assert_same(settings - missing, settings, f"{OTHER_PLATFORMS.name}, How a delivery proves itself")
+    schemes = {platform.scheme.name for platform in PLATFORMS.values()}
+    documented = OTHER_PLATFORMS.listed("How a delivery proves itself", 0)
+    assert schemes <= documented, f"{OTHER_PLATFORMS.name}: add a row for {schemes - documented}"
+
+
+def test_every_kind_of_drift_is_explained() -> None:
+    drift = set(get_args(Kinds.__value__))
+    assert_same(IMPORT.listed("Does Whop still show what it was given?"), drift, f"{IMPORT.name}, the table of drifts")
+
+
+def test_every_reason_to_reject_a_row_is_one_that_there_is() -> None:
+    assert IMPORT.listed("Why a row is rejected") <= set(get_args(Reason.__value__))
+
+
+def make_targets() -> set[str]:
+    return set(re.findall(r"^([a-z]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
+
+
+def test_every_make_target_is_explained() -> None:
+    documented = {name.removeprefix("make ") for name in CONTRIBUTING.listed("What make does")}
+    assert_same(documented, make_targets(), f"{CONTRIBUTING.name}, What make does")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=of_page)
+def test_no_page_names_a_make_target_that_is_not_there(page: Page) -> None:
+    code = " ".join([*re.findall(r"`[^`]*`", page.text), *(block.text for block in page.code())])
+    assert set(re.findall(r"\bmake ([a-z]+)\b", code)) <= make_targets(), page.name
+
+
+def test_the_version_stands_in_one_place_and_the_changes_know_it() -> None:
+    project = (ROOT / "pyproject.toml").read_text()
+    version = re.search(r'^version = "(.+)"$', project, re.MULTILINE)
+    assert version
+    assert yaml.safe_load((ROOT / "docs/openapi.yaml").read_text())["info"]["version"] == version[1]
+    assert Page("CHANGELOG.md").headings()[1] == "Unreleased"
+
+
+# -- the code that is shown --------------------------------------------------------------------------------------------
+
+
+def of_language(*languages: str) -> pytest.MarkDecorator:
+    found = [block for block in CODE if block.language in languages]
+    assert found
+    return pytest.mark.parametrize("block", found, ids=of_block)
+
+
+def test_every_block_of_code_names_its_language() -> None:
+    known = {"sh", "python", "js", "json", "yaml", "toml", "http", "mermaid", "csv", "jsonnet"}
+    assert not [of_block(block) for block in CODE if block.language not in known]
+
+
+@of_language("json")
+def test_json_that_is_shown_can_be_read(block: Block) -> None:
+    json.loads(block.text)
+
+
+@of_language("yaml")
+def test_yaml_that_is_shown_can_be_read(block: Block) -> None:
+    yaml.safe_load(block.text)
+
+
+@of_language("sh")
+def test_commands_that_are_shown_are_whole(block: Block) -> None:
+    result = subprocess.run(["bash", "-n"], input=block.text, text=True, capture_output=True, check=False)
+    assert result.returncode == 0, result.stderr
+
+
+@of_language("python", "js")
+def test_programs_that_are_shown_are_the_examples_that_are_tested(block: Block) -> None:
+    examples = [path for path in (ROOT / "docs/examples").iterdir() if path.is_file()]
+    copies = [path.name for path in examples if path.read_text() == block.text]
+    assert copies, f"{of_block(block)} is none of docs/examples: make it the text of the one it shows"
+
+
+@pytest.mark.parametrize("example", sorted((ROOT / "docs/examples").glob("*.py")), ids=lambda path: path.name)
+def test_examples_in_python_can_be_read(example: Path) -> None:
+    ast.parse(example.read_text())
+
+
+def test_the_diagrams_are_mermaid_and_drawn_in_text_nowhere() -> None:
+    assert any(block.language == "mermaid" for block in README.code())
+    assert not [page.name for page in PAGES if re.search(r"[─│┌└├▶▼]", page.text)]
