@@ -18,6 +18,8 @@ from local_stack import ROOT
 from whop_sync.errors import Reason
 from whop_sync.receiving.payloads import Preset
 from whop_sync.receiving.platforms import PLATFORMS
+from whop_sync.receiving.signature_settings import SCHEMES, configured_scheme
+from whop_sync.receiving.signatures import Hmac
 from whop_user_sync.reconciliation import Kinds
 
 README = Page("README.md")
@@ -177,13 +179,26 @@ def test_every_field_of_the_overrides_is_explained() -> None:
 
 
 def test_every_signature_setting_is_explained() -> None:
-    text = "\n".join(token.content for token in OTHER_PLATFORMS.section("How a delivery proves itself"))
-    settings = {name for name in TEMPLATE["Parameters"] if name.startswith("Signature")}
-    missing = {name for name in settings if f"`{name}`" not in text}
-    assert_same(settings - missing, settings, f"{OTHER_PLATFORMS.name}, How a delivery proves itself")
-    schemes = {platform.scheme.name for platform in PLATFORMS.values()}
-    documented = OTHER_PLATFORMS.listed("How a delivery proves itself", 0)
-    assert schemes <= documented, f"{OTHER_PLATFORMS.name}: add a row for {schemes - documented}"
+    where = f"{OTHER_PLATFORMS.name}, How a delivery proves itself"
+    names = {name for name in TEMPLATE["Parameters"] if name.startswith("Signature")} - {"SignatureScheme"}
+    listed = OTHER_PLATFORMS.listed("How a delivery proves itself")
+    assert_same({name for name in listed if name.startswith("Signature")}, names | {"SignatureScheme"} & listed, where)
+    assert set(SCHEMES) <= listed, f"{where}: add a row for each of {set(SCHEMES) - listed}"
+
+
+def test_the_settings_that_are_shown_for_senders_are_ones_that_the_receiver_takes() -> None:
+    for sender, header, prefix, content, besides in OTHER_PLATFORMS.rows("How some senders sign"):
+        named = dict(re.findall(r"`(\w+)=([^`]+)`", besides))
+        for each in re.findall(r"`([^`]+)`", header):
+            settings = {
+                "SignatureHeader": each,
+                "SignaturePrefix": prefix.strip("`"),
+                "SignatureContent": content.strip("`"),
+            }
+            variables = {
+                re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).upper(): text for name, text in (settings | named).items()
+            }
+            assert isinstance(configured_scheme(Hmac(header="x-signature"), variables), Hmac), sender
 
 
 def test_every_kind_of_drift_is_explained() -> None:
