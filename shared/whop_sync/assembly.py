@@ -124,7 +124,7 @@ def worker() -> "Worker":
         sleep=time.sleep,
     )
     return Worker(
-        handler=Synchronization(mappings=mappings, enrollment=enrollment, profiles=profiles),
+        handler=Synchronization(mappings=mappings, enrollment=enrollment, profiles=profiles, clock=time.time),
         queue=Queue(sqs, config.queue_url),
         dead_letters=Queue(sqs, config.dead_letter_queue_url),
         journal=journal,

@@ -149,6 +149,7 @@ def assembled(
             clock=clock,
             sleep=clock.sleep,
         ),
+        clock=clock,
     )
 
 

@@ -22,7 +22,7 @@ from whop_sync.aws.queues import Queue
 from whop_sync.errors import Transient
 from whop_sync.events import UserEvent
 from whop_sync.journal import Journal
-from whop_sync.syncing.worker import Worker
+from whop_sync.syncing.worker import Record, Worker
 
 RETURN_SECONDS = 720
 """The queues' visibility timeout: when a message comes back whose worker was killed."""
@@ -273,7 +273,7 @@ class Line:
             if not messages:
                 return
             [message] = messages
-            record = {
+            record: Record = {
                 "messageId": message["MessageId"],
                 "receiptHandle": message["ReceiptHandle"],
                 "body": message["Body"],

@@ -6,6 +6,7 @@ from fake_whop import Fault
 from harness import World, created, event
 from local_stack.pictures import png
 from whop_sync.errors import OperatorNeeded, Permanent, Transient
+from whop_sync.syncing.deadlines import Deadline
 from whop_sync.syncing.enrollment import ORPHAN_WAIT_SECONDS
 
 
@@ -106,7 +107,9 @@ class TestAccounts:
         event_ = created(name="Ann")
         claim = world.synchronization.mappings.claim(event_, deadline=world.clock() + 120)
         assert claim
-        world.synchronization.enrollment._create(event_, "u1@shop.test", claim)
+        world.synchronization.enrollment._create(
+            event_, "u1@shop.test", claim, Deadline(at=claim.deadline, clock=world.clock)
+        )
 
         world.settle(event_)
         assert external_ids(world) == ["u1"]

@@ -9,16 +9,24 @@ from fake_whop import Fault
 from harness import World, created, event
 from harness.faults import PICTURE, Answer, Meanwhile, Point
 from local_stack.pictures import png
-from whop_sync.errors import Permanent, Transient
+from whop_sync.accounts import Account
+from whop_sync.errors import AwaitsTurn, Permanent, Transient
+from whop_sync.syncing.deadlines import Deadline
 from whop_sync.syncing.enrollment import ORPHAN_WAIT_SECONDS
-from whop_sync.syncing.profiles import PICTURE_PATIENCE_SECONDS
+from whop_sync.syncing.retries import RETRIES
 from whop_sync.users.mappings import LEASE_SECONDS, Changes
-from whop_sync.whop.client import CALL_SECONDS, PAGE_SIZE, Account
+from whop_sync.whop.client import CALL_SECONDS, PAGE_SIZE
+
+PICTURE_PATIENCE_SECONDS = RETRIES.picture_patience
 
 RED, BLUE = png("ff0000"), png("0000ff")
 
 
 both_generations = pytest.mark.parametrize("enrollment", ["companies", "accounts"])
+
+
+def deadline(world: World, at: float = float("inf")) -> Deadline:
+    return Deadline(at=at, clock=world.clock)
 
 
 def accounts_of(world: World, user_id: str = "u1") -> int:
@@ -264,7 +272,7 @@ class TestOrphans:
         event_ = created(name="Ann")
         claim = world.synchronization.mappings.claim(event_, deadline=world.clock() + 120)
         assert claim
-        world.synchronization.enrollment._create(event_, "u1@shop.test", claim)
+        world.synchronization.enrollment._create(event_, "u1@shop.test", claim, deadline(world))
 
         assert world.failure(event_).reason == "busy"
         world.settle(event_)
@@ -564,7 +572,7 @@ class TestTakingTurns:
         claim = world.synchronization.mappings.claim(event(version=2, name="Anna"), deadline=world.clock() + 120)
         assert claim
         error = world.failure(event(version=3, name="Anne"))
-        assert (type(error), error.reason) == (Transient, "busy")
+        assert (type(error), error.reason) == (AwaitsTurn, "busy")
         assert world.failure(event(version=2, name="Anna")).reason == "busy"
         assert world.handle(created(version=1, name="Ann")).outcome == "stale"
 
@@ -622,7 +630,9 @@ class TestTakingTurns:
         account = claim.row.account
         assert account
         with pytest.raises(Transient, match="too little time"):
-            slow.profiles.apply(event(version=2, name="Old"), account, claim, changes, age=0)
+            slow.profiles.apply(
+                event(version=2, name="Old"), account, claim, changes, age=0, deadline=deadline(world, claim.deadline)
+            )
         with pytest.raises(Transient, match="took the user's row over"):
             slow.mappings.commit(claim, changes)
         assert world.operations() == before

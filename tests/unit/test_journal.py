@@ -15,7 +15,7 @@ from whop_sync.errors import OperatorNeeded, Permanent, Reason, SyncError, Trans
 from whop_sync.events import UserEvent
 from whop_sync.journal import Journal
 from whop_sync.syncing.synchronization import Outcome, Result
-from whop_sync.syncing.worker import Worker
+from whop_sync.syncing.worker import Record, Worker
 
 type Metric = tuple[str, tuple[str, ...]]
 """A metric's name, and the values of its dimensions after the stack's name."""
@@ -76,7 +76,7 @@ def work(journal: Journal, behaviour: Callable[[], Result], *, age: float = 3) -
 
     clock = Clock()
     queue = Queue(Queues(), "queue")  # type: ignore[arg-type]
-    record = {
+    record: Record = {
         "messageId": "m1",
         "receiptHandle": "r1",
         "body": event().to_json(),

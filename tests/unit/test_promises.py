@@ -5,7 +5,8 @@ import pytest
 from whop_sync.aws import secrets
 from whop_sync.pictures import fetching
 from whop_sync.receiving import deliveries, payloads, signatures
-from whop_sync.syncing import enrollment, profiles, worker
+from whop_sync.syncing import enrollment
+from whop_sync.syncing.retries import RETRIES
 from whop_sync.users import mappings
 from whop_sync.whop import client
 from whop_user_sync import parked
@@ -16,15 +17,15 @@ MINUTE, HOUR, DAY = 60, 3600, 86400
 @pytest.mark.parametrize(
     ("what", "number", "promised"),
     [
-        ("the first wait after a failure", worker.FIRST_BACKOFF_SECONDS, 5),
-        ("the longest", worker.MAX_BACKOFF_SECONDS, HOUR),
-        ("given up", worker.GIVE_UP_SECONDS, 3 * DAY),
-        ("given up, if nothing is wrong with the event", worker.LONG_GIVE_UP_SECONDS, 10 * DAY),
+        ("the first wait after a failure", RETRIES.first_backoff, 5),
+        ("the longest", RETRIES.max_backoff, HOUR),
+        ("given up", RETRIES.patience, 3 * DAY),
+        ("given up, if nothing is wrong with the event", RETRIES.long_patience, 10 * DAY),
         ("tried again, if an operator has to act", client.OPERATOR_RETRY_SECONDS, 15 * MINUTE),
         ("a lost create is waited for", enrollment.ORPHAN_WAIT_SECONDS, 2 * MINUTE),
         ("clocks may differ by", enrollment.CLOCK_SKEW_SECONDS, 5 * MINUTE),
         ("a user is locked after a lost answer", mappings.LEASE_SECONDS, 3 * MINUTE),
-        ("a picture whose host is down is tried", profiles.PICTURE_PATIENCE_SECONDS, HOUR),
+        ("a picture whose host is down is tried", RETRIES.picture_patience, HOUR),
         ("the largest picture", fetching.MAX_BYTES, 5 * 1024 * 1024),
         ("the longest fetch of a picture", fetching.TIMEOUT_SECONDS, 15),
         ("redirects of a picture", fetching.MAX_REDIRECTS, 3),

@@ -13,13 +13,8 @@ import yaml
 from harness.cloudformation import template
 from harness.metrics import emitted_metrics
 from whop_sync import assembly
-from whop_sync.syncing.worker import (
-    FIRST_BACKOFF_SECONDS,
-    GIVE_UP_SECONDS,
-    LAST_START_SECONDS,
-    LONG_GIVE_UP_SECONDS,
-    MAX_BACKOFF_SECONDS,
-)
+from whop_sync.syncing.retries import RETRIES
+from whop_sync.syncing.worker import LAST_START_SECONDS
 from whop_sync.users.mappings import LEASE_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -266,12 +261,12 @@ class TestWorker:
 
     def test_gives_up_by_itself_before_sqs_does(self, source: dict[str, Any], function: dict[str, Any]) -> None:  # noqa: ARG002
         receives = self.queue(source)["RedrivePolicy"]["maxReceiveCount"]
-        backoffs = (min(FIRST_BACKOFF_SECONDS * 2**number, MAX_BACKOFF_SECONDS) for number in itertools.count())
+        backoffs = (min(RETRIES.first_backoff * 2**number, RETRIES.max_backoff) for number in itertools.count())
         shortest = sum(itertools.islice(backoffs, receives)) / 2  # jitter may halve each
-        assert shortest > GIVE_UP_SECONDS
+        assert shortest > RETRIES.patience
         # A wait that the other side names is two seconds at least for each receive before.
-        assert sum(2 * number for number in range(receives)) > LONG_GIVE_UP_SECONDS
-        assert GIVE_UP_SECONDS < LONG_GIVE_UP_SECONDS < self.queue(source)["MessageRetentionPeriod"]
+        assert sum(2 * number for number in range(receives)) > RETRIES.long_patience
+        assert RETRIES.patience < RETRIES.long_patience < self.queue(source)["MessageRetentionPeriod"]
 
 
 # -- the gate ----------------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import pytest
 from harness.cloudformation import functions, template
 from local_stack import ROOT
 from whop_sync.config import FEWEST_CALLS_PER_MINUTE
-from whop_sync.syncing.worker import GIVE_UP_SECONDS
+from whop_sync.syncing.retries import RETRIES
 from whop_user_sync.parked import QUEUES
 
 SOURCES = (ROOT / "shared" / "whop_sync").rglob("*.py")
@@ -62,7 +62,7 @@ def test_the_operators_commands_know_every_queue_that_holds_parked_events(resour
 def test_parked_events_are_kept_for_longer_than_a_weekend(resources: dict[str, Any]) -> None:
     for each in resources.values():
         if each["Type"] == "AWS::SQS::Queue":
-            assert each["Properties"]["MessageRetentionPeriod"] > 3 * GIVE_UP_SECONDS
+            assert each["Properties"]["MessageRetentionPeriod"] > 3 * RETRIES.patience
 
 
 def test_a_limit_that_the_functions_would_refuse_is_refused_at_the_deployment() -> None:

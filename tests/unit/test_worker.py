@@ -15,8 +15,9 @@ from whop_sync.aws.queues import Queue
 from whop_sync.errors import AwaitsTurn, OperatorNeeded, Permanent, Transient, WhopAnswer
 from whop_sync.events import UserEvent
 from whop_sync.journal import Journal
+from whop_sync.syncing.retries import RETRIES
 from whop_sync.syncing.synchronization import Result
-from whop_sync.syncing.worker import GIVE_UP_SECONDS, LAST_START_SECONDS, LONG_GIVE_UP_SECONDS, Worker
+from whop_sync.syncing.worker import LAST_START_SECONDS, Record, Worker
 
 
 @dataclass
@@ -54,7 +55,7 @@ class Bench:
         self.behaviour(event)
         return Result(outcome="synced")
 
-    def run(self, *records: dict[str, Any], seconds_left: float = 120) -> set[str]:
+    def run(self, *records: Record, seconds_left: float = 120) -> set[str]:
         """The ids of the messages that stay in the queue."""
         queue = Queue(self.sqs, "queue")  # type: ignore[arg-type]
         with ThreadPoolExecutor(10) as pool:
@@ -70,7 +71,7 @@ class Bench:
             answer = worker.handle(records, seconds_left=seconds_left)
         return {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
 
-    def record(self, body: UserEvent | str, *, id: str = "m1", receives: int = 1, age: float = 0) -> dict[str, Any]:  # noqa: A002
+    def record(self, body: UserEvent | str, *, id: str = "m1", receives: int = 1, age: float = 0) -> Record:  # noqa: A002
         return {
             "messageId": id,
             "receiptHandle": f"receipt-{id}",
@@ -185,13 +186,13 @@ def test_a_message_that_the_receiver_did_not_write_is_parked_as_it_is(body: str)
 @pytest.mark.parametrize(
     ("error", "patience"),
     [
-        (Transient("whop_failed"), GIVE_UP_SECONDS),
+        (Transient("whop_failed"), RETRIES.patience),
         # A named wait changes the delay and not the patience.
-        (Transient("whop_failed", retry_after=30), GIVE_UP_SECONDS),
-        (OperatorNeeded("whop_key_rejected"), LONG_GIVE_UP_SECONDS),
+        (Transient("whop_failed", retry_after=30), RETRIES.patience),
+        (OperatorNeeded("whop_key_rejected"), RETRIES.long_patience),
         # Only in the way of others: so does an event that waited long for an operator, once the key is mended.
-        (AwaitsTurn("whop_slots_taken", retry_after=30), LONG_GIVE_UP_SECONDS),
-        (AwaitsTurn("busy", retry_after=0), LONG_GIVE_UP_SECONDS),
+        (AwaitsTurn("whop_slots_taken", retry_after=30), RETRIES.long_patience),
+        (AwaitsTurn("busy", retry_after=0), RETRIES.long_patience),
     ],
 )
 def test_an_event_is_given_up_by_its_age_and_parked(error: Transient, patience: float) -> None:
@@ -204,7 +205,7 @@ def test_an_event_is_given_up_by_its_age_and_parked(error: Transient, patience: 
 
 def test_a_backlog_that_is_older_than_the_patience_is_tried_all_the_same() -> None:
     bench = Bench()
-    assert bench.run(bench.record(event(), age=GIVE_UP_SECONDS * 2)) == set()
+    assert bench.run(bench.record(event(), age=RETRIES.patience * 2)) == set()
     assert len(bench.handled) == 1
     assert bench.reasons() == []
 

@@ -18,10 +18,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from whop_sync.accounts import Account
 from whop_sync.errors import AwaitsTurn, Permanent, Transient
 from whop_sync.events import UserEvent
+from whop_sync.syncing.deadlines import Deadline
 from whop_sync.users.mappings import Claim, Mappings
-from whop_sync.whop.client import MAX_NAME_LENGTH, Account, AccountExists, Whop
+from whop_sync.whop.client import MAX_NAME_LENGTH, AccountExists, Whop
 
 ORPHAN_WAIT_SECONDS = 120
 """How long Whop's list is given to show an account that a lost create may have made. Its lag is not known."""
@@ -44,17 +46,17 @@ class Enrollment:
     title_format: str
     clock: Callable[[], float]
 
-    def enroll(self, event: UserEvent, claim: Claim) -> tuple[Account, Origin]:
+    def enroll(self, event: UserEvent, claim: Claim, deadline: Deadline) -> tuple[Account, Origin]:
         """Makes sure that the claimed user, who has no mapping, has a connected account, and records the mapping.
 
         Raises Transient and Permanent. `claim.attempt_open` then says whether the attempt has to stay open.
         """
-        account, origin = self._account(event, claim)
+        account, origin = self._account(event, claim, deadline)
         self.mappings.record_account(claim, account)
         claim.attempt_open = False
         return account, origin
 
-    def _account(self, event: UserEvent, claim: Claim) -> tuple[Account, Origin]:
+    def _account(self, event: UserEvent, claim: Claim, deadline: Deadline) -> tuple[Account, Origin]:
         if event.whop_user_id:
             self.whop.user(event.whop_user_id, company=self.company)  # refuses an id that Whop does not know
             return Account(event.whop_user_id, company_id=None), "mapped"
@@ -62,19 +64,19 @@ class Enrollment:
             raise self._no_email(event)
         resuming = claim.attempt_open
         if resuming:
-            orphan = self._find_orphan(claim, created_after=_earliest(claim))
+            orphan = self._find_orphan(claim, deadline, created_after=_earliest(claim))
             if orphan:
                 return orphan, "adopted"
             self._wait_for_orphan(claim)
             self.mappings.reopen_attempt(claim)
         try:
-            return self._create(event, event.email, claim), "enrolled"
+            return self._create(event, event.email, claim, deadline), "enrolled"
         except AccountExists as error:
             claim.attempt_started_at = LONG_AGO
-            return self._existing(claim, error, resuming=resuming), "adopted"
+            return self._existing(claim, deadline, error, resuming=resuming), "adopted"
 
-    def _create(self, event: UserEvent, email: str, claim: Claim) -> Account:
-        claim.ensure_time()
+    def _create(self, event: UserEvent, email: str, claim: Claim, deadline: Deadline) -> Account:
+        deadline.ensure_a_call()
         claim.attempt_open = True
         try:
             return self.whop.create_account(
@@ -94,9 +96,9 @@ class Enrollment:
             # Whop's list gets its time from when the account was made, and the call may have taken most of a minute.
             claim.attempt_started_at = self.clock()
 
-    def _existing(self, claim: Claim, error: AccountExists, *, resuming: bool) -> Account:
+    def _existing(self, claim: Claim, deadline: Deadline, error: AccountExists, *, resuming: bool) -> Account:
         """Title and external id name the user, so the account that has them should be an orphan, of whatever age."""
-        orphan = self._find_orphan(claim, created_after=None)
+        orphan = self._find_orphan(claim, deadline, created_after=None)
         if orphan:
             return orphan
         if resuming:
@@ -105,9 +107,12 @@ class Enrollment:
             raise Permanent(error.reason, explanation, answer=error.answer)
         raise AwaitsTurn("orphan_not_listed", retry_after=ORPHAN_WAIT_SECONDS)
 
-    def _find_orphan(self, claim: Claim, *, created_after: float | None) -> Account | None:
+    def _find_orphan(self, claim: Claim, deadline: Deadline, *, created_after: float | None) -> Account | None:
         return self.whop.find_account(
-            parent=self.company, user_id=claim.user_id, created_after=created_after, before_page=claim.ensure_time
+            parent=self.company,
+            user_id=claim.user_id,
+            created_after=created_after,
+            before_page=deadline.ensure_a_call,
         )
 
     def _wait_for_orphan(self, claim: Claim) -> None:

@@ -3,36 +3,76 @@
 import contextlib
 import random
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, Protocol, Self
+from typing import Protocol, Self, TypedDict
 
 from whop_sync.aws.queues import Queue
-from whop_sync.errors import AwaitsTurn, Malformed, OperatorNeeded, Permanent, SyncError, Transient
+from whop_sync.errors import AwaitsTurn, Malformed, Permanent, SyncError, Transient
 from whop_sync.events import UserEvent
 from whop_sync.journal import Journal
+from whop_sync.syncing.retries import RETRIES, RetryPolicy
 from whop_sync.syncing.synchronization import Result
-
-FIRST_BACKOFF_SECONDS = 5.0
-MAX_BACKOFF_SECONDS = 3600.0
-
-GIVE_UP_SECONDS = 3 * 86400
-"""A Whop outage of a weekend loses nothing and needs nobody."""
-
-LONG_GIVE_UP_SECONDS = 10 * 86400
-"""Nothing is wrong with events that wait as long as they are told, for their turn, or for an operator to mend key or
-version. So neither a key that was wrong for days nor a long backlog parks them; SQS itself forgets after 14 days."""
 
 LAST_START_SECONDS = 75.0
 """An event is not begun with less time left: a picture, its processing and the calls around them take up to this."""
 
-type Record = Mapping[str, Any]
-"""An SQS record as Lambda hands it over: `messageId`, `receiptHandle`, `body`, `attributes`."""
+
+class RecordAttributes(TypedDict):
+    """The attributes of an SQS record that are read here. Both are numbers, as text."""
+
+    SentTimestamp: str
+    ApproximateReceiveCount: str
+
+
+class Record(TypedDict):
+    """An SQS record as Lambda hands it over (https://docs.aws.amazon.com/lambda/latest/dg/with-sqs.html)."""
+
+    messageId: str
+    receiptHandle: str
+    body: str
+    attributes: RecordAttributes
+
+
+class BatchItemFailure(TypedDict):
+    itemIdentifier: str
+
+
+class BatchResponse(TypedDict):
+    """Lambda's partial batch response: the messages that stay in the queue."""
+
+    batchItemFailures: list[BatchItemFailure]
 
 
 class Handler(Protocol):
     def handle(self, event: UserEvent, *, age: float, deadline: float) -> Result: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """The event is handled for good."""
+
+    result: Result
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """The event goes back to its queue for `delay` seconds."""
+
+    error: Transient
+    delay: float
+
+
+@dataclass(frozen=True, slots=True)
+class Park:
+    """The event goes to the dead-letter queue."""
+
+    error: SyncError
+
+
+type Disposition = Done | Retry | Park
+"""What is to become of a message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,13 +110,11 @@ class Worker:
     journal: Journal
     clock: Callable[[], float]
     pool: ThreadPoolExecutor
+    retries: RetryPolicy = RETRIES
     jitter: Callable[[float, float], float] = random.uniform
 
-    def handle(self, records: Sequence[Record], *, seconds_left: float) -> dict[str, Any]:
-        """Lambda's partial batch response: the messages that stay in the queue.
-
-        Users are handled side by side, the events of one user one after the other in the order of their versions.
-        """
+    def handle(self, records: Sequence[Record], *, seconds_left: float) -> BatchResponse:
+        """Handles a batch: users side by side, the events of one user one after the other, in their order."""
         try:
             staying = self._handle(records, self.clock() + seconds_left)
         except Exception as error:  # noqa: BLE001 - Lambda would log its message, which may quote events
@@ -95,47 +133,53 @@ class Worker:
         return [message_id for future in futures for message_id in future.result()]
 
     def _handle_user(self, messages: Sequence[_Message], deadline: float) -> list[str]:
-        staying = []
-        for message in messages:
-            try:
-                done = self._is_done(message, deadline)
-            except Exception as error:  # noqa: BLE001 - a defect that one event meets must not cost its whole batch
-                self.journal.crash(error, message.event)
-                done = False
-            if not done:
-                staying.append(message.id)
-        return staying
+        return [message.id for message in messages if not self._settle(message, deadline)]
 
-    def _is_done(self, message: _Message, deadline: float) -> bool:
-        """Whether the message may leave the queue."""
+    def _settle(self, message: _Message, deadline: float) -> bool:
+        """Handles a message; returns whether it leaves the queue."""
+        try:
+            match self._process(message, deadline):
+                case Done(result):
+                    self._finish(message, result)
+                    return True
+                case Park(error):
+                    return self._park(message, error)
+                case Retry(error, delay):
+                    self._postpone(message, error, delay)
+        except Exception as error:  # noqa: BLE001 - a defect that one event meets must not cost its whole batch
+            self.journal.crash(error, message.event)
+        return False
+
+    def _process(self, message: _Message, deadline: float) -> Disposition:
+        """Brings the event to Whop, and decides what is to become of its message."""
         event = message.event
         if event is None:
-            unreadable = Malformed("unreadable_message", "the message is not one that the receiver wrote")
-            return self._park(message, unreadable)
+            return Park(Malformed("unreadable_message", "the message is not one that the receiver wrote"))
         if self.clock() > deadline - LAST_START_SECONDS:
-            return self._postpone(message, AwaitsTurn("out_of_time", retry_after=0))
+            return self._again(message, AwaitsTurn("out_of_time", retry_after=0))
         try:
             with self.journal.about(event):
-                result = self.handler.handle(event, age=self._age(message), deadline=deadline)
+                return Done(self.handler.handle(event, age=self._age(message), deadline=deadline))
         except Permanent as error:
-            return self._park(message, error)
+            return Park(error)
         except Transient as error:
-            is_fine = isinstance(error, (OperatorNeeded, AwaitsTurn))
-            patience = LONG_GIVE_UP_SECONDS if is_fine else GIVE_UP_SECONDS
-            given_up = self._age(message) > patience
-            return self._park(message, error) if given_up else self._postpone(message, error)
-        self.journal.event(result.outcome, event, age=self._age(message), picture_refused=result.refused)
-        return True
+            given_up = self.retries.gives_up(error, self._age(message))
+            return Park(error) if given_up else self._again(message, error)
 
-    def _postpone(self, message: _Message, error: Transient) -> bool:
-        delay = self._delay(error, message.receives)
+    def _again(self, message: _Message, error: Transient) -> Retry:
+        return Retry(error, self.retries.delay(error, message.receives, self.jitter))
+
+    def _finish(self, message: _Message, result: Result) -> None:
+        self.journal.event(result.outcome, message.event, age=self._age(message), picture_refused=result.refused)
+
+    def _postpone(self, message: _Message, error: Transient, delay: float) -> None:
         self.journal.event("retried", message.event, age=self._age(message), error=error, retry_in=delay)
         # If this fails, the queue's own visibility timeout brings the message back, only later.
         with contextlib.suppress(Transient):
             self.queue.postpone(message.receipt_handle, delay)
-        return False
 
     def _park(self, message: _Message, error: SyncError) -> bool:
+        """Returns whether the message is in the dead-letter queue."""
         event = message.event
         try:
             self.dead_letters.park(
@@ -153,14 +197,3 @@ class Worker:
     def _age(self, message: _Message) -> float:
         """Seconds since the receiver accepted the event."""
         return self.clock() - message.sent_at
-
-    def _delay(self, error: Transient, receives: int) -> float:
-        """Seconds until the next try: what the other side named, a little spread, else doubling with wide spread.
-
-        SQS takes a message away after a thousand receives at most. So a wait that the other side named is never shorter
-        than two seconds for each receive before: however often it is named, it takes more than ten days to get there.
-        """
-        if error.retry_after is not None:
-            return max(error.retry_after, 2.0 * (receives - 1)) * self.jitter(1.0, 1.1)
-        backoff = min(FIRST_BACKOFF_SECONDS * 2.0 ** min(receives - 1, 20), MAX_BACKOFF_SECONDS)
-        return backoff * self.jitter(0.5, 1.0)

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from whop_sync.aws.boundary import aws_errors
 from whop_sync.events import MAX_USER_ID_LENGTH, PROFILE_FIELDS, ProfileField
+from whop_sync.users.schema import Key, user_key, whop_user_key
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -73,14 +74,6 @@ class Directory:
         item = self._item(whop_user_key(whop_user_id))
         return item["user_id"]["S"] if item else None
 
-    def _item(self, key: dict[str, Any]) -> Mapping[str, Any]:
+    def _item(self, key: Key) -> Mapping[str, Any]:
         with aws_errors("dynamodb_unavailable"):
             return self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item", {})
-
-
-def user_key(user_id: str) -> dict[str, Any]:
-    return {"key": {"S": f"user#{user_id}"}}
-
-
-def whop_user_key(whop_user_id: str) -> dict[str, Any]:
-    return {"key": {"S": f"whop_user#{whop_user_id}"}}

@@ -26,11 +26,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 from botocore.exceptions import ClientError
 
+from whop_sync.accounts import Account
 from whop_sync.aws.boundary import aws_error_code, aws_errors
 from whop_sync.errors import AwaitsTurn, Permanent, SyncError, Transient
 from whop_sync.events import PROFILE_FIELDS, Position, ProfileField, UserEvent
-from whop_sync.users.directory import user_key, whop_user_key
-from whop_sync.whop.client import CALL_SECONDS, Account
+from whop_sync.users.schema import user_key, whop_user_key
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -81,15 +81,9 @@ class Claim:
     lease_id: str
     deadline: float
     row: Row
-    clock: Callable[[], float]
     attempt: str
     attempt_open: bool
     attempt_started_at: float
-
-    def ensure_time(self) -> None:
-        """Raises Transient when a call to Whop, begun now, might end after the lease or after the worker."""
-        if self.clock() > self.deadline - CALL_SECONDS:
-            raise AwaitsTurn("out_of_time", "too little time is left for another call to Whop")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -188,7 +182,6 @@ class Mappings:
             lease_id=lease_id,
             deadline=min(until, deadline),
             row=row,
-            clock=self._clock,
             attempt=row.enrollment_attempt or lease_id,
             attempt_open=resuming,
             attempt_started_at=now if row.enrollment_started_at is None else row.enrollment_started_at,

@@ -29,6 +29,7 @@ from urllib.parse import quote
 
 import httpx
 
+from whop_sync.accounts import Account
 from whop_sync.errors import AwaitsTurn, Effect, OperatorNeeded, Permanent, Transient, WhopAnswer
 from whop_sync.tls import trusted
 from whop_sync.whop.generations import (
@@ -92,18 +93,6 @@ class ProfileRefused(Permanent):
     def __init__(self, error: Permanent, fields: frozenset[str]) -> None:
         super().__init__(error.reason, error.explanation, answer=error.answer)
         self.fields = fields
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """A user on Whop: the owner (user_...) of a connected account (biz_...), or one who came by Whop sign-in.
-
-    Attributes:
-        company_id: the connected account, None for a user whom we did not enroll.
-    """
-
-    whop_user_id: str
-    company_id: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -30,6 +30,7 @@ from botocore.exceptions import ClientError
 
 from whop_sync.aws.boundary import aws_error_code, aws_errors
 from whop_sync.errors import AwaitsTurn
+from whop_sync.users.schema import rate_limit_key
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -61,8 +62,7 @@ MAX_WAIT_SECONDS = 25.0
 _TRIES = 20
 """Each try fails when another environment reserved at the same moment, so as many may do so."""
 
-# Named in the words of an earlier version. They stay, so that a stack which is updated continues its buckets.
-_KEY_PREFIX = "turns#"
+# Named in the words of an earlier version. It stays, so that a stack which is updated continues its buckets.
 _ATTRIBUTE = "line"
 
 
@@ -167,7 +167,7 @@ class SharedBuckets:
             try:
                 self._client.update_item(
                     TableName=self._table,
-                    Key={"key": {"S": f"{_KEY_PREFIX}{operation}"}},
+                    Key=rate_limit_key(operation),
                     UpdateExpression="SET #bucket = :following",
                     ConditionExpression="#bucket = :bucket" if bucket else "attribute_not_exists(#bucket)",
                     ExpressionAttributeNames={"#bucket": _ATTRIBUTE},

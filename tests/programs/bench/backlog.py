@@ -21,6 +21,7 @@ from harness import WORKER_SECONDS, aws_client, create_table, created, event
 from local_stack.engine import Engine
 from local_stack.terminal import Terminal
 from whop_sync.events import UserEvent
+from whop_sync.users.schema import rate_limit_key
 
 USERS = 500
 LATENCY_SECONDS = 0.2
@@ -125,7 +126,7 @@ def _drained(engine: Engine, number: int, events: int, faster: float) -> tuple[o
         # What was called up to here is to count neither at Whop nor in the table.
         fake.switches.rate_window = 0.001
         first.handle(event(users[0], 2, name="Anne"))
-        dynamodb.delete_item(TableName=table, Key={"key": {"S": f"turns#{OPERATION}"}})
+        dynamodb.delete_item(TableName=table, Key=rate_limit_key(OPERATION))
         before = len(fake.calls)
         fake.switches.rate_limit, fake.switches.rate_window = LIMIT, 60 / faster
         fake.switches.latency = LATENCY_SECONDS

@@ -57,8 +57,12 @@ class Station:
 def record(event: UserEvent) -> Record:
     """A message as Lambda hands it over."""
     message = uuid.uuid4().hex
-    attributes = {"SentTimestamp": str(int(time.time() * 1000)), "ApproximateReceiveCount": "1"}
-    return {"messageId": message, "receiptHandle": message, "body": event.to_json(), "attributes": attributes}
+    return {
+        "messageId": message,
+        "receiptHandle": message,
+        "body": event.to_json(),
+        "attributes": {"SentTimestamp": str(int(time.time() * 1000)), "ApproximateReceiveCount": "1"},
+    }
 
 
 def station(
@@ -90,6 +94,7 @@ def station(
             clock=time.time,
             sleep=time.sleep,
         ),
+        clock=time.time,
     )
     worker = Worker(
         handler=handler,
