@@ -1,5 +1,6 @@
 """What all tests share: one local engine a process, and Hypothesis without time limits that a busy machine breaks."""
 
+import os
 import signal
 from collections.abc import Iterator
 
@@ -8,7 +9,9 @@ from hypothesis import HealthCheck, settings
 
 from harness import World
 from local_stack.engine import Engine, running_engine
+from local_stack.processes import NO_ACCOUNT
 
+os.environ.update(NO_ACCOUNT)  # no test may ever reach the AWS account of the person who runs it
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")
 

@@ -1,9 +1,8 @@
-"""What an operator runs from a checkout against a deployed stack. Nothing here ships with the functions."""
+"""The operators' tool: commands for a deployed stack or the local one. Nothing here ships with the functions."""
 
+import importlib.util
 import sys
 from pathlib import Path
 
-# The functions' own package, which some commands share, is not installed anywhere.
-_SHARED = str(Path(__file__).resolve().parents[1] / "shared")
-if _SHARED not in sys.path:
-    sys.path.insert(0, _SHARED)
+if importlib.util.find_spec("whop_sync") is None:  # in a checkout, the functions' own package is not installed
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "shared"))

@@ -1,4 +1,4 @@
-"""Streams a file of users to a stack's queue, at the pace of its workers, and goes on where an interrupted run ended.
+"""Streams a file of users to a stack's queue, at the pace of its workers, and continues an interrupted run.
 
 Beside the file it keeps FILE.import.json, how far it is, until it is through; and FILE.rejected.ndjson, a line for each
 row that no event can be made of. Neither holds more of a row than the user's id.
@@ -8,6 +8,7 @@ import json
 import os
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -20,7 +21,7 @@ from whop_sync.importing.user_files import Place, Row, open_users, rows, user_id
 PAUSE_SECONDS = 5.0
 """Between two looks at a queue that is full."""
 
-TELL_SECONDS = 2.0
+REPORT_SECONDS = 2.0
 """Between two lines of progress."""
 
 
@@ -78,29 +79,37 @@ class PacedQueue:
 
 
 class Import:
-    """One file on its way. `tell` is called with the state after each chunk. A dry run leaves no state behind."""
+    """One file on its way. `report` is called with the state after each chunk. A dry run leaves no state behind."""
 
-    def __init__(self, file: Path, sink: Sink, *, as_of: str, dry: bool, tell: Callable[[State], None]) -> None:
+    def __init__(self, file: Path, sink: Sink, *, as_of: str, dry: bool, report: Callable[[State], None]) -> None:
         self._file = file
         self._dry = dry
         self._sink = sink
-        self._tell = tell
+        self._report = report
+        self.reasons: Counter[str] = Counter()
         self._state_file = file.with_name(file.name + ".import.json")
         self.rejected_file = file.with_name(file.name + ".rejected.ndjson")
         self.state = State.new(file, as_of)
 
+    @property
+    def is_interrupted(self) -> bool:
+        """Whether an earlier run of this file did not end."""
+        return self._state_file.exists()
+
     def resume(self) -> None:
-        """Goes on where the last run ended, if one did not end. Raises NotResumableError."""
+        """Continues an interrupted run. Raises NotResumableError if there is none, or if it was of another file."""
         try:
             last = State(**json.loads(self._state_file.read_text()))
         except FileNotFoundError:
-            return
+            raise NotResumableError(
+                f"No run of {self._file} was interrupted, so there is nothing to resume: nothing was sent."
+            ) from None
         except (ValueError, TypeError):
-            raise NotResumableError(f"{self._state_file} is damaged. Without --resume it begins anew.") from None
+            raise NotResumableError(f"{self._state_file} is damaged. Begin anew with --restart.") from None
         if replace(self.state, **{name: getattr(last, name) for name in _COUNTS}) != last:
             raise NotResumableError(
-                "The file or --as-of is not that of the run that did not end. Without --resume it begins anew:"
-                " rows that are sent twice change nothing."
+                "The file or --as-of is not that of the interrupted run. Begin anew with --restart: rows that are sent"
+                " twice change nothing."
             )
         self.state = last
 
@@ -124,6 +133,7 @@ class Import:
 
     def _note(self, chunk: Chunk, rejected: BinaryIO) -> None:
         for rejection in chunk.rejections:
+            self.reasons[rejection.reason] += 1
             rejected.write(rejection.to_json().encode() + b"\n")
         rejected.flush()
         self.state = replace(
@@ -134,7 +144,7 @@ class Import:
             rejected=self.state.rejected + len(chunk.rejections),
             rejected_bytes=rejected.tell(),
         )
-        self._tell(self.state)
+        self._report(self.state)
         if self._dry:
             return
         draft = self._state_file.with_name(self._state_file.name + ".new")
@@ -158,11 +168,11 @@ class Progress:
     """One line on a terminal that is written over, else a line now and then."""
 
     def __init__(self) -> None:
-        self._told_at = 0.0
+        self._reported_at = 0.0
 
     def __call__(self, text: object) -> None:
-        if time.monotonic() - self._told_at >= TELL_SECONDS:
-            self._told_at = time.monotonic()
+        if time.monotonic() - self._reported_at >= REPORT_SECONDS:
+            self._reported_at = time.monotonic()
             over = sys.stderr.isatty()
             print(f"\r\x1b[K{text}" if over else text, end="" if over else os.linesep, file=sys.stderr, flush=True)
 

@@ -5,23 +5,28 @@
           └──▶ parked-deliveries ─────────────────────────────────────────────────── ┘ read by the receiver again
 
 A parked event is stored in its queue first and deleted from where it was parked afterwards. A crash in between leaves
-both, which changes nothing: the user's row decides what is news, and an event told twice is none. A delivery that the
-receiver still cannot read never moves, so no number of runs makes two of it.
+both, which changes nothing: the user's row decides what is new, and an event that comes twice is not. A delivery that
+the receiver still cannot read never moves, so no number of runs makes two of it.
 """
 
 import base64
 import binascii
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from whop_user_sync.stack import Stack
+
 if TYPE_CHECKING:
     from mypy_boto3_lambda import LambdaClient
+    from mypy_boto3_logs import CloudWatchLogsClient
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
@@ -41,8 +46,8 @@ _MOVED_BY_SQS = "SQS moved it here because no worker got done with it: look for 
 _AT_ONCE = 10
 
 type Outcome = Literal["sent", "ignored", "unreadable", "failed"]
-"""Sent round again; none of our business as payloads are read now, so gone; still not readable and still parked; the
-receiver could not do it just now and it is still parked."""
+"""Sent again; not a user event as payloads are read now, so deleted; still not readable and still parked; the receiver
+could not do it just now and it is still parked."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,7 +81,7 @@ class Parked:
             queue=queue,
             sent_at=int(message["Attributes"]["SentTimestamp"]) / 1000,
             event_id=str(event.get("event_id") or noted.get("event_id") or message["MessageId"]),
-            user_id=str(event["user_id"]) if "user_id" in event else None,
+            user_id=str(event["user_id"]) if "user_id" in event else noted.get("user_id"),
             reason=noted.get("reason") or RECEIVED_TOO_OFTEN,
             explanation=noted.get("explanation", "") if "reason" in noted else _MOVED_BY_SQS,
             whop_message=noted.get("whop_message"),
@@ -96,10 +101,10 @@ class Parked:
 class ParkedEvents:
     """Every method raises botocore's ClientError and BotoCoreError as they come: they name the call that failed."""
 
-    def __init__(self, stack: str, sqs: "SQSClient", functions: "LambdaClient") -> None:
+    def __init__(self, stack: Stack) -> None:
         self._stack = stack
-        self._sqs = sqs
-        self._functions = functions
+        self._sqs: SQSClient = stack.client("sqs")
+        self._functions: LambdaClient = stack.client("lambda")
         self._urls = {queue: self._url(queue) for queue in QUEUES}
         self._gone: set[str] = set()
 
@@ -129,24 +134,54 @@ class ParkedEvents:
             with ThreadPoolExecutor(_AT_ONCE) as pool:
                 list(pool.map(self._release, (event for event in _all(held) if event.id not in self._gone)))
 
-    def send_round(self, events: Sequence[Parked]) -> Iterator[tuple[Parked, Outcome]]:
-        """Sends held events to where they came from, and tells what became of each."""
+    def send_again(self, events: Sequence[Parked]) -> Iterator[tuple[Parked, Outcome]]:
+        """Sends held events to where they came from. Yields what became of each."""
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             try:
-                yield from zip(events, pool.map(self._send_round, events), strict=True)
+                yield from zip(events, pool.map(self._send_again, events), strict=True)
             finally:
                 pool.shutdown(cancel_futures=True)
 
-    def _send_round(self, event: Parked) -> Outcome:
+    def discard(self, events: Sequence[Parked], why: str) -> None:
+        """Deletes held events for good, after `why` was logged with the ids of each, where `trace` finds it."""
+        if not events:
+            return
+        logs: CloudWatchLogsClient = self._stack.client("logs")
+        group, stream = f"/aws/lambda/{self._stack.name}-receive-webhook", "operator"
+        with suppress(logs.exceptions.ResourceAlreadyExistsException):
+            logs.create_log_stream(logGroupName=group, logStreamName=stream)
+        now = time.time()
+        for event in events:
+            line = {
+                "timestamp": datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds"),
+                "level": "WARNING",
+                "message": "operator",
+                "outcome": "discarded",
+                "event_id": event.event_id,
+                "user_id": event.user_id,
+                "reason": event.reason,
+                "explanation": why,
+            }
+            logs.put_log_events(
+                logGroupName=group,
+                logStreamName=stream,
+                logEvents=[{"timestamp": int(now * 1000), "message": json.dumps(line)}],
+            )
+            self._delete(event)
+
+    def _send_again(self, event: Parked) -> Outcome:
         if event.queue in _SOURCES:
             self._sqs.send_message(QueueUrl=self._url(_SOURCES[event.queue]), MessageBody=event.body)
             outcome: Outcome = "sent"
         else:
             outcome = self._deliver_again(event)
         if outcome in ("sent", "ignored"):
-            self._sqs.delete_message(QueueUrl=self._urls[event.queue], ReceiptHandle=event.receipt_handle)
-            self._gone.add(event.id)
+            self._delete(event)
         return outcome
+
+    def _delete(self, event: Parked) -> None:
+        self._sqs.delete_message(QueueUrl=self._urls[event.queue], ReceiptHandle=event.receipt_handle)
+        self._gone.add(event.id)
 
     def _deliver_again(self, event: Parked) -> Outcome:
         """Lets the deployed receiver read a delivery again, by an invocation that no HTTP request can imitate."""
@@ -158,11 +193,12 @@ class ParkedEvents:
             "received_at": event.sent_at,
         }
         order = json.dumps({"redelivery": delivery}).encode()
-        answer = self._functions.invoke(FunctionName=f"{self._stack}-receive-webhook", Payload=order)
-        told = json.loads(answer["Payload"].read())
+        answer = self._functions.invoke(FunctionName=f"{self._stack.name}-receive-webhook", Payload=order)
+        answered = json.loads(answer["Payload"].read())
         # A receiver that crashed, or is too old to know redeliveries, answers something else.
         outcomes: dict[Any, Outcome] = {"accepted": "sent", "ignored": "ignored", "parked": "unreadable"}
-        outcome = told.get("redelivery") if isinstance(told, dict) and "FunctionError" not in answer else None
+        is_known = isinstance(answered, dict) and "FunctionError" not in answer
+        outcome = answered.get("redelivery") if is_known else None
         return outcomes.get(outcome, "failed")
 
     def _receive_all(self, queue: str, held: dict[str, Parked]) -> None:
@@ -189,7 +225,7 @@ class ParkedEvents:
             )
 
     def _url(self, queue: str) -> str:
-        return self._sqs.get_queue_url(QueueName=f"{self._stack}-{queue}")["QueueUrl"]
+        return self._stack.queue_url(self._sqs, queue)
 
 
 def _all(held: Mapping[str, Mapping[str, Parked]]) -> list[Parked]:
@@ -197,7 +233,7 @@ def _all(held: Mapping[str, Mapping[str, Parked]]) -> list[Parked]:
 
 
 def _object(text: str) -> dict[str, Any]:
-    """A JSON object, empty if the text is none: anybody may have put anything into a queue."""
+    """A JSON object, empty if the text is none: a queue may hold anything."""
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):

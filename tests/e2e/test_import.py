@@ -131,10 +131,10 @@ def test_the_operators_command_imports_verifies_and_repairs(
     file = tmp_path / "users.ndjson"
     file.write_bytes(b"".join(line(user, f"Ann {user}") for user in users))
 
-    def command(*options: str) -> tuple[int, str]:
+    def command(name: str, *options: str) -> tuple[int, str]:
         where = ("--stack", stack.deployment.stack, "--endpoint-url", imports.engine.url)
         done = subprocess.run(
-            [sys.executable, "-m", "whop_user_sync", "import", str(file), *where, *options],
+            [sys.executable, "-m", "whop_user_sync", name, str(file), *where, *options],
             cwd=ROOT,
             env={**os.environ, **NO_ACCOUNT},
             capture_output=True,
@@ -144,14 +144,14 @@ def test_the_operators_command_imports_verifies_and_repairs(
         return done.returncode, done.stdout + done.stderr
 
     # Given users who are not enrolled yet
-    code, told = command("--verify")
+    code, told = command("verify")
     assert (code, told.count("not_enrolled")) == (1, 3), told
     # When they are imported
-    code, told = command()
+    code, told = command("import")
     assert (code, "3 sent, 0 rejected" in told) == (0, True), told
     assert imports.settled()
     # Then all is as it was told
-    code, told = command("--verify", "--sample", "2")
+    code, told = command("verify", "--sample", "2")
     assert (code, "2 users compared: no drift" in told) == (0, True), told
     # And what somebody changes on Whop is found, told without a name, and mended
     whop_user_id = imports.row(users[1])["whop_user_id"]
@@ -159,13 +159,13 @@ def test_the_operators_command_imports_verifies_and_repairs(
     url = f"{stack.whop.api_url}/users/{whop_user_id}"
     query = {"account_id": stack.whop.company_id}
     httpx.patch(url, params=query, json={"name": "Eve"}, headers=headers, trust_env=False).raise_for_status()
-    code, told = command("--verify", "--repair")
+    code, told = command("verify", "--repair")
     assert code == 0
     assert f"{users[1]}\tname_differs\ton its way" in told
     assert not {"Eve", "Ann"} & set(told.split())
     assert imports.settled()
     assert imports.shown_name(users[1]) == f"Ann {users[1]}"
-    assert command("--verify")[0] == 0
+    assert command("verify")[0] == 0
 
 
 # -- what the engine does not prove --------------------------------------------------------------------------------

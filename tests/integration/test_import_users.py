@@ -24,7 +24,7 @@ from whop_sync.aws.queues import Queue
 from whop_sync.errors import Transient
 from whop_sync.events import UserEvent
 from whop_sync.importing.rows import CHUNK_ROWS, MAX_WAITING
-from whop_user_sync import __main__ as commands
+from whop_user_sync import cli
 
 
 def line(number: int, **more: Any) -> str:
@@ -76,10 +76,10 @@ def operator(
         monkeypatch.setenv(name, value)
     file = tmp_path / "users.ndjson"
 
-    def run(*options: str, file: Path = file) -> int:
-        arguments = ["import", str(file), "--stack", stack, "--endpoint-url", engine.url, *options]
+    def run(*options: str, file: Path = file, command: str = "import") -> int:
+        arguments = [command, str(file), "--stack", stack, "--endpoint-url", engine.url, *options]
         monkeypatch.setattr(sys, "argv", ["whop-user-sync", *arguments])
-        return commands.main()
+        return cli.main()
 
     def printed() -> str:
         said = capsys.readouterr()
@@ -189,7 +189,7 @@ def test_an_interrupted_import_goes_on_where_it_was(operator: Operator, monkeypa
         whole(queue, bodies)
 
     monkeypatch.setattr(Queue, "send_all", failing)
-    assert operator.run() == 1
+    assert operator.run() == 3
     told = operator.printed()
     assert "196 done, 4 rejected, about 20" in told
     assert "--resume" in told
@@ -247,7 +247,7 @@ def test_sign_ups_never_wait_behind_more_than_a_few_minutes_of_imported_users(
 @pytest.mark.parametrize(
     ("content", "options", "sentence"),
     [
-        (line(2), ["--resume"], "The file or --as-of is not that of the run that did not end"),
+        (line(2), ["--resume"], "The file or --as-of is not that of the interrupted run"),
         (line(1), ["--resume", "--as-of", "2026-03-01"], "The file or --as-of is not that"),
     ],
 )
@@ -261,33 +261,65 @@ def test_another_file_is_not_taken_for_the_one_that_was_interrupted(
     if content != line(1):
         time.sleep(0.01)
         operator.write(content)
-    assert operator.run(*options) == 1
+    assert operator.run(*options) == 2
     assert sentence in operator.printed()
     assert operator.received() == []
 
 
 @pytest.mark.parametrize(
-    ("options", "sentence"),
+    ("command", "options", "sentence"),
     [
-        (["--sample", "3"], "go with --verify"),
-        (["--repair"], "go with --verify"),
-        (["--verify", "--dry-run"], "do not go with it"),
-        (["--verify", "--sample", "0"], "1 or more"),
+        ("import", ["--sample", "3"], "No such option: --sample"),
+        ("import", ["--repair"], "No such option: --repair"),
+        ("verify", ["--dry-run"], "No such option: --dry-run"),
+        ("verify", ["--sample", "0"], "greater than or equal to 1"),
+        ("import", ["--as-of", "2099-01-01"], "must be a time in the past"),
+        ("import", ["--as-of", "yesterday"], "must be a time in the past"),
     ],
 )
-def test_options_that_contradict_each_other_are_refused(operator: Operator, options: list[str], sentence: str) -> None:
+def test_options_that_cannot_be_used_are_refused(
+    operator: Operator, command: str, options: list[str], sentence: str
+) -> None:
     operator.write(line(1))
-    assert operator.run(*options) == 1
+    assert operator.run(*options, command=command) == 2
     assert sentence in operator.printed()
 
 
 def test_a_file_or_stack_that_is_not_there_is_said_so(operator: Operator) -> None:
-    assert operator.run() == 1
-    assert "No such file" in operator.printed()
+    assert operator.run() == 2
+    assert "There is no file" in operator.printed()
     operator.write(line(1))
-    assert operator.run("--stack", "nowhere") == 1
+    assert operator.run("--stack", "nowhere") == 3
     assert "There is no stack nowhere here" in operator.printed()
-    assert operator.run(file=operator.file.with_name("users.xlsx")) == 1
+
+
+def test_a_file_that_cannot_be_one_of_users_is_refused_with_the_reason(operator: Operator) -> None:
+    other = operator.file.with_name("users.xlsx")
+    other.write_bytes(b"PK")
+    assert (operator.run(file=other), "must end with" in operator.printed()) == (2, True)
+    assert (operator.run(file=operator.file.parent), "is a directory" in operator.printed()) == (2, True)
+    operator.file.write_bytes(b"")
+    assert (operator.run(), "is empty" in operator.printed()) == (2, True)
+    assert operator.received() == []
+
+
+def test_a_run_that_was_interrupted_is_resumed_or_begun_anew_on_purpose(operator: Operator) -> None:
+    # Given the state of a run that did not end
+    operator.write(line(1), line(2))
+    found = operator.file.stat()
+    state = {"size": found.st_size, "changed_at": found.st_mtime_ns, "as_of": "1970-01-01T00:00:01Z"}
+    operator.state_file.write_text(json.dumps(state))
+    # Then a plain import asks which is meant, and sends nothing
+    assert operator.run() == 2
+    assert "--resume" in operator.printed()
+    assert operator.received() == []
+    # And does as it is told
+    assert operator.run("--restart") == 0
+    assert len(operator.received()) == 2
+    # And once it is through, there is nothing to resume
+    assert operator.run("--resume") == 2
+    assert "nothing to resume" in operator.printed()
+    assert operator.received() == []
 
 
 # -- the same rules ------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from local_stack.pictures import png
 from local_stack.stack import LocalStack
 from local_stack.terminal import Terminal
 from whop_user_sync.parked import ParkedEvents
+from whop_user_sync.stack import Stack
 
 SENDERS = 4
 BURST = 250
@@ -216,7 +217,7 @@ class _Trial:
         """The reason by the id of each of our events that is parked."""
         deployment = self._stack.deployment
         ours = {event.delivery.id for event in self._traffic.deliveries}
-        with ParkedEvents(deployment.stack, deployment.engine.sqs, deployment.engine.functions).held() as events:
+        with ParkedEvents(Stack(name=deployment.stack, endpoint_url=deployment.engine.url)).held() as events:
             return {event.event_id: event.reason for event in events if event.event_id in ours}
 
     def lost(self, parked: dict[str, str]) -> int:

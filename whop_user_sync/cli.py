@@ -1,0 +1,100 @@
+"""The command `whop-user-sync`: what an operator runs against a deployed stack or the local one.
+
+It goes by the AWS credentials and region of its environment, as the AWS command line does. Nothing that a person can
+cause ends in a traceback: errors are sentences on standard error, and the exit status says what they mean.
+"""
+
+import functools
+import sys
+from collections.abc import Callable, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Annotated, Any
+
+import typer
+from botocore.exceptions import BotoCoreError, ClientError
+
+from whop_sync.errors import SyncError, Transient
+from whop_user_sync.commands import importing, parked, tracing
+from whop_user_sync.commands.common import CommandError, Exit
+from whop_user_sync.importing import NotResumableError
+from whop_user_sync.stack import explained
+
+app = typer.Typer(
+    name="whop-user-sync",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _command(name: str, run: Callable[..., int], *, needs: str = "") -> None:
+    """Adds a command. `needs` are its AWS permissions, for the person whom AWS refuses one."""
+
+    @functools.wraps(run)
+    def ends_in_a_status(**options: Any) -> None:
+        try:
+            status = run(**options)
+        except CommandError as error:
+            status = _failed(str(error), error.status)
+        except (ClientError, BotoCoreError) as error:
+            status = _failed(explained(error, stack=options.get("stack"), needed=needs), Exit.UNAVAILABLE)
+        except Transient as error:
+            status = _failed(f"Not possible just now: {error.reason}. {error.explanation}", Exit.UNAVAILABLE)
+        except (SyncError, NotResumableError, OSError) as error:
+            status = _failed(str(error), Exit.USAGE)
+        except KeyboardInterrupt:
+            status = _failed("Interrupted.", Exit.INTERRUPTED)
+        raise typer.Exit(status)
+
+    app.command(name)(ends_in_a_status)
+
+
+def _failed(sentence: str, status: Exit) -> Exit:
+    print(sentence, file=sys.stderr)
+    return status
+
+
+_command("parked", parked.parked, needs=parked.LIST_NEEDS)
+_command("redrive", parked.redrive, needs=parked.REDRIVE_NEEDS)
+_command("discard", parked.discard, needs=parked.DISCARD_NEEDS)
+_command("import", importing.import_users, needs=importing.IMPORT_NEEDS)
+_command("verify", importing.verify, needs=importing.VERIFY_NEEDS)
+_command("trace", tracing.trace, needs=tracing.TRACE_NEEDS)
+_command("tail", tracing.tail, needs=tracing.TAIL_NEEDS)
+
+
+def installed_version() -> str:
+    try:
+        return version("whop-user-sync")
+    except PackageNotFoundError:
+        return "from a checkout"
+
+
+def _show_version(asked: bool) -> None:  # noqa: FBT001 - Typer calls it so
+    if asked:
+        typer.echo(f"whop-user-sync {installed_version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    *,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    """Watch and run a deployed whop-user-sync stack."""
+
+
+def entry_point() -> None:
+    """The console script."""
+    sys.exit(main())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The exit status of one call."""
+    try:
+        app(None if arguments is None else list(arguments))
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else Exit.ATTENTION
+    return Exit.DONE

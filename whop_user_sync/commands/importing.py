@@ -1,0 +1,282 @@
+"""`import` and `verify`: users who were there before the webhook, and whether Whop shows what was sent for them."""
+
+import itertools
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from botocore.exceptions import BotoCoreError, ClientError
+
+from whop_sync.aws.queues import Queue
+from whop_sync.errors import Malformed, Transient
+from whop_sync.events import UserEvent
+from whop_sync.importing.rows import Sink, Source
+from whop_sync.importing.user_files import LONG_AGO, open_users, rows
+from whop_sync.receiving.payloads import microseconds
+from whop_user_sync.commands.common import (
+    CommandError,
+    EndpointOption,
+    Exit,
+    Interrupted,
+    JsonOption,
+    RegionOption,
+    StackOption,
+    UserOption,
+    chosen_stack,
+    output,
+)
+from whop_user_sync.importing import (
+    PAUSE_SECONDS,
+    Import,
+    NoQueue,
+    PacedQueue,
+    Progress,
+    import_user,
+)
+from whop_user_sync.output import Output
+from whop_user_sync.reconciliation import Drift, Reconciliation
+from whop_user_sync.stack import Stack
+
+IMPORT_NEEDS = "On the queue user-created: sqs:GetQueueUrl, sqs:GetQueueAttributes and sqs:SendMessage."
+VERIFY_NEEDS = (
+    f"{IMPORT_NEEDS} Also lambda:GetFunctionConfiguration on the function user-created, secretsmanager:GetSecretValue"
+    " on the secret whop-api-key and dynamodb:GetItem on the table, and for --repair dynamodb:UpdateItem."
+)
+
+FileArgument = Annotated[Path, typer.Argument(help="Users, as .csv with a header or as .ndjson; - for standard input.")]
+
+
+def _moment(text: str) -> str:
+    try:
+        known = microseconds(text)
+    except Malformed:
+        known = None
+    if known is None or known > (time.time() + 60) * 1_000_000:
+        raise typer.BadParameter("must be a time in the past, such as 2026-11-01T12:00Z")
+    return text
+
+
+AsOfOption = Annotated[
+    str,
+    typer.Option("--as-of", parser=_moment, metavar="TIME", help="When rows without updated_at were true."),
+]
+
+
+def import_users(
+    *,
+    file: FileArgument,
+    stack: StackOption = None,
+    user: UserOption = None,
+    as_of: AsOfOption = LONG_AGO,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the file and send nothing.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run of this file.")] = False,
+    restart: Annotated[bool, typer.Option("--restart", help="Begin anew although a run was interrupted.")] = False,
+    region: RegionOption = None,
+    endpoint_url: EndpointOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Send a file of users to the stack. Exit status 1 if rows were rejected."""
+    out = output(as_json=as_json)
+    target = None if dry_run else chosen_stack(stack, region, endpoint_url)
+    with _readable(file, resumable=not dry_run) as readable:
+        progress = Progress()
+        sink = _sink(target, progress)
+        if user is not None:
+            return _import_one(out, readable, user, sink, as_of, dry_run=dry_run)
+        run = Import(readable, sink, as_of=as_of, dry=dry_run, report=progress)
+        if resume:
+            run.resume()
+        elif run.is_interrupted and not (dry_run or restart):
+            raise CommandError(
+                f"A run of {file} was interrupted: continue it with --resume, or begin anew with --restart."
+                " Rows that are sent twice change nothing."
+            )
+        try:
+            state = run.run()
+        except KeyboardInterrupt:
+            progress.end()
+            raise Interrupted("Interrupted." if dry_run else f"Stopped: {run.state}. Continue with --resume.") from None
+        except (Transient, ClientError, BotoCoreError):
+            progress.end()
+            if not dry_run:
+                out.warn(f"Stopped: {run.state}. Continue with --resume.")
+            raise
+        progress.end()
+        return _summary(out, state.sent, state.rejected, run.reasons, run.rejected_file, dry_run=dry_run)
+
+
+def verify(
+    *,
+    file: FileArgument,
+    stack: StackOption = None,
+    user: UserOption = None,
+    as_of: AsOfOption = LONG_AGO,
+    sample: Annotated[int | None, typer.Option("--sample", min=1, help="Only N users, picked at random.")] = None,
+    repair: Annotated[bool, typer.Option("--repair", help="Send again what differs.")] = False,
+    region: RegionOption = None,
+    endpoint_url: EndpointOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Compare what Whop shows with what was sent. Exit status 1 while anything differs and is not being repaired."""
+    out = output(as_json=as_json)
+    reconciliation = _reconciliation(chosen_stack(stack, region, endpoint_url))
+    progress = Progress()
+    unreadable: Counter[str] = Counter()
+    found: list[tuple[Drift, str]] = []
+    users = 0
+    with _readable(file, resumable=False) as readable:
+        events = (each for each in _events(readable, as_of, unreadable) if user in (None, each.user_id))
+        try:
+            for event in events if sample is None else _sample(events, sample):
+                users += 1
+                for drift in reconciliation.drifts(event):
+                    found.append((drift, _repaired(reconciliation, drift) if repair else _repairable(drift)))
+                    out.say(f"{drift.user_id}\t{drift.kind}\t{found[-1][1]}")
+                progress(f"{users:,} users compared")
+        except KeyboardInterrupt:
+            raise Interrupted(f"Interrupted after {users:,} users; what is listed as on its way was sent.") from None
+        finally:
+            progress.end()
+    outcomes = Counter(outcome for _, outcome in found)
+    kinds = Counter(drift.kind for drift, _ in found)
+    out.document(
+        {
+            "compared": users,
+            "by_kind": kinds,
+            "drifts": [{"user_id": drift.user_id, "kind": drift.kind, "outcome": outcome} for drift, outcome in found],
+            "unreadable": unreadable,
+        }
+    )
+    summary = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common()) or "no drift"
+    out.say(f"{users:,} users compared: {summary}.")
+    if unreadable:
+        out.say(f"{unreadable.total():,} rows cannot be read: import --dry-run says why.")
+    return Exit.DONE if set(outcomes) <= {_ON_ITS_WAY} else Exit.ATTENTION
+
+
+_ON_ITS_WAY = "on its way"
+
+
+def _repairable(drift: Drift) -> str:
+    return "can be repaired" if drift.cure else "the file does not know better"
+
+
+def _repaired(reconciliation: Reconciliation, drift: Drift) -> str:
+    if drift.cure is None:
+        return "not repaired, the file does not know better"
+    return _ON_ITS_WAY if reconciliation.repair(drift) else "not repaired, it is changing just now"
+
+
+@contextmanager
+def _readable(file: Path, *, resumable: bool) -> Iterator[Path]:
+    """The file, as one that can be read from its start. Raises CommandError with the reason why it cannot be read."""
+    if str(file) == "-":
+        if resumable and sys.stdin.isatty():
+            raise CommandError("Standard input is a terminal: name a file, or pipe one in.")
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder) / "stdin.ndjson"
+            content = sys.stdin.buffer.read()
+            if not content.lstrip().startswith(b"{"):
+                copy = copy.with_suffix(".csv")
+            copy.write_bytes(content)
+            yield copy
+        return
+    if not file.exists():
+        raise CommandError(f"There is no file {file}.")
+    if file.is_dir():
+        raise CommandError(f"{file} is a directory: name a file of users.")
+    if not file.stat().st_size:
+        raise CommandError(f"{file} is empty.")
+    try:
+        file.open("rb").close()
+    except OSError as error:
+        raise CommandError(f"{file} cannot be read: {error.strerror}.") from None
+    yield file
+
+
+def _sink(stack: Stack | None, progress: Progress) -> Sink:
+    if stack is None:
+        return NoQueue()
+
+    def wait(waiting: int) -> None:
+        progress(f"{waiting:,} events wait in the queue: pausing, since new sign-ups wait there too")
+        time.sleep(PAUSE_SECONDS)
+
+    sqs = stack.client("sqs")
+    return PacedQueue(queue=Queue(sqs, stack.queue_url(sqs, "user-created")), wait=wait)
+
+
+def _import_one(out: Output, file: Path, user: str, sink: Sink, as_of: str, *, dry_run: bool) -> int:
+    chunks = list(import_user(file, user, sink, as_of=as_of))
+    rejections = list(itertools.chain.from_iterable(chunk.rejections for chunk in chunks))
+    for rejection in rejections:
+        out.say(rejection.to_json())
+    if not chunks:
+        raise CommandError(f"{file} has no row of this user.", Exit.ATTENTION)
+    reasons = Counter(rejection.reason for rejection in rejections)
+    return _summary(out, sum(chunk.sent for chunk in chunks), len(rejections), reasons, None, dry_run=dry_run)
+
+
+def _summary(
+    out: Output, sent: int, rejected: int, reasons: Counter[str], rejected_file: Path | None, *, dry_run: bool
+) -> int:
+    what = "would be sent" if dry_run else "sent"
+    why = f" ({', '.join(f'{count:,} {reason}' for reason, count in reasons.most_common())})" if reasons else ""
+    where = f": {rejected_file} says which and why" if rejected and rejected_file else ""
+    out.say(f"{sent:,} {what}, {rejected:,} rejected{why}{where}.")
+    out.document({"sent": 0 if dry_run else sent, "would_be_sent": sent, "rejected": rejected, "by_reason": reasons})
+    return Exit.ATTENTION if rejected else Exit.DONE
+
+
+def _events(file: Path, as_of: str, unreadable: Counter[str]) -> Iterator[UserEvent]:
+    with file.open("rb") as stream:
+        form, start = open_users(stream, file.name)
+        source = Source(form=form, name=file.name, as_of=as_of)
+        for row in rows(stream, form, start):
+            try:
+                yield source.event(row, time.time())
+            except Malformed as error:
+                unreadable[error.reason] += 1
+
+
+def _sample(events: Iterable[UserEvent], size: int) -> list[UserEvent]:
+    """As many, each with the same chance, without holding more than these (reservoir sampling)."""
+    chosen: list[UserEvent] = []
+    for index, event in enumerate(events):
+        if index < size:
+            chosen.append(event)
+        elif (place := random.randrange(index + 1)) < size:  # noqa: S311 - not for secrets
+            chosen[place] = event
+    return chosen
+
+
+def _reconciliation(stack: Stack) -> Reconciliation:
+    # Imported late: a command that never calls Whop starts quicker.
+    from whop_sync.assembly import whop_client  # noqa: PLC0415
+    from whop_sync.config import WHOP_API_URLS, WhopConfig  # noqa: PLC0415
+    from whop_sync.users.mappings import Mappings  # noqa: PLC0415
+
+    sqs = stack.client("sqs")
+    queue = Queue(sqs, stack.queue_url(sqs, "user-created"))
+    settings = stack.settings()
+    whop = WhopConfig(
+        api_url=settings.get("WHOP_API_URL") or WHOP_API_URLS[settings["WHOP_ENVIRONMENT"]],
+        enrollment=settings["WHOP_ENROLLMENT"],
+        api_version=settings["WHOP_API_VERSION"],
+        api_key_arn=settings["WHOP_API_KEY_ARN"],
+        company_id=settings["WHOP_COMPANY_ID"],
+    )
+    return Reconciliation(
+        whop=whop_client(whop, stack.client("secretsmanager")),
+        company=whop.company_id,
+        mappings=Mappings(stack.client("dynamodb"), settings["USER_MAPPINGS_TABLE"], time.time),
+        queue=queue,
+        sleep=time.sleep,
+    )

@@ -1,0 +1,79 @@
+"""One deployed stack, as an operator reaches it: by the AWS credentials and region of the environment."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    NoRegionError,
+    PartialCredentialsError,
+    ProfileNotFound,
+    TokenRetrievalError,
+    UnauthorizedSSOTokenError,
+)
+
+_AWS = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard", "max_attempts": 3})
+
+_MAY_NOT = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError")
+_SIGNED_OUT = ("ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException")
+_WHERE = "Check the name of the stack, AWS_PROFILE and AWS_REGION."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stack:
+    """`endpoint_url` stands in for AWS, as that of `make up` does."""
+
+    name: str
+    region: str | None = None
+    endpoint_url: str | None = None
+
+    def client(self, service: str) -> Any:
+        """Raises botocore's errors, as do the calls of the client."""
+        where = {"region_name": self.region, "endpoint_url": self.endpoint_url}
+        make: Any = boto3.client
+        return make(service, config=_AWS, **{name: value for name, value in where.items() if value})
+
+    @property
+    def table(self) -> str:
+        return f"{self.name}-user-mappings"
+
+    def queue_url(self, sqs: Any, queue: str) -> str:
+        """`queue` is the last part of a queue's name."""
+        return str(sqs.get_queue_url(QueueName=f"{self.name}-{queue}")["QueueUrl"])
+
+    def settings(self, function: str = "user-created") -> Mapping[str, str]:
+        """The environment variables of a function."""
+        found = self.client("lambda").get_function_configuration(FunctionName=f"{self.name}-{function}")
+        variables: Mapping[str, str] = found["Environment"]["Variables"]
+        return variables
+
+
+def explained(error: ClientError | BotoCoreError, *, stack: str | None, needed: str) -> str:  # noqa: PLR0911 - a table
+    """What to do about an error of AWS. `needed` lists the permissions of the command that met it."""
+    match error:
+        case NoCredentialsError() | PartialCredentialsError() | NoRegionError() | ProfileNotFound():
+            return f"{error} Sign in to AWS first: set AWS_PROFILE and AWS_REGION, or their like."
+        case TokenRetrievalError() | UnauthorizedSSOTokenError():
+            return "The sign-in to AWS has expired: sign in again, for example with aws sso login."
+        case EndpointConnectionError() | ConnectTimeoutError():
+            return f"{error} Is it running?"
+        case ClientError():
+            code, operation = error.response["Error"]["Code"], error.operation_name
+            if "NonExistentQueue" in code or "QueueDoesNotExist" in code:
+                return f"There is no stack {stack} here: its queues do not exist. {_WHERE}"
+            if code in ("ResourceNotFoundException", "ResourceNotFoundError"):
+                return f"There is no stack {stack} here: {operation} found nothing. {_WHERE}"
+            if code in _MAY_NOT:
+                return f"You are not allowed to {operation}. This command needs: {needed}"
+            if code in _SIGNED_OUT:
+                return f"AWS does not take these credentials ({code}): sign in again."
+            return f"AWS refused {operation}: {code}."
+        case _:
+            return str(error)
