@@ -11,9 +11,10 @@ SAM := .local/sam/.installed
 CHECKOV := .local/checkov/.installed
 ENGINE := .local/engine/.installed
 
-# Nothing here may reach anybody's AWS account, and nothing phones home. Only what is asked of a stack by its name, and
-# nothing else in the same breath, goes by the AWS settings of whoever asks.
-OPERATING := $(and $(STACK),$(if $(filter-out parked redrive trace import,$(or $(MAKECMDGOALS),help)),,yes))
+# No command here may reach an AWS account by chance, and none phones home. Only a command of the operators' tool that
+# names a stack, with no other target beside it, goes by the AWS settings of its caller.
+TOOL_COMMANDS := parked redrive discard trace tail import verify
+OPERATING := $(and $(STACK),$(if $(filter-out $(TOOL_COMMANDS),$(or $(MAKECMDGOALS),help)),,yes))
 ifndef OPERATING
 unexport AWS_PROFILE AWS_DEFAULT_PROFILE AWS_SESSION_TOKEN AWS_ENDPOINT_URL AWS_REGION
 export AWS_ACCESS_KEY_ID := test
@@ -26,18 +27,22 @@ endif
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 export SAM_CLI_TELEMETRY := 0
 
-# `make send` goes by what is said to it: a shell may well have a NAME or an EMAIL of its own.
-$(foreach name,TYPE USER_ID NAME EMAIL,$(if $(filter command%,$(origin $(name))),,$(eval unexport $(name))))
+# Values of the command line reach the commands as they were typed, by the environment: make would eat a `$`, and a shell
+# quotes and blanks. A shell may well have a NAME or an EMAIL of its own, so those that were not typed are kept out.
+TEXTS := STACK USER_ID REASON DELIVERY FILE WHY DAYS TYPE NAME EMAIL PICTURE PRESET HEADERS SECRET OVERRIDES
+$(foreach name,$(TEXTS),$(if $(filter command%,$(origin $(name))),\
+	$(eval override $(name) := $$(value $(name)))$(eval export $(name)),$(eval unexport $(name))))
 
 LOCAL_STACK := PYTHONPATH=shared:tests:tests/programs .venv/bin/python -m local_stack
 # Without STACK it is the one that `make up` left running.
-OPERATIONS := .venv/bin/python -m whop_user_sync
-OF_STACK = $(if $(STACK),--stack "$(STACK)",--stack whop-user-sync-local --endpoint-url http://127.0.0.1:4566) \
-	$(if $(USER_ID),--user "$(USER_ID)") $(if $(REASON),--reason "$(REASON)")
+TOOL := .venv/bin/python -m whop_user_sync
+OF_STACK = $(if $(STACK),--stack "$$STACK",--stack whop-user-sync-local --endpoint-url http://127.0.0.1:4566)
+CHOSEN = $(OF_STACK) $(if $(USER_ID),--user "$$USER_ID") $(if $(REASON),--reason "$$REASON") \
+	$(if $(DELIVERY),--delivery "$$DELIVERY")
 PYTEST := .venv/bin/python -m pytest --quiet
 WITH_TOOLS := PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" PYTHON="$(CURDIR)/$(TOOLS)/bin/python"
 
-.PHONY: help demo up send down event preview parked redrive trace import load bench test lint validate build lock
+.PHONY: help demo up send down event preview parked redrive discard trace tail import verify load bench test lint validate build lock
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -61,17 +66,26 @@ preview: $(DEV) ## Show what a webhook's body would become (PRESET= FILE= HEADER
 	@PYTHONPATH=shared .venv/bin/python -m whop_user_sync.preview "$(FILE)" --preset "$(PRESET)" \
 		$(if $(HEADERS),--headers "$(HEADERS)") $(if $(SECRET),--secret "$$SECRET") $(if $(OVERRIDES),--overrides "$$OVERRIDES")
 
-parked: $(DEV) ## List what could not be handled (STACK=name, else that of `make up`; USER_ID= REASON=)
-	@$(OPERATIONS) parked $(OF_STACK)
+parked: $(DEV) ## List what could not be handled (STACK=name, else that of `make up`; USER_ID= REASON= DELIVERY=)
+	@$(TOOL) parked $(CHOSEN) $(ARGS)
 
-redrive: $(DEV) ## Send it round again (STACK=name, else that of `make up`; USER_ID= REASON=)
-	@$(OPERATIONS) redrive $(OF_STACK)
+redrive: $(DEV) ## Send it to its queues again (STACK=name, else that of `make up`; USER_ID= REASON= DELIVERY=)
+	@$(TOOL) redrive $(CHOSEN) $(ARGS)
+
+discard: $(DEV) ## Delete it for good (WHY="a reason"; STACK=name, else that of `make up`; USER_ID= REASON= DELIVERY=)
+	@$(TOOL) discard --why "$$WHY" $(CHOSEN) $(ARGS)
 
 trace: $(DEV) ## Show all that happened to a user (USER_ID= or DELIVERY=; STACK=name, else that of `make up`; DAYS=)
-	@$(OPERATIONS) trace $(OF_STACK) $(if $(DELIVERY),--delivery "$(DELIVERY)") $(if $(DAYS),--days "$(DAYS)")
+	@$(TOOL) trace $(CHOSEN) $(if $(DAYS),--days "$$DAYS") $(ARGS)
 
-import: $(DEV) ## Import users from a file, or compare them (FILE= STACK=name, USER_ID= ARGS="--dry-run | --resume | --verify ...")
-	@$(OPERATIONS) import "$(FILE)" $(OF_STACK) $(ARGS)
+tail: $(DEV) ## Follow what happens (STACK=name, else that of `make up`; USER_ID= REASON=)
+	@$(TOOL) tail $(OF_STACK) $(if $(USER_ID),--user "$$USER_ID") $(if $(REASON),--reason "$$REASON") $(ARGS)
+
+import: $(DEV) ## Import users from a file (FILE=; STACK=name, else that of `make up`; USER_ID=; ARGS="--dry-run --resume")
+	@$(TOOL) import "$$FILE" $(OF_STACK) $(if $(USER_ID),--user "$$USER_ID") $(ARGS)
+
+verify: $(DEV) ## Compare what Whop shows with a file (FILE=; STACK=name, else that of `make up`; ARGS="--sample 200 --repair")
+	@$(TOOL) verify "$$FILE" $(OF_STACK) $(if $(USER_ID),--user "$$USER_ID") $(ARGS)
 
 load: $(DEV) $(SAM) $(ENGINE) ## Post thousands of webhooks to the whole application on this machine (WEBHOOKS= USERS=)
 	@PYTHONPATH=shared:tests:tests/programs:. .venv/bin/python -m load $(if $(WEBHOOKS),--webhooks $(WEBHOOKS)) $(if $(USERS),--users $(USERS))

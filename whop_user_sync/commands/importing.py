@@ -188,6 +188,8 @@ def _readable(file: Path, *, resumable: bool) -> Iterator[Path]:
             copy.write_bytes(content)
             yield copy
         return
+    if str(file) == ".":  # as Typer reads an empty text
+        raise CommandError("Which file? Name a file of users, or - for standard input.")
     if not file.exists():
         raise CommandError(f"There is no file {file}.")
     if file.is_dir():
