@@ -89,7 +89,15 @@ def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "test")
 
 
-@pytest.mark.parametrize(("kind", "queue"), [("user.created", "created"), ("user.updated", "updated")])
+@pytest.mark.parametrize(
+    ("kind", "queue"),
+    [
+        ("user.created", "created"),
+        ("user.updated", "updated"),
+        ("user.suspended", "updated"),
+        ("user.restored", "updated"),
+    ],
+)
 @pytest.mark.parametrize("encoded", [False, True])
 def test_a_genuine_event_is_stored_in_the_queue_of_its_kind(kind: str, queue: str, encoded: bool) -> None:
     endpoint = Endpoint()
@@ -102,6 +110,15 @@ def test_a_genuine_event_is_stored_in_the_queue_of_its_kind(kind: str, queue: st
     assert (stored.event_id, stored.user_id, stored.profile) == ("msg_1", "u1", {"name": "Ann"})
 
 
+def test_where_the_body_names_no_time_of_the_event_that_of_the_signature_counts() -> None:
+    endpoint = Endpoint()
+    body = {"type": "user.updated", "data": {"id": "u1", "name": "Ann", "updated_at": "2026-03-01T09:00:00Z"}}
+    assert endpoint.post(json.dumps(body).encode())["statusCode"] == 200
+    (message,) = endpoint.sqs.sent
+    event_time = UserEvent.from_json(message["MessageBody"]).event_time
+    assert int(NOW) * 1_000_000 <= event_time < (int(NOW) + 1) * 1_000_000
+
+
 def test_header_names_count_whatever_their_case() -> None:
     endpoint = Endpoint()
     body = json.dumps(UPDATED).encode()
@@ -112,7 +129,7 @@ def test_header_names_count_whatever_their_case() -> None:
 
 def test_an_event_of_another_type_is_answered_and_not_kept() -> None:
     endpoint = Endpoint()
-    assert endpoint.post(json.dumps({**UPDATED, "type": "user.deleted"}).encode())["statusCode"] == 200
+    assert endpoint.post(json.dumps({**UPDATED, "type": "user.merged"}).encode())["statusCode"] == 200
     assert endpoint.sqs.sent == []
 
 
@@ -264,6 +281,7 @@ def test_an_update_that_names_a_user_and_nothing_else_is_answered_and_not_kept()
         ("user.updated", {"whop_user_id": "user_1"}),
         ("user.updated", {"name": None}),
         ("user.updated", {"avatar_url": None}),
+        ("user.updated", {"suspended": True}),
     ],
 )
 def test_an_event_that_tells_anything_is_kept(kind: str, data: dict[str, Any]) -> None:

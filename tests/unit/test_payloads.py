@@ -39,6 +39,8 @@ def test_a_user_is_read_whole() -> None:
         event_id="msg_1",
         user_id="u1",
         version=MICROSECONDS,
+        event_time=1_772_359_205_000_000,
+        standing="active",
         email="ann@shop.test",
         profile={"name": "Ann Bee", "picture": "https://cdn.shop.test/a.png"},
         whop_user_id="user_w1",
@@ -48,10 +50,12 @@ def test_a_user_is_read_whole() -> None:
 @given(
     st.builds(
         UserEvent,
-        kind=st.sampled_from(["created", "updated"]),
+        kind=st.sampled_from(["created", "updated", "suspended", "restored", "deleted"]),
         event_id=st.text(),
         user_id=st.text(),
         version=st.integers(0),
+        event_time=st.integers(0),
+        standing=st.sampled_from([None, "active", "suspended", "deleted"]),
         email=st.none() | st.text(),
         profile=st.dictionaries(st.sampled_from(["name", "picture"]), st.none() | st.text()),
         whop_user_id=st.none() | st.text(),
@@ -62,8 +66,8 @@ def test_an_event_survives_its_time_in_the_queue(event: UserEvent) -> None:
     assert event.to_json().isascii()
 
 
-@pytest.mark.parametrize("event", ["user.deleted", "order.paid", "USER.CREATED"])
-def test_an_event_of_another_type_is_none_of_ours(event: str) -> None:
+@pytest.mark.parametrize("event", ["user.merged", "order.paid", "USER.CREATED"])
+def test_an_event_of_another_type_is_no_user_event(event: str) -> None:
     assert standard(event=event) is None
 
 

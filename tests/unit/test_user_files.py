@@ -77,6 +77,7 @@ def test_a_row_is_read_whole(form: str) -> None:
         event_id=f"users.{form}:{2 if form == 'csv' else 1}",
         user_id="u1",
         version=1_772_359_200_123_456,
+        standing="active",
         email="ann@shop.test",
         profile={"name": "Ann Bee", "picture": "https://cdn.shop.test/a.png"},
         whop_user_id="user_w1",

@@ -7,13 +7,22 @@ from datetime import UTC, datetime
 from typing import Any
 
 from whop_sync.errors import Malformed, Unauthentic
-from whop_sync.events import ProfileField, UserEvent
+from whop_sync.events import Kind, ProfileField, UserEvent
 from whop_sync.receiving.payloads import Document, find, identify, parse, read
 from whop_sync.receiving.platforms import Platform
 from whop_sync.receiving.signatures import Hmac, Scheme, Standard, parse_secrets
 
 _FOREVER = 10**15
 _DECADES = 20 * 365 * 86400
+
+
+_MEANING: Mapping[Kind, str] = {
+    "created": "new",
+    "updated": "changed",
+    "suspended": "suspended",
+    "restored": "active again",
+    "deleted": "deleted",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +58,7 @@ def payload_report(body: bytes, headers: Mapping[str, str], platform: Platform, 
             lines.append("This platform tells the event in a header: give the headers too, with HEADERS=file.")
         return Report(lines, sound=False)
     if event is None:
-        meant = ", ".join((*preset.created, *preset.updated))
+        meant = ", ".join((*preset.created, *preset.updated, *preset.suspended, *preset.restored, *preset.deleted))
         return Report([f"It would be ignored: the event is {told}, and only these count: {meant}."], sound=True)
     fields = list(_fields(event, str(told), document, platform))
     width = max(len(value) for _, value, _ in fields)
@@ -61,7 +70,7 @@ def payload_report(body: bytes, headers: Mapping[str, str], platform: Platform, 
 def _fields(event: UserEvent, told: str, document: Document, platform: Platform) -> Iterator[tuple[str, str, str]]:
     preset = platform.preset
     moment = datetime.fromtimestamp(event.version / 1_000_000, UTC)
-    yield "event", f"{told}: the user is {'new' if event.kind == 'created' else 'changed'}", preset.event
+    yield "event", f"{told}: the user is {_MEANING[event.kind]}", preset.event
     yield "event id", event.event_id or "that of the delivery", preset.event_id if event.event_id else ""
     yield "user id", event.user_id, preset.user_id
     yield "e-mail", event.email or "none", preset.email

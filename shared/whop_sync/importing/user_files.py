@@ -132,7 +132,10 @@ def _document(row: Row, form: Form, now: float) -> Document:
         raise row.content
     if isinstance(row.content, bytes):
         return parse(row.content, {}, received_at=now)
-    return {**dict(zip(form.columns or (), row.content, strict=True)), "delivery": {"received_at": now}}
+    return {
+        **dict(zip(form.columns or (), row.content, strict=True)),
+        "delivery": {"received_at": now, "judged_at": now, "signed_at": None},
+    }
 
 
 def _blank(row: Row) -> bool:

@@ -80,7 +80,7 @@ class Receiver:
             proof = self.platform.scheme.verify(body, headers, self.signing_keys(), now=self.clock())
             event_id = proof.delivery_id or f"body-{hashlib.sha256(body).hexdigest()[:32]}"
             event_id = event_id.encode("utf-8", "replace").decode()  # half a surrogate pair can be signed, not stored
-            self._accept(body, headers, event_id, self.clock())
+            self._accept(body, headers, event_id, self.clock(), signed_at=proof.signed_at)
         except Unauthentic as error:
             self.journal.delivery("rejected", error=error)
             return _response(401)
@@ -90,12 +90,26 @@ class Receiver:
         return _response(200)
 
     def _accept(
-        self, body: bytes, headers: Mapping[str, str], event_id: str, received_at: float, *, is_parked: bool = False
+        self,
+        body: bytes,
+        headers: Mapping[str, str],
+        event_id: str,
+        received_at: float,
+        *,
+        signed_at: float | None = None,
+        is_parked: bool = False,
     ) -> DeliveryOutcome:
         """Raises Transient when it could not be stored. What is parked already is left where it is."""
         preset = self.platform.preset
         try:
-            document = parse(body, headers, received_at=received_at)
+            document = parse(
+                body,
+                headers,
+                received_at=received_at,
+                signed_at=signed_at,
+                judged_at=self.clock() if is_parked else None,
+                replayable=self.platform.scheme.is_replayable,
+            )
             event_id = identify(document, preset) or event_id
             event = read(document, preset, event_id=event_id)
         except Malformed as error:
@@ -107,14 +121,14 @@ class Receiver:
         if event is None or _tells_nothing(event):
             self.journal.delivery("ignored", event_id=event_id, event=event)
             return "ignored"
-        self.queues[event.kind].send(event.to_json())
+        self.queues["created" if event.kind == "created" else "updated"].send(event.to_json())
         self.journal.delivery("accepted", event=event)
         return "accepted"
 
 
 def _tells_nothing(event: UserEvent) -> bool:
     """Some platforms send updates that only name the user. Nobody could be enrolled by one, and no profile changed."""
-    return event.kind == "updated" and not (event.profile or event.email or event.whop_user_id)
+    return event.kind == "updated" and not (event.profile or event.email or event.whop_user_id or event.standing)
 
 
 def _read_headers(headers: Mapping[str, str], preset: Preset) -> dict[str, str]:

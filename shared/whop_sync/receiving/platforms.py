@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from whop_sync.receiving.payloads import Preset, check
+from whop_sync.receiving.payloads import Preset, check, check_times
 from whop_sync.receiving.signature_settings import configured_scheme
 from whop_sync.receiving.signatures import Hmac, Jwt, Scheme, Standard, Token
 
@@ -37,11 +37,17 @@ _STANDARD = Preset(
     event="type",
     created=("user.created",),
     updated=("user.updated",),
+    suspended=("user.suspended",),
+    restored=("user.restored",),
+    deleted=("user.deleted",),
     user_id="data.id",
     email="data.email",
     name=("data.name", "data.[first_name, last_name]"),
     picture=("data.avatar_url",),
     version=("data.updated_at", "timestamp"),
+    event_time=("timestamp",),
+    life_cycle_version=("timestamp", "data.deleted_at", "data.updated_at"),
+    blocked="data.suspended",
     whop_user_id="data.whop_user_id",
 )
 
@@ -52,21 +58,26 @@ _LOGTO_USER = "(data.id && (!(params.userId) || params.userId == data.id) && dat
 PLATFORMS: Mapping[str, Platform] = {
     "standard": Platform(scheme=Standard(), preset=_STANDARD),
     # Clerk: the primary address is named by id and may not exist; image_url is always filled, with a generated
-    # picture unless has_image says otherwise; times are in milliseconds.
+    # picture unless has_image says otherwise; times are in milliseconds. A ban arrives as an update; `locked` is
+    # temporary, after failed sign-ins, and no ban.
     "clerk": Platform(
         scheme=Standard(),
         preset=Preset(
             event="type",
             created=("user.created",),
             updated=("user.updated",),
+            deleted=("user.deleted",),
             user_id="data.id",
             email="find_by(data.email_addresses, 'id', data.primary_email_address_id).email_address",
             name=("data.[first_name, last_name]", "data.username"),
             picture=("data.has_image && data.image_url",),
             version=("data.updated_at", "timestamp"),
+            event_time=("timestamp",),
+            blocked="data.banned",
         ),
     ),
-    # WorkOS: the signature's time is in milliseconds. dsync.user.* speaks of another thing, a directory's user.
+    # WorkOS: the signature's time is in milliseconds. dsync.user.* speaks of another thing, a directory's user. A
+    # deletion shows the whole user with the updated_at of the last update.
     "workos": Platform(
         scheme=Hmac(
             header="workos-signature",
@@ -79,12 +90,14 @@ PLATFORMS: Mapping[str, Platform] = {
             event="event",
             created=("user.created",),
             updated=("user.updated",),
+            deleted=("user.deleted",),
             event_id="id",
             user_id="data.id",
             email="data.email",
             name=("data.[first_name, last_name]", "data.name"),
             picture=("data.profile_picture_url",),
             version=("data.updated_at", "created_at"),
+            event_time=("created_at",),
         ),
     ),
     # Supabase's auth hook: a new delivery id at every attempt, no hook for updates; the user's own times are those of
@@ -105,18 +118,32 @@ PLATFORMS: Mapping[str, Platform] = {
             ),
             picture=("user.user_metadata.avatar_url", "user.user_metadata.picture"),
             version=("metadata.time",),
+            event_time=("metadata.time",),
         ),
     ),
-    # Supabase's database webhook: whatever the row holds, without id, time or repetition of the event. A new row of
-    # the profiles table that Supabase proposes has no updated_at yet.
+    # Supabase's database webhook: whatever the row holds, without id, time or repetition of the event, so that the time
+    # of receipt is an honest one. A new row of the profiles table that Supabase proposes has no updated_at yet, and
+    # without a trigger it never moves. A soft delete of auth.users is several updates: one sets deleted_at, one writes
+    # a hash of 43 characters where the e-mail was. banned_until ends without an event.
     "supabase-db": Platform(
         scheme=Token(),
         preset=Preset(
-            event="join('.', [schema, table, type])",
+            event=(
+                "join('.', [schema, table, record.deleted_at && 'SOFT_DELETE'"
+                " || record && old_record.deleted_at && 'RESTORE' || type])"
+            ),
             created=("auth.users.INSERT", "public.profiles.INSERT"),
             updated=("auth.users.UPDATE", "public.profiles.UPDATE"),
+            restored=("auth.users.RESTORE", "public.profiles.RESTORE"),
+            deleted=(
+                "auth.users.DELETE",
+                "auth.users.SOFT_DELETE",
+                "public.profiles.DELETE",
+                "public.profiles.SOFT_DELETE",
+            ),
             user_id="record.id",
-            email="record.email",
+            deleted_user_id="record.id || old_record.id",
+            email="!(length(record.email || '') == `43` && !contains(record.email, '@')) && record.email || ''",
             name=(
                 "record.raw_user_meta_data.full_name",
                 "record.raw_user_meta_data.name",
@@ -131,77 +158,117 @@ PLATFORMS: Mapping[str, Platform] = {
                 "record.raw_user_meta_data.picture",
                 "record.avatar_url",
             ),
-            version=("record.updated_at", "record.created_at", "delivery.received_at"),
+            version=(
+                "record.updated_at != old_record.updated_at && record.updated_at || ''",
+                "type == 'INSERT' && record.created_at || ''",
+                "delivery.received_at",
+            ),
+            event_time=("delivery.received_at",),
+            blocked="record.banned_until",
         ),
     ),
-    # Auth0's event streams: documents differ on the prefix of the type; test events tell of nobody.
+    # Auth0's event streams: documents differ on the prefix of the type; test events are about no real user. A social
+    # sign-up after a deletion has the same id again, with a created_at later than the deletion.
     "auth0": Platform(
         scheme=Token(),
         preset=Preset(
             event="a0purpose == 'test' && 'test' || type",
             created=("user.created", "com.auth0.user.created"),
             updated=("user.updated", "com.auth0.user.updated"),
+            deleted=("user.deleted", "com.auth0.user.deleted"),
             event_id="id",
             user_id="data.object.user_id",
             email="data.object.email",
             name=("data.object.[given_name, family_name]", "data.object.name"),
             picture=("data.object.picture",),
             version=("data.object.updated_at", "time"),
+            event_time=("time",),
+            blocked="data.object.blocked",
             default_pictures=(_GRAVATAR, r"https?://cdn\.auth0\.com/avatars/"),
         ),
     ),
-    # Stytch: the event is told by two fields. `member` is the user of its business product.
+    # Stytch: two fields name the event. `member` is the user of its business product. A deletion has the id at the top
+    # and no user. `is_locked` is temporary.
     "stytch": Platform(
         scheme=Standard(),
         preset=Preset(
             event="join('.', [object_type, action])",
             created=("user.CREATE", "member.CREATE"),
             updated=("user.UPDATE", "member.UPDATE"),
+            deleted=("user.DELETE", "member.DELETE"),
             event_id="event_id",
             user_id="user.user_id || member.member_id || id",
             email="(user.emails[?verified] | [0].email) || user.emails[0].email || member.email_address",
             name=("user.name.[first_name, last_name]", "member.name"),
             picture=("user.providers[?profile_picture_url] | [0].profile_picture_url",),
             version=("timestamp",),
+            event_time=("timestamp",),
         ),
     ),
     # FusionAuth: user.create and user.update come before the change is kept. A field without value is left out; that
-    # a picture was taken away shows only beside what the user was before.
+    # it was taken away shows only beside what the user was before. Bulk deletions and those of users who never verified
+    # their address send user.delete and no user.delete.complete. lastUpdateInstant stands still on a deactivation.
     "fusionauth": Platform(
         scheme=Token(),
         preset=Preset(
             event="event.type",
             created=("user.create.complete",),
             updated=("user.update.complete",),
+            suspended=("user.deactivate",),
+            restored=("user.reactivate",),
+            deleted=("user.delete.complete", "user.delete"),
             event_id="event.id",
             user_id="event.user.id",
             email="event.user.email",
-            name=("event.user.[firstName, lastName]", "event.user.fullName"),
+            name=(
+                "event.user.[firstName, lastName]",
+                "event.user.fullName",
+                "(event.original.firstName || event.original.lastName || event.original.fullName) && ''",
+            ),
             picture=("event.user.imageUrl", "event.original.imageUrl && ''"),
             version=("event.user.lastUpdateInstant", "event.createInstant"),
+            event_time=("event.createInstant",),
+            active="event.user.active",
         ),
     ),
+    # Logto: one event stands for both ways of a suspension. A deletion shows the row as it was before.
     "logto": Platform(
         scheme=Hmac(header="logto-signature-sha-256", secret_form=_FOREIGN, secret_rule=_FOREIGN_RULE),
         preset=Preset(
-            event="event",
+            event=(
+                "event == 'User.SuspensionStatus.Updated'"
+                " && (data.isSuspended && 'suspended' || data.isSuspended == `false` && 'restored') || event"
+            ),
             created=("User.Created", "PostRegister"),
             updated=("User.Data.Updated",),
+            suspended=("suspended",),
+            restored=("restored",),
+            deleted=("User.Deleted",),
             user_id="params.userId || data.id || user.id || userId",
             email=f"{_LOGTO_USER}.primaryEmail",
             name=(f"{_LOGTO_USER}.name", f"{_LOGTO_USER}.profile.[givenName, familyName]"),
             picture=(f"{_LOGTO_USER}.avatar",),
             version=(f"{_LOGTO_USER}.updatedAt", "createdAt"),
+            event_time=("createdAt",),
+            blocked=f"{_LOGTO_USER}.isSuspended",
         ),
     ),
     # Keycloak with the events extension of Phase Two: in an administrator's event the authenticated user is the
-    # administrator; the user is JSON in a text, if at all.
+    # administrator; the user is JSON in a text, if at all. admin.USER-CREATE and admin.USER-DELETE also stand for a
+    # social login that was linked or unlinked: only the resource's path is a longer one.
     "keycloak": Platform(
         scheme=Hmac(header="x-keycloak-signature", secret_form=_FOREIGN, secret_rule=_FOREIGN_RULE),
         preset=Preset(
-            event="type",
+            event=(
+                "starts_with(type || '', 'admin.USER-') && (resourceId || details.userId)"
+                " && resourcePath != join('', ['users/', resourceId || '-'])"
+                " && resourcePath != join('', ['users/', details.userId || '-'])"
+                " && 'not of a user itself' || type"
+            ),
             created=("admin.USER-CREATE", "access.REGISTER"),
             updated=("admin.USER-UPDATE", "access.UPDATE_PROFILE", "access.UPDATE_EMAIL"),
+            suspended=("access.USER_DISABLED_BY_PERMANENT_LOCKOUT",),
+            deleted=("admin.USER-DELETE", "access.DELETE_ACCOUNT"),
             event_id="uid",
             user_id="starts_with(type, 'access.') && authDetails.userId || resourceId || details.userId",
             email="from_json(representation).email || details.updated_email || details.email",
@@ -211,20 +278,26 @@ PLATFORMS: Mapping[str, Platform] = {
             ),
             picture=("from_json(representation).attributes.picture[0]",),
             version=("time",),
+            event_time=("time",),
+            active="from_json(representation).enabled",
         ),
     ),
-    # PropelAuth: one picture for everybody without one; an update may carry the id and nothing else.
+    # PropelAuth: one picture for everybody without one; an update may carry the id and nothing else. user.locked is
+    # temporary.
     "propelauth": Platform(
         scheme=Standard(),
         preset=Preset(
             event="event_type",
             created=("user.created",),
             updated=("user.updated",),
+            suspended=("user.disabled",),
+            restored=("user.enabled",),
+            deleted=("user.deleted",),
             user_id="user_id",
             email="email",
             name=("[first_name, last_name]", "username"),
             picture=("picture_url",),
-            version=("delivery.received_at",),
+            version=("delivery.signed_at", "delivery.received_at"),
             default_pictures=(r"https?://img\.propelauth\.com/2a27d237-",),
         ),
     ),
@@ -234,16 +307,20 @@ PLATFORMS: Mapping[str, Platform] = {
             event="eventKey",
             created=("frontegg.user.created", "frontegg.user.signedUp"),
             updated=("frontegg.user.updated",),
+            deleted=("frontegg.user.deleted", "frontegg.scim.user.deleted"),
             user_id="user.id || eventContext.userId",
             email="user.email",
             name=("user.name",),
             picture=("user.profilePictureUrl",),
-            version=("delivery.received_at",),
+            version=("delivery.signed_at", "delivery.received_at"),
             default_pictures=(_GRAVATAR,),
         ),
     ),
-    # Shopify tells the event in a header only, which nothing signs. Another signed body of the same shop is at least
-    # no customer, which its admin_graphql_api_id tells, or what orders, checkouts and carts have and customers do not.
+    # Shopify names the event in a header only, which nothing signs. Another signed body of the same shop is at least no
+    # customer: its admin_graphql_api_id says so, or what orders, checkouts and carts have and customers do not. A
+    # deletion and a redaction are known by the shape of their bodies: an update that is sent again under another
+    # header deletes nobody. `state: disabled` is every customer without a store account, and customers/disable has the
+    # very shape of an update, so neither counts as a suspension. No id is given twice, so a deletion needs no time.
     "shopify": Platform(
         scheme=Hmac(
             header="x-shopify-hmac-sha256",
@@ -253,21 +330,27 @@ PLATFORMS: Mapping[str, Platform] = {
         ),
         preset=Preset(
             event=(
-                "(admin_graphql_api_id && !contains(admin_graphql_api_id, '/Customer/')"
+                "contains(keys(@), 'orders_to_redact') && 'redact'"
+                " || contains(admin_graphql_api_id || '', '/Customer/') && !contains(keys(@), 'updated_at') && 'delete'"
+                " || (admin_graphql_api_id && !contains(admin_graphql_api_id, '/Customer/')"
                 " || contains(keys(@), 'line_items') || contains(keys(@), 'token')) && 'not of a customer'"
                 ' || delivery.headers."x-shopify-topic"'
             ),
             created=("customers/create",),
             updated=("customers/update",),
+            deleted=("delete", "redact"),
             event_id='delivery.headers."x-shopify-event-id"',
             user_id="id",
+            deleted_user_id="id || customer.id",
             email="email",
             name=("[first_name, last_name]",),
             picture=(),
             version=("updated_at",),
+            life_cycle_version=("delivery.received_at",),
         ),
     ),
-    # Stripe's secret looks like Standard Webhooks' and is not base64: the whole text is the key.
+    # Stripe's secret looks like Standard Webhooks' and is not base64: the whole text is the key. Its times are whole
+    # seconds, so the time of delivery orders the changes of one second.
     "stripe": Platform(
         scheme=Hmac(
             header="stripe-signature",
@@ -279,12 +362,15 @@ PLATFORMS: Mapping[str, Platform] = {
             event="type",
             created=("customer.created",),
             updated=("customer.updated",),
+            deleted=("customer.deleted",),
             event_id="id",
             user_id="data.object.id",
             email="data.object.email",
             name=("data.object.name",),
             picture=(),
             version=("created",),
+            event_time=("delivery.signed_at",),
+            life_cycle_version=("created",),
         ),
     ),
     # Ory's actions send what your Jsonnet makes; before an identity is stored its times are those of the year 1.
@@ -309,11 +395,10 @@ def configured(settings: Mapping[str, str]) -> Platform:
     row = PLATFORMS[name]
     scheme = configured_scheme(row.scheme, settings)
     preset = _preset(row.preset, settings.get("PAYLOAD_OVERRIDES", ""))
-    if scheme.is_replayable and any("delivery.received_at" in expression for expression in preset.version):
-        raise ValueError(
-            "PAYLOAD_OVERRIDES: version must not fall back to delivery.received_at where SIGNATURE_CONTENT holds no"
-            " {timestamp}: such a delivery can be sent again for ever, and each time it would be the newest"
-        )
+    try:
+        check_times(preset, replayable=scheme.is_replayable)
+    except ValueError as error:
+        raise ValueError(f"PAYLOAD_OVERRIDES: {error}") from None
     return Platform(scheme=scheme, preset=preset)
 
 
