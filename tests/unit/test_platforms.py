@@ -239,6 +239,15 @@ def test_a_new_user_is_active(name: str) -> None:
     assert event.standing == "active"
 
 
+@pytest.mark.parametrize("name", [*EXPECTED, *(name for name, life in LIFE.items() if life)])
+def test_the_id_is_found_by_itself_whatever_else_is_wrong(name: str) -> None:
+    document = parse(SAMPLES[name].read_bytes(), {}, received_at=NOW)
+    event = understood(name, sample(name))
+    assert event
+    assert user_id_of(document, PLATFORMS[name.partition("/")[0]].preset) == event.user_id
+    assert user_id_of(parse(b"{}", {}, received_at=NOW), PLATFORMS["standard"].preset) is None
+
+
 def test_every_platform_has_samples_of_all_it_posts() -> None:
     assert {*EXPECTED, *LIFE} == set(SAMPLES)
     found: dict[tuple[str, str], set[str]] = {}

@@ -205,6 +205,16 @@ def read(document: Document, preset: Preset, *, event_id: str) -> UserEvent | No
     )
 
 
+def user_id_of(document: Document, preset: Preset) -> str | None:
+    """The user's id in a document of which something else cannot be read; None where the id cannot be read either."""
+    for expression in dict.fromkeys((preset.user_id, preset.deleted_user_id or preset.user_id)):
+        try:
+            return _user_id(find(expression, document))
+        except Malformed:
+            continue
+    return None
+
+
 def _standing(kind: Kind, document: Document, preset: Preset) -> Standing | None:
     if kind == "suspended":
         return "suspended"
