@@ -1,20 +1,18 @@
-"""One build, one engine and one deployment for all tests here. Each test uses user ids of its own."""
+"""One engine and one deployment for all tests here. Each test uses user ids of its own."""
 
 import itertools
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from local_stack.deployment import build
+from local_stack.deployment import built
 from local_stack.stack import LocalStack, running_stack
 from local_stack.terminal import Terminal
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalStack]:
-    built = tmp_path_factory.mktemp("sam") / "build"
-    build(built)
-    with running_stack(Terminal(), built, name="e2e") as running:
+def stack() -> Iterator[LocalStack]:
+    with running_stack(Terminal(), built(Terminal()), name="e2e") as running:
         yield running
 
 

@@ -40,7 +40,7 @@ def sample(name: str) -> dict[str, Any]:
 
 def adapted(name: str, stack: LocalStack, user_id: str) -> dict[str, Any]:
     """A batch of events/, about a user of the test and a picture that this machine serves."""
-    pictures = f"http://{samples.HOST}:{samples.PICTURES_PORT}"
+    pictures = f"http://{samples.HOST}:{samples.AGREED.pictures}"
     text = json.dumps(sample(name)).replace(pictures, stack.pictures.origin)
     document: dict[str, Any] = json.loads(text.replace("12345", user_id).replace("ada@", f"{user_id}@"))
     return document

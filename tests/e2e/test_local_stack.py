@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from local_stack import IMPORT_PATH
+from local_stack.processes import GuardedProcess, StartError, bare_environment
 from local_stack.waiting import becomes_true
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": IMPORT_PATH}
@@ -39,6 +40,18 @@ def test_nothing_outlives_a_starter_that_is_killed() -> None:
         starter.kill()
     # Then the other one ends too, and its scratch folder is gone
     assert becomes_true(lambda: not _alive(int(pid)) and not Path(scratch).exists(), 10)
+
+
+def test_what_ends_at_once_is_reported_with_its_last_words() -> None:
+    # Given a command that prints its trouble and ends
+    command = [sys.executable, "-c", "import sys; sys.exit('the address is taken')"]
+    # When it is waited for
+    process = GuardedProcess(command, environment=bare_environment())
+    # Then the error holds what it printed, though its scratch folder is gone by then
+    with process, pytest.raises(StartError, match="the address is taken"):
+        process.wait_until(lambda: False, seconds=10, what="the server")
+    assert not process.scratch.exists()
+    assert process.finish() == 1
 
 
 def test_the_demo_holds_every_claim_it_makes(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from bench import backlog, calls, cold_start, growth, memory, receiver
-from local_stack.deployment import DeploymentError, build
+from local_stack.deployment import DeploymentError, built
 from local_stack.engine import Engine, running_engine
 from local_stack.processes import StartError
 from local_stack.terminal import Terminal
@@ -45,19 +45,13 @@ def main() -> int:
 
 def _parts(scratch: Path, running: ExitStack, terminal: Terminal) -> dict[str, Callable[[], None]]:
     @cache
-    def built() -> Path:
-        with terminal.step("building the functions with SAM"):
-            build(scratch / "build")
-        return scratch / "build"
-
-    @cache
     def engine() -> Engine:
         with terminal.step("starting a local AWS"):
             return running.enter_context(running_engine())
 
     return {
-        "cold": lambda: cold_start.report(built(), scratch, terminal, rounds=15),
-        "emulator": lambda: cold_start.report_under_the_emulator(built(), scratch, terminal, rounds=7),
+        "cold": lambda: cold_start.report(built(terminal), scratch, terminal, rounds=15),
+        "emulator": lambda: cold_start.report_under_the_emulator(built(terminal), scratch, terminal, rounds=7),
         "receiver": lambda: receiver.report(terminal, webhooks=5000),
         "costs": lambda: calls.report_costs(engine(), terminal),
         "batches": lambda: calls.report_batches(engine(), terminal, rounds=15),

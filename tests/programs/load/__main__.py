@@ -3,12 +3,10 @@
 import argparse
 import signal
 import sys
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from load.traffic import Sizes
 from load.trial import Whop, run
-from local_stack.deployment import DeploymentError, build
+from local_stack.deployment import DeploymentError, built
 from local_stack.processes import StartError
 from local_stack.stack import running_stack
 from local_stack.terminal import Terminal
@@ -23,18 +21,14 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sizes, whop, terminal = Sizes(webhooks=options.webhooks, users=options.users), Whop(), Terminal()
     try:
-        with TemporaryDirectory(prefix="whop-user-sync-") as folder:
-            built = Path(folder) / "build"
-            with terminal.step("building the functions with SAM"):
-                build(built)
-            allowed = {"WhopCallsPerMinute": f"{whop.limit * 60 / whop.window:.0f}"}
-            with running_stack(terminal, built, name="load", more_parameters=allowed) as stack:
-                terminal.title(
-                    f"{sizes.webhooks} webhooks about {sizes.users} users; Whop takes {whop.limit} calls of a kind in"
-                    f" {whop.window:.0f} s and fails {whop.failing:.0%}"
-                )
-                report = run(stack, sizes, whop, terminal)
-                report.tell(terminal)
+        allowed = {"WhopCallsPerMinute": f"{whop.limit * 60 / whop.window:.0f}"}
+        with running_stack(terminal, built(terminal), name="load", more_parameters=allowed) as stack:
+            terminal.title(
+                f"{sizes.webhooks} webhooks about {sizes.users} users; Whop takes {whop.limit} calls of a kind in"
+                f" {whop.window:.0f} s and fails {whop.failing:.0%}"
+            )
+            report = run(stack, sizes, whop, terminal)
+            report.tell(terminal)
     except (DeploymentError, StartError) as error:
         print(f"\n{error}", file=sys.stderr)
         return 1

@@ -7,15 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
 
 from local_stack.asking import show_answers
 from local_stack.asking_whop import SANDBOX_URL, WhopAccess
-from local_stack.deployment import FUNCTIONS, build
+from local_stack.deployment import FUNCTIONS, built
 from local_stack.sending import Delivery, body
 from local_stack.stack import LocalStack, running_stack
 from local_stack.terminal import Terminal
@@ -82,10 +80,7 @@ def run(terminal: Terminal, environment: Mapping[str, str] = os.environ) -> bool
         with terminal.step("asking Whop's sandbox whether it knows the key"):
             _ensure_admitted(sandbox)
     with ExitStack() as running:
-        built = Path(running.enter_context(TemporaryDirectory(prefix="whop-user-sync-"))) / "build"
-        with terminal.step("building the functions with SAM"):
-            build(built)
-        stack = running.enter_context(running_stack(terminal, built, name="demo", sandbox=sandbox))
+        stack = running.enter_context(running_stack(terminal, built(terminal), name="demo", sandbox=sandbox))
         if sandbox:
             cast = _sandbox_cast(environment)
             terminal.line(f"talking to Whop's sandbox as {sandbox.company_id}")

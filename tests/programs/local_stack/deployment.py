@@ -1,9 +1,13 @@
 """Builds the template with SAM and deploys it to a local engine, the way the README shows it for AWS."""
 
+import fcntl
+import hashlib
 import json
-import subprocess
+import os
+import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,9 +15,12 @@ from urllib.parse import urlsplit
 
 from local_stack import ROOT
 from local_stack.engine import Engine
-from local_stack.processes import installing_environment
+from local_stack.processes import GuardedProcess, installing_environment, new_scratch
+from local_stack.terminal import Terminal
 
 SAM = ROOT / ".local" / "sam" / "bin" / "sam"
+BUILDS = ROOT / ".local" / "build"
+KEPT_BUILDS = 4
 WORKERS = ("user-created", "profile-updated")
 FUNCTIONS = ("receive-webhook", *WORKERS, "look-up-user", "mint-chat-token", "import-users")
 
@@ -82,9 +89,45 @@ class Deployment:
         return [event["message"].rstrip() for page in pages for event in page["events"]]
 
 
+def built(terminal: Terminal) -> Path:
+    """The folder that `sam build` wrote for the sources as they are now, built first if they changed.
+
+    Each state of the sources has a folder of its own, so a failed build leaves the good ones. Raises DeploymentError.
+    """
+    folder = BUILDS / _fingerprint()
+    BUILDS.mkdir(parents=True, exist_ok=True)
+    with (BUILDS / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # of two that want the same build, the second waits for the first
+        if not folder.exists():
+            with terminal.step("building the functions with SAM"), _draft(BUILDS) as draft:
+                build(draft)
+                draft.rename(folder)
+        os.utime(folder)
+        for old in sorted(BUILDS.glob("[0-9a-f]*"), key=lambda each: each.stat().st_mtime)[:-KEPT_BUILDS]:
+            shutil.rmtree(old)
+    return folder
+
+
 def build(into: Path) -> None:
     """`sam build` of the whole template. Raises DeploymentError."""
     _sam("build", "--template-file", ROOT / "template.yaml", "--build-dir", into)
+
+
+def _fingerprint() -> str:
+    """A short hash over every file that a build reads, SAM's own version included."""
+    files = [ROOT / "template.yaml", ROOT / "tests" / "requirements-sam.txt"]
+    for folder in ("functions", "shared"):
+        files += [path for path in (ROOT / folder).rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+    whole = hashlib.sha256()
+    for path in sorted(files):
+        whole.update(f"{path.relative_to(ROOT)}\0{hashlib.sha256(path.read_bytes()).hexdigest()}\n".encode())
+    return whole.hexdigest()[:16]
+
+
+@contextmanager
+def _draft(beside: Path) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="draft-", dir=beside) as folder:
+        yield Path(folder) / "build"
 
 
 def deploy(
@@ -153,17 +196,19 @@ def _local_webhook_url(engine: Engine, stack: str) -> str:
 
 
 def _sam(command: str, *arguments: str | Path, environment: Mapping[str, str] | None = None) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        # A person's samconfig.toml speaks of their own deployments, not of this one.
-        settings = Path(folder) / "samconfig.toml"
-        settings.write_text("version = 0.1\n")
-        outcome = subprocess.run(
-            [SAM, command, "--config-file", settings, *arguments],
-            cwd=ROOT,
-            env={**installing_environment(), "TMPDIR": folder, **(environment or {})},
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-    if outcome.returncode:
-        raise DeploymentError(f"sam {command} failed:\n{outcome.stdout[-2000:]}\n{outcome.stderr[-4000:]}")
+    scratch = new_scratch()
+    process = GuardedProcess(
+        [SAM, command, "--config-file", no_settings(scratch), *arguments],
+        environment={**installing_environment(), **(environment or {})},
+        scratch=scratch,
+    )
+    with process:
+        if process.finish():
+            raise DeploymentError(f"sam {command} failed:\n{process.output()[-6000:]}")
+
+
+def no_settings(folder: Path) -> Path:
+    """A settings file for SAM that sets nothing: a person's samconfig.toml speaks of their own deployments."""
+    settings = folder / "samconfig.toml"
+    settings.write_text("version = 0.1\n")
+    return settings

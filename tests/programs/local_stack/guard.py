@@ -27,7 +27,9 @@ def main() -> int:
 
 
 def _end_when_let_go(process: subprocess.Popen[bytes]) -> None:
-    sys.stdin.buffer.read()
+    # Unbuffered: a thread that waits inside sys.stdin's lock would make this process end with a fatal error.
+    while os.read(sys.stdin.fileno(), 4096):
+        pass
     _signal_group(process, signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(GRACE_SECONDS)

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
 
 from local_stack import ROOT, guard
 
@@ -74,32 +74,41 @@ class GuardedProcess:
         environment: Mapping[str, str],
         folder: Path = ROOT,
         scratch: Path | None = None,
+        errors_apart: bool = False,
     ) -> None:
+        """With `errors_apart`, what the command writes to standard error is not part of its output."""
         self.scratch = scratch or new_scratch()
-        self.log = self.scratch / "output.log"
-        with self.log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [sys.executable, guard.__file__, self.scratch, *command],
-                env={**environment, "TMPDIR": str(self.scratch)},
-                cwd=folder,
-                stdin=subprocess.PIPE,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+        # Kept open: the guard removes the scratch folder when the command ends, and its last words are wanted then.
+        self._log = (self.scratch / "output.log").open("w+b")
+        self._errors = (self.scratch / "errors.log").open("w+b") if errors_apart else self._log
+        self._process = subprocess.Popen(
+            [sys.executable, guard.__file__, self.scratch, *command],
+            env={**environment, "TMPDIR": str(self.scratch)},
+            cwd=folder,
+            stdin=subprocess.PIPE,
+            stdout=self._log,
+            stderr=self._errors,
+            start_new_session=True,
+        )
 
     def wait_until(self, ready: Callable[[], bool], *, seconds: float, what: str) -> None:
         """Returns once `ready`. Raises StartError, with the end of the output, when it dies or takes too long."""
         deadline = time.monotonic() + seconds
         while not ready():
             if self._process.poll() is not None or time.monotonic() > deadline:
-                raise StartError(f"{what} did not start:\n{self.output()[-3000:]}")
+                raise StartError(f"{what} did not start:\n{(self.errors() or self.output())[-3000:]}")
             time.sleep(0.02)
 
     def output(self) -> str:
-        with contextlib.suppress(FileNotFoundError):
-            return self.log.read_text(errors="replace")
-        return ""
+        """What the command has printed so far, also after its end."""
+        return _content(self._log)
+
+    def errors(self) -> str:
+        return _content(self._errors)
+
+    def finish(self) -> int:
+        """Waits until the command has ended by itself, and returns its exit status."""
+        return self._process.wait()
 
     def stop(self) -> None:
         if self._process.stdin:
@@ -113,6 +122,10 @@ class GuardedProcess:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+
+def _content(file: BinaryIO) -> str:
+    return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0).decode(errors="replace")
 
 
 def new_scratch() -> Path:

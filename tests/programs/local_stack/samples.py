@@ -14,12 +14,13 @@ from typing import Any, Literal
 
 from fake_whop import PLATFORM_COMPANY
 from local_stack import ROOT
+from local_stack.places import Places, agreed
 from local_stack.sending import Delivery, body
 from whop_sync.events import ProfileField, UserEvent
 
 FOLDER = ROOT / "events"
 STACK = "whop-user-sync-local"
-ENGINE_PORT, WHOP_PORT, UPLOADS_PORT, PICTURES_PORT = 4566, 4680, 4681, 4682
+AGREED = agreed()
 HOST = "host.docker.internal"
 """This machine, seen from a container that `sam local invoke` starts."""
 
@@ -30,26 +31,25 @@ _REGION = "us-east-1"
 _SIGNED_UP = datetime(2026, 1, 5, 9, 30, tzinfo=UTC)
 _CHANGED = datetime(2026, 2, 10, 17, 45, tzinfo=UTC)
 _NEW_NAME = "Ada King, Countess of Lovelace"
-_PICTURE = f"http://{HOST}:{PICTURES_PORT}/c2410c.png"
 
 _ADA = {"id": "12345", "email": "ada@people.test", "name": "Ada Lovelace"}
 _DELIVERIES = {
     "user_created": Delivery(body("created", _ADA, at=_SIGNED_UP), "msg_sample_user_created"),
     "profile_updated": Delivery(body("updated", {**_ADA, "name": _NEW_NAME}, at=_CHANGED), "msg_sample_updated"),
-    "with_picture": Delivery(
-        body("created", {**_ADA, "avatar_url": _PICTURE}, at=_SIGNED_UP), "msg_sample_with_picture"
-    ),
 }
 
 
 def _message(
     kind: Literal["created", "updated"], event_id: str, at: datetime, profile: dict[ProfileField, str | None]
 ) -> UserEvent:
+    microseconds = int(at.timestamp()) * 1_000_000
     return UserEvent(
         kind=kind,
         event_id=event_id,
         user_id=_ADA["id"],
-        version=int(at.timestamp()) * 1_000_000,
+        version=microseconds,
+        event_time=microseconds,
+        standing="active" if kind == "created" else None,
         email=_ADA["email"],
         profile=profile,
     )
@@ -57,23 +57,34 @@ def _message(
 
 _MESSAGES = {
     "user_created": _message("created", "msg_sample_user_created", _SIGNED_UP, {"name": _ADA["name"]}),
-    "with_picture": _message(
-        "created", "msg_sample_with_picture", _SIGNED_UP, {"name": _ADA["name"], "picture": _PICTURE}
-    ),
     "profile_updated": _message("updated", "msg_sample_updated", _CHANGED, {"name": _NEW_NAME}),
     "picture_removed": _message("updated", "msg_sample_picture_removed", _CHANGED, {"picture": None}),
 }
 
 
-def samples(at: datetime) -> dict[Path, str]:
-    """Every file below events/ with its text, as if all had been sent at that time."""
-    documents: dict[str, Any] = {
+def samples(at: datetime, places: Places = AGREED) -> dict[Path, str]:
+    """Every file below events/ with its text, as if all had been sent at that time to a stack at these places."""
+    documents = {**events(at, places), "env.json": variables(places)}
+    return {
+        FOLDER / name: json.dumps(document, indent=2, ensure_ascii=False) + "\n" for name, document in documents.items()
+    }
+
+
+def events(at: datetime, places: Places = AGREED) -> dict[str, dict[str, Any]]:
+    """Every sample event by its path below events/, as if it had been sent at that time."""
+    picture = f"http://{HOST}:{places.pictures}/c2410c.png"
+    with_picture = Delivery(body("created", {**_ADA, "avatar_url": picture}, at=_SIGNED_UP), "msg_sample_with_picture")
+    return {
         "receive_webhook/user_created.json": _webhook(_DELIVERIES["user_created"], at),
         "receive_webhook/profile_updated.json": _webhook(_DELIVERIES["profile_updated"], at),
         # What API Gateway makes of a body whose content type it takes for binary.
-        "receive_webhook/base64_body.json": _webhook(_DELIVERIES["with_picture"], at, encoded=True),
+        "receive_webhook/base64_body.json": _webhook(with_picture, at, encoded=True),
         "user_created/user_created.json": _sqs("user-created", _MESSAGES["user_created"], at),
-        "user_created/user_created_with_picture.json": _sqs("user-created", _MESSAGES["with_picture"], at),
+        "user_created/user_created_with_picture.json": _sqs(
+            "user-created",
+            _message("created", with_picture.id, _SIGNED_UP, {"name": _ADA["name"], "picture": picture}),
+            at,
+        ),
         "profile_updated/profile_updated.json": _sqs("profile-updated", _MESSAGES["profile_updated"], at),
         "profile_updated/picture_removed.json": _sqs("profile-updated", _MESSAGES["picture_removed"], at),
         "look_up_user/user.json": _asked(_LOOK_UP, "/users/12345", at, user_id="12345"),
@@ -84,10 +95,6 @@ def samples(at: datetime) -> dict[Path, str]:
         ),
         # What EventBridge tells of an object that was put into the import bucket.
         "import_users/plan.json": {"bucket": {"name": f"{STACK}-import"}, "object": {"key": "users/users.csv"}},
-        "env.json": _environments(),
-    }
-    return {
-        FOLDER / name: json.dumps(document, indent=2, ensure_ascii=False) + "\n" for name, document in documents.items()
     }
 
 
@@ -193,22 +200,23 @@ def _sqs(queue: str, event: UserEvent, at: datetime) -> dict[str, Any]:
     }
 
 
-def _environments() -> dict[str, dict[str, str]]:
-    """For `sam local invoke --env-vars`: the functions in containers, everything they talk to in `make up`."""
+def variables(places: Places) -> dict[str, dict[str, str]]:
+    """For `sam local invoke --env-vars`: the functions in containers, everything they talk to in a local stack."""
+    engine = f"http://{HOST}:{places.engine}"
 
     def queue(name: str) -> str:
-        return f"http://{HOST}:{ENGINE_PORT}/{_ACCOUNT}/{STACK}-{name}"
+        return f"{engine}/{_ACCOUNT}/{STACK}-{name}"
 
-    everywhere = {"AWS_ENDPOINT_URL": f"http://{HOST}:{ENGINE_PORT}"}
+    everywhere = {"AWS_ENDPOINT_URL": engine}
     reader = {**everywhere, "USER_MAPPINGS_TABLE": f"{STACK}-user-mappings"}
     caller = {
         **reader,
         "WHOP_ENVIRONMENT": "sandbox",
         "WHOP_COMPANY_ID": PLATFORM_COMPANY,
-        "WHOP_API_URL": f"http://{HOST}:{WHOP_PORT}/api/v1",
+        "WHOP_API_URL": f"http://{HOST}:{places.whop}/api/v1",
         "WHOP_API_KEY_ARN": f"{STACK}/whop-api-key",
     }
-    worker = {**caller, "PICTURE_ALLOWED_ORIGIN": f"http://{HOST}:{PICTURES_PORT}"}
+    worker = {**caller, "PICTURE_ALLOWED_ORIGIN": f"http://{HOST}:{places.pictures}"}
 
     def worker_of(name: str) -> dict[str, str]:
         return {**worker, "QUEUE_URL": queue(name), "DEAD_LETTER_QUEUE_URL": queue(f"{name}-dead-letters")}

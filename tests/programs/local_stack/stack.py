@@ -10,20 +10,9 @@ from local_stack.asking_whop import WhopAccess
 from local_stack.deployment import Deployment, deploy
 from local_stack.engine import running_engine
 from local_stack.pictures import PictureServer, running_pictures
-from local_stack.processes import LOOPBACK
+from local_stack.places import Places
 from local_stack.sending import SECRET
 from local_stack.terminal import Terminal
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Places:
-    """Where the services listen. Port 0 means any free one."""
-
-    host: str = LOOPBACK
-    engine: int = 0
-    whop: int = 0
-    uploads: int = 0
-    pictures: int = 0
 
 
 @dataclass(frozen=True, slots=True)

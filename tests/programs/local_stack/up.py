@@ -13,16 +13,16 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 
 from local_stack import ROOT
-from local_stack.deployment import build
+from local_stack.deployment import built
+from local_stack.places import Places, agreed
 from local_stack.processes import StartError
-from local_stack.samples import ENGINE_PORT, PICTURES_PORT, STACK, UPLOADS_PORT, WHOP_PORT
-from local_stack.stack import Places, running_stack
+from local_stack.samples import STACK
+from local_stack.stack import running_stack
 from local_stack.terminal import Terminal
 
 STATE = ROOT / ".local" / "up.json"
 LOCK = ROOT / ".local" / "up.lock"
 LOG = ROOT / ".local" / "up.log"
-BUILT = ROOT / ".local" / "build" / "up"
 
 START_SECONDS = 90
 
@@ -57,10 +57,9 @@ def running() -> Running | None:
 
 def start(terminal: Terminal, host: str) -> Running:
     """Builds, then starts everything in a process of its own. Raises PortTakenError, DeploymentError and StartError."""
-    places = _places(host)
+    places = agreed(host)
     _ensure_free(places)
-    with terminal.step("building the functions with SAM"):
-        build(BUILT)
+    built(terminal)
     with terminal.step("starting and deploying everything"):
         with LOG.open("wb") as log:
             process = subprocess.Popen(
@@ -81,7 +80,7 @@ def start(terminal: Terminal, host: str) -> Running:
 
 def serve(host: str) -> None:
     """Runs everything until it is told to stop. This is what `start` leaves behind."""
-    with _lock(), running_stack(Terminal(), BUILT, name=STACK, places=_places(host)) as stack:
+    with _lock(), running_stack(Terminal(), built(Terminal()), name=STACK, places=agreed(host)) as stack:
         state = Running(
             process=os.getpid(),
             engine_url=stack.deployment.engine.url,
@@ -108,13 +107,8 @@ def stop() -> None:
         time.sleep(0.05)
 
 
-def _places(host: str) -> Places:
-    return Places(host=host, engine=ENGINE_PORT, whop=WHOP_PORT, uploads=UPLOADS_PORT, pictures=PICTURES_PORT)
-
-
 def _ensure_free(places: Places) -> None:
-    uses = {places.engine: "the local AWS", places.whop: "Whop", places.uploads: "uploads", places.pictures: "pictures"}
-    for port, use in uses.items():
+    for port, use in places.uses.items():
         try:
             socket.create_server((places.host, port)).close()
         except OSError as error:
