@@ -60,7 +60,7 @@ def running_function(
         "AWS_LAMBDA_FUNCTION_NAME": function,
         "AWS_LAMBDA_FUNCTION_TIMEOUT": "120",
         "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "512",
-        "PYTHONPATH": ":".join(map(str, (code, built / "SharedLayer" / "python", _runtime_packages(scratch)))),
+        "PYTHONPATH": ":".join(map(str, (code, built / "SharedLayer" / "python", _linked_packages(scratch)))),
         **environment,
     }
     # -S: no site-packages, so that only what ships can be imported.
@@ -73,13 +73,17 @@ def running_function(
         yield Runtime(url, process)
 
 
-def _runtime_packages(scratch: Path) -> Path:
+def runtime_packages() -> list[Path]:
+    """The runtime client of AWS's image and what it imports, as they are installed in .venv."""
+    [installed] = (ROOT / ".venv").glob("lib/python3*/site-packages")
+    return [package for pattern in _RUNTIME_PACKAGES for package in installed.glob(pattern)]
+
+
+def _linked_packages(scratch: Path) -> Path:
     folder = scratch / "runtime"
     folder.mkdir()
-    [installed] = (ROOT / ".venv").glob("lib/python3*/site-packages")
-    for pattern in _RUNTIME_PACKAGES:
-        for package in installed.glob(pattern):
-            (folder / package.name).symlink_to(package)
+    for package in runtime_packages():
+        (folder / package.name).symlink_to(package)
     return folder
 
 
