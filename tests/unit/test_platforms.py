@@ -14,7 +14,7 @@ from local_stack import ROOT
 from whop_sync import assembly, config
 from whop_sync.errors import Malformed, Unauthentic
 from whop_sync.events import UserEvent
-from whop_sync.receiving.payloads import check, identify, parse, read
+from whop_sync.receiving.payloads import check, identify, parse, read, user_id_of
 from whop_sync.receiving.platforms import MAX_OVERRIDES_BYTES, PLATFORMS, Platform, configured
 from whop_sync.receiving.signatures import Hmac, Jwt, Standard, Token
 from whop_user_sync.preview import header_lines
