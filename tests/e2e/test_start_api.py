@@ -3,7 +3,7 @@
 import json
 import subprocess
 
-from harness.template_stack import template
+from harness.cloudformation import template
 from local_stack import ROOT
 from local_stack.processes import installing_environment
 

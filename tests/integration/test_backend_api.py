@@ -103,7 +103,7 @@ class Unreachable:
 
 class TestLookUp:
     def test_a_user_is_told_with_everything_a_person_asks_first(self, world: World, backend: Backend) -> None:
-        world.handle(created(version=7, name="Ann", picture=world.pictures.origin + "/nothing.png"))
+        world.handle(created(version=7, name="Ann", picture=world.pictures.origin + "/gone.png"))
         answer = backend.look_up(user_id="u1")
         row = world.row()
         assert answer.status == 200

@@ -23,7 +23,7 @@ def png(colour: str, side: int = 64) -> bytes:
 
 
 class PictureServer:
-    """Serves /RRGGBB.png; /gone.png is gone for good, everything else is not found."""
+    """Serves /RRGGBB.png; everything else is not found."""
 
     def __init__(self, host: str, port: int) -> None:
         self.requests: Counter[str] = Counter()
@@ -39,7 +39,7 @@ class PictureServer:
                     content = png(colour) if len(colour) == 6 else b""
                 except ValueError:
                     content = b""
-                self.send_response(200 if content else 410 if path == "/gone.png" else 404)
+                self.send_response(200 if content else 404)
                 self.send_header("Content-Type", "image/png" if content else "text/plain")
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
