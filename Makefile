@@ -42,7 +42,7 @@ CHOSEN = $(OF_STACK) $(if $(USER_ID),--user "$$USER_ID") $(if $(REASON),--reason
 PYTEST := .venv/bin/python -m pytest --quiet
 WITH_TOOLS := PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" PYTHON="$(CURDIR)/$(TOOLS)/bin/python"
 
-.PHONY: help demo up send down event preview parked redrive discard trace tail import verify load bench test lint validate build lock
+.PHONY: help demo up send down event preview parked redrive discard trace tail import verify load bench simulate test lint validate build lock
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -92,6 +92,9 @@ load: $(DEV) $(SAM) $(ENGINE) ## Post thousands of webhooks to the whole applica
 
 bench: $(DEV) $(SAM) $(ENGINE) ## Measure cold starts, calls, batches, a backlog and growth (PARTS= for some alone)
 	@PYTHONPATH=shared:tests:tests/programs .venv/bin/python -m bench $(PARTS)
+
+simulate: $(DEV) ## Live through thousands of random stories in virtual time (SEEDS=number of them, SEED=the first, or the only one)
+	@PYTHONPATH=shared:tests:tests/programs .venv/bin/python -m simulate $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SEED),--seed $(SEED))
 
 test: $(DEV) $(SAM) $(ENGINE) ## Run every test
 	$(PYTEST) tests/unit tests/integration --numprocesses auto

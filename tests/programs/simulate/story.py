@@ -1,0 +1,298 @@
+"""What one simulation is made of: who works, which events arrive when, and what goes wrong at which call."""
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, NamedTuple, Protocol
+
+from whop_sync.events import Kind, ProfileField, UserEvent
+
+type Fault = Literal[
+    # of a worker
+    "dies before",
+    "dies after",
+    # of a call to AWS
+    "refused",
+    "answer lost",
+    "answer lost, sent again",
+    "carried out late",
+    # of a call to Whop: what the fake can do
+    "unreachable",
+    "timeout_before",
+    "timeout_after",
+    "late_commit",
+    "error_500_before",
+    "error_500_after",
+    "connection_reset",
+    "connection_reset_after",
+    "html_error",
+    "html_error_after",
+    "truncated_json",
+    "rate_limited",
+    "unauthorized",
+    # of a picture's host
+    "unavailable",
+]
+
+_DEATHS: tuple[Fault, ...] = ("dies before", "dies after")
+_AWS_FAULTS: tuple[Fault, ...] = (*_DEATHS, "refused", "answer lost", "answer lost, sent again", "carried out late")
+_WHOP_FAULTS: tuple[Fault, ...] = (
+    *_DEATHS,
+    "unreachable",
+    "timeout_before",
+    "timeout_after",
+    "late_commit",
+    "error_500_before",
+    "error_500_after",
+    "connection_reset",
+    "connection_reset_after",
+    "html_error",
+    "html_error_after",
+    "truncated_json",
+    "rate_limited",
+    "unauthorized",
+)
+FAULTS: Mapping[str, tuple[Fault, ...]] = {
+    "aws": _AWS_FAULTS,
+    "whop": _WHOP_FAULTS,
+    "picture": (*_DEATHS, "unavailable"),
+}
+"""What can go wrong with a call, by whom it goes to."""
+
+MAX_LATE_SECONDS = 40.0
+"""So much later than its caller gave up, a call may be carried out all the same."""
+
+MAX_LIST_LAG = 60.0
+MAX_SKEW = 5.0
+"""How far a worker's clock may be from Whop's, in seconds."""
+
+FAULTY_SECONDS = 2 * 3600.0
+"""Nothing goes wrong later than that, so that every story ends."""
+
+
+class Point(NamedTuple):
+    """The nth call, from 1, within one delivery of an event."""
+
+    event_id: str
+    delivery: int
+    call: int
+
+
+class Decision(NamedTuple):
+    """What is special about one call. Seconds before it arrives, seconds until its answer is read, and a fault.
+
+    `frozen`: the worker stands still after the answer, and whoever would end it for its time-out as well.
+    """
+
+    before: float = 0.0
+    after: float = 0.0
+    fault: Fault | None = None
+    late: float = 0.0
+    frozen: bool = False
+
+
+ORDINARY = Decision()
+
+
+class Chance(Protocol):
+    def decide(self, point: Point, to: str, elapsed: float) -> Decision:
+        """What happens to a call. `to` is aws, whop or picture, `elapsed` seconds since the beginning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seeded:
+    """Decides by a seed and the point alone, so that a call fares alike whatever else is left out of a story."""
+
+    seed: int
+    faults: float
+    delays: float
+    pauses: float
+
+    def decide(self, point: Point, to: str, elapsed: float) -> Decision:
+        if elapsed > FAULTY_SECONDS:
+            return ORDINARY
+        chance = random.Random(hash((self.seed, *point[1:], *map(ord, point.event_id))))
+        roll = chance.random
+        before = after = 0.0
+        frozen = False
+        if roll() < self.delays:
+            before, after = chance.choice((0.0, 0.05, 0.3, 1.0, 4.0, 12.0)), chance.choice((0.0, 0.05, 0.3, 2.0, 15.0))
+        if roll() < self.pauses:
+            frozen = roll() < 0.5
+            after = chance.choice((40.0, 100.0, 190.0, 400.0))
+        fault: Fault | None = None
+        late = 0.0
+        if roll() < self.faults:
+            fault = chance.choice(FAULTS[to])
+            late = chance.choice((1.0, 10.0, MAX_LATE_SECONDS))
+        return Decision(round(before, 3), round(after, 3), fault, late if fault else 0.0, frozen)
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Decides as is written, for stories that are shrunk."""
+
+    decisions: Mapping[Point, Decision]
+
+    def decide(self, point: Point, to: str, elapsed: float) -> Decision:  # noqa: ARG002 - as the others
+        return self.decisions.get(point, ORDINARY)
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """An event gets into its queue, `at` seconds after the beginning. `echo`: SQS delivers it once more so much later,
+    whatever became of it until then."""
+
+    at: float
+    event: UserEvent
+    echo: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """`skews` are the workers' clocks against Whop's, in seconds."""
+
+    enrollment: str = "companies"
+    workers: Mapping[str, int] = field(default_factory=lambda: {"created": 1, "updated": 1})
+    batch: int = 10
+    skews: Sequence[float] = (0.0,)
+    calls_per_minute: int = 600
+    switches: Mapping[str, Any] = field(default_factory=dict)
+    members: Sequence[str] = ()
+    """E-mail addresses of people who are on Whop and in the company already: those who sign in with Whop."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    seed: int
+    settings: Settings
+    arrivals: Sequence[Arrival]
+    chance: Chance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Traits:
+    """What may occur in a story."""
+
+    kinds: tuple[Kind, ...] = ("created", "updated")
+    no_email: bool = False
+    new_email: bool = False
+    shared_email: bool = False
+    sign_in: bool = False
+    refused_nulls: bool = False
+    event_times: bool = False
+
+
+def sign_in_id(address: str) -> str:
+    """How a story names the Whop user of an address before there is one; the world puts the real id in its place."""
+    return f"whop:{address}"
+
+
+def generate(seed: int, traits: Traits) -> Story:
+    chance = random.Random(seed)
+    users = [f"u{number}" for number in range(1, chance.choice((1, 1, 2, 2, 3)) + 1)]
+    addresses = {user: f"{user}@shop.test" for user in users}
+    if traits.shared_email and len(users) > 1 and chance.random() < 0.5:
+        addresses[users[1]] = addresses[users[0]]
+    gap = chance.choice((0.0, 0.2, 3.0, 40.0, 400.0))
+    numbers = chance.randint(2, 9)
+    versions = dict.fromkeys(users, 0)
+    started: set[str] = set()
+    arrivals: list[Arrival] = []
+    for number in range(1, numbers + 1):
+        user = chance.choice(users)
+        versions[user] += chance.choice((0, 1, 1, 1, 2))
+        event = _event(
+            chance,
+            traits,
+            user=user,
+            address=addresses[user],
+            number=number,
+            version=max(versions[user], 1),
+            first=user not in started,
+        )
+        started.add(user)
+        arrivals.append(Arrival(round(number * gap + chance.random() * gap, 3), event))
+    if chance.random() < 0.5:  # the sender or the queue mixed them up
+        times = [arrival.at for arrival in arrivals]
+        chance.shuffle(times)
+        arrivals = [Arrival(at, arrival.event) for at, arrival in zip(times, arrivals, strict=True)]
+    for arrival in list(arrivals):
+        if chance.random() < 0.08:  # the sender repeats itself
+            arrivals.append(Arrival(arrival.at + chance.choice((0.1, 5.0, 700.0)), arrival.event))
+        if chance.random() < 0.08:
+            arrivals[arrivals.index(arrival)] = Arrival(
+                arrival.at, arrival.event, chance.choice((0.3, 5.0, 200.0, 4000.0))
+            )
+    arrivals.sort(key=lambda arrival: arrival.at)
+    settings = Settings(
+        enrollment=chance.choice(("companies", "accounts")),
+        workers={"created": chance.choice((1, 1, 2)), "updated": chance.choice((1, 1, 2))},
+        batch=chance.choice((1, 3, 10)),
+        skews=[round(chance.uniform(-MAX_SKEW, MAX_SKEW), 1) for _ in range(4)] if chance.random() < 0.3 else (0.0,),
+        calls_per_minute=chance.choice((600, 600, 60)),
+        switches=_switches(chance, traits),
+        members=[f"{user}@home.test" for user in users] if traits.sign_in else (),
+    )
+    rough = chance.choice((0.0, 0.03, 0.08, 0.15))
+    delays, pauses = chance.choice((0.0, 0.2, 0.5)), chance.choice((0.0, 0.01, 0.03))
+    return Story(seed=seed, settings=settings, arrivals=arrivals, chance=Seeded(seed, rough, delays, pauses))
+
+
+def _event(
+    chance: random.Random, traits: Traits, *, user: str, address: str, number: int, version: int, first: bool
+) -> UserEvent:
+    kind: Kind = "created" if first and chance.random() < 0.7 else chance.choice(traits.kinds)
+    if kind != "created" and "updated" in traits.kinds and chance.random() < 0.3:
+        kind = "updated"
+    email: str | None = address
+    if traits.new_email and chance.random() < 0.15:
+        email = f"{user}.new@shop.test"
+    if traits.no_email and chance.random() < 0.3:
+        email = None
+    profile: dict[ProfileField, str | None] = {}
+    if kind in ("created", "updated") or chance.random() < 0.3:
+        if chance.random() < 0.8:
+            profile["name"] = None if chance.random() < 0.08 else f"{user} {chance.choice('ABCDEFGH')}{number}"
+        if chance.random() < 0.35:
+            profile["picture"] = None if chance.random() < 0.15 else f"https://img.test/{chance.choice('rgbxy')}"
+    return UserEvent(
+        kind=kind,
+        event_id=f"e{number}",
+        user_id=user,
+        version=version,
+        event_time=chance.choice((0, version, version, number)) if traits.event_times else 0,
+        standing=_STANDINGS.get(kind),
+        email=email,
+        profile=profile,
+        whop_user_id=sign_in_id(f"{user}@home.test") if traits.sign_in and chance.random() < 0.15 else None,
+    )
+
+
+_STANDINGS: Mapping[str, Any] = {
+    "created": "active",
+    "restored": "active",
+    "suspended": "suspended",
+    "deleted": "deleted",
+}
+
+
+def _switches(chance: random.Random, traits: Traits) -> dict[str, Any]:
+    def maybe(value: Any, otherwise: Any) -> Any:
+        return value if chance.random() < 0.3 else otherwise
+
+    return {
+        "list_lag": maybe(chance.choice((1.0, 20.0, MAX_LIST_LAG)), 0.0),
+        "list_order": maybe("asc", "desc"),
+        "legacy_idempotency": maybe(True, False),
+        "idempotency_stores_5xx": maybe(True, False),
+        "idempotency_stores_429": maybe(True, False),
+        "idempotency_compares": maybe("json", "bytes"),
+        "unique_title_on_accounts": maybe(True, False),
+        "existing_account_status": maybe(201, 200),
+        "duplicate_title_status": chance.choice((400, 409, 422)),
+        "processing_polls": chance.choice((0, 1, 3)),
+        "files_ready_at_once": maybe(True, False),
+        "retry_after_header": maybe(True, False),
+        "null_clears": not traits.refused_nulls or chance.random() < 0.7,
+    }
