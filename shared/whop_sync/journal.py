@@ -1,4 +1,4 @@
-"""What is told to the outside: log lines and metrics. Only what these methods name can ever be logged."""
+"""Log lines and metrics. What these methods name can be logged, and nothing else."""
 
 import logging
 import threading
@@ -91,7 +91,7 @@ class Journal:
         user_id: str | None,
         error: SyncError | None = None,
     ) -> None:
-        """The platform's backend asked for something. It was there, absent, wrongly asked for, or could not be had."""
+        """The platform's backend asked for something. It was there, absent, wrongly asked for, or unavailable."""
         self._count(f"{what}{outcome.capitalize()}", error)
         if isinstance(error, OperatorNeeded):
             self._count("OperatorNeeded")
