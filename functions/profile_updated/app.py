@@ -7,5 +7,5 @@ from whop_sync import assembly
 worker = assembly.worker()
 
 
-def handler(event: dict[str, Any], context: Any) -> dict[str, Any]:
+def handler(event: dict[str, Any], context: Any) -> object:
     return worker.handle(event["Records"], seconds_left=context.get_remaining_time_in_millis() / 1000)

@@ -1,0 +1,144 @@
+"""A platform file becomes the parameters of a stack, unharmed, or a sentence that names the key."""
+
+import json
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.cloudformation import template
+from whop_sync.receiving.platforms import configured
+from whop_user_sync import cli
+from whop_user_sync.platform_files import PlatformFileError, read_platform_file, written_to
+
+ACME = """
+# how Acme posts
+preset: own
+signature:
+  scheme: hmac
+  header: x-acme-signature
+  content: v0:{timestamp}:{body}
+  timestamp_header: x-acme-time
+payload:
+  event: delivery.headers."x-acme-topic"
+  user_id: '"$id"'
+  created: [customer.created]
+  updated: [customer.updated]
+  name: ["join(' ', [\\"first name\\" || '', `\\"Näme\\"`])"]
+samples:
+  - body: created.json
+    headers: created.headers
+    expect: created
+"""
+
+
+@pytest.fixture
+def acme(tmp_path: Path) -> Path:
+    file = tmp_path / "acme.yaml"
+    file.write_text(ACME)
+    body = {"$id": "u1", "email": "u1@shop.test", "data": {"updated_at": "2026-03-01T10:00:00Z"}, "first name": "Ann"}
+    (tmp_path / "created.json").write_text(json.dumps(body))
+    (tmp_path / "created.headers").write_text("X-Acme-Topic: customer.created\n")
+    return file
+
+
+def test_the_parameters_mean_to_the_receiver_what_the_file_says(acme: Path) -> None:
+    file = read_platform_file(acme)
+    assert configured(file.settings) == file.platform
+    assert file.platform.preset.event == 'delivery.headers."x-acme-topic"'
+    assert file.platform.preset.user_id == '"$id"'
+    assert file.platform.preset.name == ("join(' ', [\"first name\" || '', `\"Näme\"`])",)
+
+
+def test_every_parameter_is_one_of_the_template(acme: Path) -> None:
+    parameters: dict[str, Any] = template()["Parameters"]
+    assert set(read_platform_file(acme).parameters) <= set(parameters)
+
+
+def test_a_value_holds_nothing_that_a_shell_sam_or_toml_reads(acme: Path) -> None:
+    overrides = read_platform_file(acme).parameters["PayloadOverrides"]
+    assert overrides.isascii()
+    assert not set("'$`\n") & set(overrides)
+    assert '\\"' not in overrides
+
+
+def test_a_file_in_json_is_read_too(tmp_path: Path) -> None:
+    file = tmp_path / "platform.json"
+    file.write_text(json.dumps({"preset": "clerk", "payload": {"email": "data.mail"}}))
+    assert read_platform_file(file).platform.preset.email == "data.mail"
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        ("preset: nosuch", "preset must be one of"),
+        ("preset: [clerk]", "preset must be a text"),
+        ("payload: {user_id: id}", "preset must be a text"),
+        ("preset: clerk\nsignatur: {}", "there is no signatur"),
+        ("preset: own\nsignature: {heder: x}", "signature has no heder"),
+        ("preset: clerk\nsignature: {scheme: hmac}", "signature.header must name the header"),
+        ("preset: clerk\npayload: {user_id: '(('}", "payload: user_id: (( is not a JMESPath expression"),
+        ("preset: clerk\npayload: [user_id]", "payload must hold keys and values"),
+        ("preset: clerk\nsamples: [{expect: created}]", "must name its body"),
+        ("- clerk", "must hold keys"),
+        ("preset: 'clerk", "neither YAML nor JSON"),
+    ],
+)
+def test_what_is_wrong_is_named_in_the_words_of_the_file(tmp_path: Path, content: str, sentence: str) -> None:
+    file = tmp_path / "platform.yaml"
+    file.write_text(content)
+    with pytest.raises(PlatformFileError) as refusal:
+        read_platform_file(file)
+    assert sentence in str(refusal.value)
+
+
+def test_a_file_that_cannot_be_read_is_a_sentence(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["platform", str(tmp_path / "none.yaml")]) == 2
+    assert cli.main(["platform", str(tmp_path)]) == 2
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
+    assert cli.main(["platform", str(tmp_path / "binary.yaml")]) == 2
+    said = capsys.readouterr().err
+    assert "There is no file" in said
+    assert "is a directory" in said
+    assert "cannot be read" in said
+
+
+def test_a_sample_that_is_read_otherwise_stops_the_writing(acme: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    # Given a sample whose event the file does not name
+    samconfig = acme.with_name("samconfig.toml")
+    samconfig.write_text("version = 0.1\n")
+    acme.with_name("created.headers").write_text("X-Acme-Topic: customer.renamed\n")
+    # When the parameters are to be written
+    assert cli.main(["platform", str(acme), "--write", str(samconfig)]) == 1
+    # Then they are not, and the person reads why
+    said = capsys.readouterr()
+    assert "created.json: ignored, expected created" in said.out
+    assert samconfig.read_text() == "version = 0.1\n"
+
+
+def test_writing_keeps_all_else_of_samconfig_and_nothing_of_an_older_platform(acme: Path) -> None:
+    # Given a samconfig.toml with comments, other environments, and the parameters of an older platform
+    samconfig = acme.with_name("samconfig.toml")
+    samconfig.write_text(
+        "# mine\nversion = 0.1\n\n[default.deploy.parameters]\nstack_name = 'a'\n\n[sandbox.deploy.parameters]\n"
+        'parameter_overrides = \'WhopEnvironment="sandbox" PayloadPreset="clerk" SignaturePrefix="x y"\'\n'
+    )
+    # When the platform is written into its environment, twice
+    for _ in range(2):
+        assert cli.main(["platform", str(acme), "--write", str(samconfig), "--config-env", "sandbox"]) == 0
+    # Then the rest is as it was
+    text = samconfig.read_text()
+    found = tomllib.loads(text)
+    assert text.startswith("# mine\n")
+    assert found["default"]["deploy"]["parameters"] == {"stack_name": "a"}
+    overrides = found["sandbox"]["deploy"]["parameters"]["parameter_overrides"]
+    assert overrides[0] == 'WhopEnvironment="sandbox"'
+    assert "PayloadPreset='own'" in overrides
+    assert not any(each.startswith("SignaturePrefix") for each in overrides)
+    assert len(overrides) == len({each.partition("=")[0] for each in overrides})
+
+
+def test_a_new_environment_is_added() -> None:
+    found = tomllib.loads(written_to("version = 0.1\n", "production", {"PayloadPreset": "clerk"}))
+    assert found["production"]["deploy"]["parameters"]["parameter_overrides"] == ["PayloadPreset='clerk'"]

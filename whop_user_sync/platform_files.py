@@ -1,0 +1,221 @@
+"""A platform file: what a sender's webhooks look like, in YAML or JSON, and the parameters of the stack it becomes.
+
+    preset: standard                    # the row that it starts from; see docs/platforms.md
+    signature:                          # where it differs: the Signature… parameters, in lower case
+      scheme: hmac
+      header: x-acme-signature
+      content: v0:{timestamp}:{body}
+    payload:                            # where it differs: the keys of PayloadOverrides
+      event: delivery.headers."x-acme-topic"
+      created: [customer.created]
+    samples:                            # bodies that it is checked against, beside the file
+      - body: created.json
+        headers: created.headers        # `Name: value` lines
+        expect: created                 # a kind, ignored or parked
+
+SAM reads a value between single quotes as it is, and turns \\" into " in most other places, which breaks JSON that
+holds an expression with quotes. So the values written here hold no quotes but those of JSON's own syntax, and no other
+character that a shell, SAM or TOML reads.
+"""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import tomlkit
+import yaml
+
+from whop_sync.errors import Malformed
+from whop_sync.receiving.payloads import identify, parse, read
+from whop_sync.receiving.platforms import Platform, configured
+from whop_user_sync.preview import header_lines
+
+_KEYS = ("preset", "signature", "payload", "samples")
+_SIGNATURE_KEYS = (
+    *("scheme", "header", "prefix", "encoding", "algorithm", "content", "key"),
+    *("timestamp_header", "timestamp_prefix", "timestamp_unit", "id_header", "tolerance_seconds"),
+)
+
+
+class PlatformFileError(Exception):
+    """The file cannot be used, and the message says which key of it and why."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """`expect` is a kind of event, `ignored` or `parked`."""
+
+    body: Path
+    headers: Path | None
+    expect: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checked:
+    """What became of a sample: a kind of event, `ignored` or `parked`, and why."""
+
+    sample: Sample
+    outcome: str
+    explanation: str
+
+    @property
+    def is_as_expected(self) -> bool:
+        return self.sample.expect in (None, self.outcome)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlatformFile:
+    """`settings` are the receiver's environment variables."""
+
+    settings: Mapping[str, str]
+    platform: Platform
+    samples: Sequence[Sample]
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """The parameters of template.yaml."""
+        return {"".join(part.capitalize() for part in name.split("_")): text for name, text in self.settings.items()}
+
+    def check(self, now: float) -> list[Checked]:
+        """Reads each sample as the receiver would. `now` is in Unix seconds. Raises PlatformFileError."""
+        return [_checked(sample, self.platform, now) for sample in self.samples]
+
+
+def read_platform_file(path: Path) -> PlatformFile:
+    """Raises PlatformFileError."""
+    content = _content(path)
+    unknown = sorted(set(content) - set(_KEYS))
+    if unknown:
+        raise PlatformFileError(f"{path}: there is no {', '.join(unknown)}, only {', '.join(_KEYS)}")
+    settings = {"PAYLOAD_PRESET": _text(path, "preset", content.get("preset"))}
+    for key, value in _mapping(path, "signature", content.get("signature")).items():
+        if key not in _SIGNATURE_KEYS:
+            raise PlatformFileError(f"{path}: signature has no {key}, only {', '.join(_SIGNATURE_KEYS)}")
+        settings[f"SIGNATURE_{key.upper()}"] = _text(path, f"signature.{key}", value)
+    payload = _mapping(path, "payload", content.get("payload"))
+    if payload:
+        settings["PAYLOAD_OVERRIDES"] = _plain_json(payload)
+    try:
+        platform = configured(settings)
+    except ValueError as error:
+        raise PlatformFileError(f"{path}: {_in_keys(str(error))}") from None
+    return PlatformFile(settings=settings, platform=platform, samples=_samples(path, content.get("samples")))
+
+
+def parameter_override(name: str, value: str) -> str:
+    """`Name='value'`, as `--parameter-overrides` takes it. Raises PlatformFileError if the value holds its quote."""
+    if "'" in value or "\n" in value:
+        raise PlatformFileError(f"{name} may hold no single quote and no line break")
+    return f"{name}='{value}'"
+
+
+def written_to(samconfig: str, environment: str, parameters: Mapping[str, str]) -> str:
+    """The text of samconfig.toml with these parameters in an environment's deploy section, everything else unchanged.
+
+    Parameters of a platform that the file no longer sets go, so that none of an older platform stays behind.
+    """
+    document: Any = tomlkit.parse(samconfig)
+    section = document
+    for key in (environment, "deploy", "parameters"):
+        if key not in section:
+            section[key] = tomlkit.table(is_super_table=key != "parameters")
+        section = section[key]
+    kept = [each for each in _overrides(section.get("parameter_overrides", [])) if not _is_of_a_platform(each)]
+    values = tomlkit.array().multiline(multiline=True)
+    values.extend([*kept, *(parameter_override(name, value) for name, value in parameters.items())])
+    section["parameter_overrides"] = values
+    return tomlkit.dumps(document)
+
+
+def _overrides(value: object) -> list[str]:
+    """samconfig.toml holds a list of `Name=value`, or all of them in one text, as `--guided` writes them."""
+    if isinstance(value, str):
+        return re.findall(r"""(?:[^\s"']|"(?:\\.|[^"\\])*"|'[^']*')+""", value)
+    return [str(each) for each in value] if isinstance(value, list) else []
+
+
+def _is_of_a_platform(override: str) -> bool:
+    return override.startswith(("Payload", "Signature"))
+
+
+def _checked(sample: Sample, platform: Platform, now: float) -> Checked:
+    try:
+        body = sample.body.read_bytes()
+        headers = header_lines(sample.headers.read_text()) if sample.headers else {}
+    except (OSError, ValueError) as error:
+        raise PlatformFileError(str(error)) from None
+    try:
+        document = parse(body, headers, received_at=now)
+        event = read(document, platform.preset, event_id=identify(document, platform.preset) or "sample")
+    except Malformed as error:
+        return Checked(sample=sample, outcome="parked", explanation=f"{error.explanation} ({error.reason})")
+    if event is None:
+        return Checked(sample=sample, outcome="ignored", explanation="its event is none that the file names")
+    fields = ", ".join(sorted({*event.profile, *(["email"] if event.email else [])})) or "nothing"
+    return Checked(sample=sample, outcome=event.kind, explanation=f"user {event.user_id}, with {fields}")
+
+
+def _content(path: Path) -> Mapping[str, Any]:
+    if path.is_dir():
+        raise PlatformFileError(f"{path} is a directory: name a file.")
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise PlatformFileError(f"There is no file {path}.") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise PlatformFileError(f"{path} cannot be read: {error}") from None
+    try:
+        content = yaml.safe_load(text)  # JSON is YAML
+    except yaml.YAMLError as error:
+        raise PlatformFileError(f"{path} is neither YAML nor JSON: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise PlatformFileError(f"{path} must hold keys such as preset and payload.")
+    return content
+
+
+def _mapping(path: Path, key: str, value: object) -> Mapping[str, Any]:
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or not all(isinstance(each, str) for each in value):
+        raise PlatformFileError(f"{path}: {key} must hold keys and values.")
+    return value
+
+
+def _text(path: Path, key: str, value: object) -> str:
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str) or not value.strip():
+        raise PlatformFileError(f"{path}: {key} must be a text.")
+    return value
+
+
+def _samples(path: Path, value: object) -> list[Sample]:
+    samples = []
+    for each in value if isinstance(value, list) else []:
+        sample = _mapping(path, "samples", each)
+        if "body" not in sample:
+            raise PlatformFileError(f"{path}: each of the samples must name its body.")
+        samples.append(
+            Sample(
+                body=path.parent / str(sample["body"]),
+                headers=path.parent / str(sample["headers"]) if "headers" in sample else None,
+                expect=sample.get("expect"),
+            )
+        )
+    return samples
+
+
+def _plain_json(value: Mapping[str, Any]) -> str:
+    """JSON in ASCII whose texts hold neither quotes nor backslashes of their own: those become \\u0022 and the like."""
+    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"))
+    text = text.replace("\\\\", "\\u005c").replace('\\"', "\\u0022")
+    return text.replace("'", "\\u0027").replace("$", "\\u0024").replace("`", "\\u0060")
+
+
+def _in_keys(sentence: str) -> str:
+    """A sentence about the receiver's settings, in the words of the file."""
+    sentence = sentence.replace("PAYLOAD_PRESET", "preset").replace("PAYLOAD_OVERRIDES", "payload")
+    return re.sub(r"SIGNATURE_([A-Z_]+)", lambda found: f"signature.{found[1].lower()}", sentence)
