@@ -7,6 +7,6 @@ from whop_sync import assembly
 receiver = assembly.receiver()
 
 
-def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+def handler(event: Any, _context: object) -> Any:
     # An HTTP request only ever fills the values of API Gateway's own keys, so it cannot ask for a redelivery.
     return receiver.redeliver(event["redelivery"]) if event.keys() == {"redelivery"} else receiver.answer(event)

@@ -3,8 +3,8 @@
 Each factory imports what its function needs and nothing else, because imports are most of a cold start. Garbage
 collection is off meanwhile: it would look through all that is being imported, a tenth of the time, and find nothing.
 
-All factories raise ValueError, with a sentence that names the setting, if the environment is not what the template
-sets.
+All factories but `receiver` raise ValueError, with a sentence that names the setting, if the environment is not what
+the template sets.
 """
 
 import gc
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from whop_sync.backend_api.lookups import LookUp
     from whop_sync.config import WhopConfig
     from whop_sync.importing.stored_files import StoredImports
-    from whop_sync.receiving.deliveries import Receiver
+    from whop_sync.receiving.deliveries import MisconfiguredReceiver, Receiver
     from whop_sync.syncing.worker import Worker
     from whop_sync.whop.client import Pace, Whop, Witness
 
@@ -40,8 +40,12 @@ def _without_garbage_collection() -> Iterator[None]:
 
 
 @_without_garbage_collection()
-def receiver() -> "Receiver":
-    """POST /webhooks. Senders wait 5 to 15 seconds and try again: a quick 503 is better than a late answer."""
+def receiver() -> "Receiver | MisconfiguredReceiver":
+    """POST /webhooks. Senders wait 5 to 15 seconds and try again: a quick 503 is better than a late answer.
+
+    With wrong settings it answers every delivery with 503 and logs which one is wrong. A function that fails at its
+    start would answer 500 and name nothing.
+    """
     import os
 
     import boto3
@@ -50,12 +54,16 @@ def receiver() -> "Receiver":
     from whop_sync.aws.secrets import Secret
     from whop_sync.config import receiver_config
     from whop_sync.journal import Journal
-    from whop_sync.receiving.deliveries import Receiver
+    from whop_sync.receiving.deliveries import MisconfiguredReceiver, Receiver
     from whop_sync.receiving.platforms import configured
     from whop_sync.receiving.signatures import signing_keys
 
-    config = receiver_config()
-    platform = configured(os.environ)
+    journal = Journal()
+    try:
+        config = receiver_config()
+        platform = configured(os.environ)
+    except ValueError as error:
+        return MisconfiguredReceiver(problem=str(error), journal=journal)
     aws = _aws(connect=1, read=2, attempts=2)
     sqs = boto3.client("sqs", config=aws)
     secret = Secret(
@@ -67,12 +75,10 @@ def receiver() -> "Receiver":
     return Receiver(
         platform=platform,
         signing_keys=lambda: signing_keys(secret.text(), platform.scheme),
-        queues={
-            "created": Queue(sqs, config.user_created_queue_url),
-            "updated": Queue(sqs, config.profile_updated_queue_url),
-        },
+        created=Queue(sqs, config.user_created_queue_url),
+        changed=Queue(sqs, config.profile_updated_queue_url),
         parked=Queue(sqs, config.parked_deliveries_queue_url),
-        journal=Journal(),
+        journal=journal,
         clock=time.time,
     )
 

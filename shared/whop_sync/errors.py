@@ -58,6 +58,7 @@ type Reason = Literal[
     "picture_not_ready",
     "picture_unavailable",
     "s3_unavailable",
+    "settings_invalid",
     "signing_secrets_invalid",
     "signing_secrets_unavailable",
     "sqs_unavailable",

@@ -55,10 +55,21 @@ class Journal:
         event_id: str | None = None,
         event: UserEvent | None = None,
         error: SyncError | None = None,
+        user_id: str | None = None,
+        event_type: str | None = None,
+        claimed_event_id: str | None = None,
     ) -> None:
-        """A webhook delivery was accepted, ignored, parked, rejected or deferred."""
+        """A webhook delivery was accepted, ignored, parked, rejected or deferred.
+
+        `user_id` is of a delivery that is parked, `event_type` of one that is ignored. A rejected delivery proves
+        nothing, so what it claims to be has a field of its own.
+        """
         self._count(f"Delivery{outcome.capitalize()}", error)
-        self._log("delivery", outcome, event_id=event_id, event=event, error=error)
+        if isinstance(error, OperatorNeeded):
+            self._count("OperatorNeeded")
+        more = {"user_id": user_id, "event_type": event_type, "claimed_event_id": claimed_event_id}
+        given = {name: value for name, value in more.items() if value is not None}
+        self._log("delivery", outcome, event_id=event_id, event=event, error=error, more=given)
 
     def event(
         self,

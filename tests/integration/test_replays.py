@@ -36,7 +36,8 @@ class Platform:
         self.receiver = Receiver(
             platform=platform,
             signing_keys=lambda: platform.scheme.keys(SECRET),
-            queues={"created": queue, "updated": queue},
+            created=queue,
+            changed=queue,
             parked=queue,
             journal=Journal(),
             clock=self.world.clock,

@@ -4,22 +4,31 @@ import base64
 import hashlib
 import hmac
 import json
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 from hypothesis import given
 from hypothesis import strategies as st
 
+from whop_sync.aws.api_gateway import HttpAnswer
 from whop_sync.aws.queues import Queue
 from whop_sync.errors import Transient
-from whop_sync.events import UserEvent
+from whop_sync.events import Kind, UserEvent
 from whop_sync.journal import Journal
-from whop_sync.receiving.deliveries import MAX_BODY_BYTES, Receiver
-from whop_sync.receiving.platforms import PLATFORMS, Platform
-from whop_sync.receiving.signatures import sign
+from whop_sync.receiving.deliveries import (
+    MAX_BODY_BYTES,
+    MisconfiguredReceiver,
+    Receiver,
+    Redelivery,
+    kept_headers,
+    within_limit,
+)
+from whop_sync.receiving.platforms import PLATFORMS, Platform, configured
+from whop_sync.receiving.signatures import Token, sign
 
 KEY = b"k" * 32
 NOW = 1_772_359_200.0
@@ -56,7 +65,8 @@ class Endpoint:
         self.receiver = Receiver(
             platform=self.platform,
             signing_keys=self._keys,
-            queues={"created": queue("created"), "updated": queue("updated")},
+            created=queue("created"),
+            changed=queue("changed"),
             parked=queue("parked"),
             journal=Journal(),
             clock=lambda: NOW,
@@ -67,7 +77,7 @@ class Endpoint:
             raise self.keys
         return self.keys
 
-    def post(self, body: bytes, *, encoded: bool = False, **changed: str) -> dict[str, Any]:
+    def post(self, body: bytes, *, encoded: bool = False, **changed: str) -> HttpAnswer:
         """Posts a body with a good signature, but for the headers that are given."""
         headers = {
             "webhook-id": "msg_1",
@@ -89,25 +99,17 @@ def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "test")
 
 
-@pytest.mark.parametrize(
-    ("kind", "queue"),
-    [
-        ("user.created", "created"),
-        ("user.updated", "updated"),
-        ("user.suspended", "updated"),
-        ("user.restored", "updated"),
-    ],
-)
+@pytest.mark.parametrize("kind", get_args(Kind.__value__))
 @pytest.mark.parametrize("encoded", [False, True])
-def test_a_genuine_event_is_stored_in_the_queue_of_its_kind(kind: str, queue: str, encoded: bool) -> None:
+def test_a_genuine_event_is_stored_in_the_queue_of_its_kind(kind: Kind, encoded: bool) -> None:
     endpoint = Endpoint()
-    answer = endpoint.post(json.dumps({**UPDATED, "type": kind}).encode(), encoded=encoded)
+    answer = endpoint.post(json.dumps({**UPDATED, "type": f"user.{kind}"}).encode(), encoded=encoded)
 
     assert answer == {"statusCode": 200, "headers": {"content-type": "application/json"}, "body": "{}"}
     (message,) = endpoint.sqs.sent
-    assert message["QueueUrl"] == queue
+    assert message["QueueUrl"] == ("created" if kind == "created" else "changed")
     stored = UserEvent.from_json(message["MessageBody"])
-    assert (stored.event_id, stored.user_id, stored.profile) == ("msg_1", "u1", {"name": "Ann"})
+    assert (stored.kind, stored.event_id, stored.user_id) == (kind, "msg_1", "u1")
 
 
 def test_where_the_body_names_no_time_of_the_event_that_of_the_signature_counts() -> None:
@@ -129,7 +131,7 @@ def test_header_names_count_whatever_their_case() -> None:
 
 def test_an_event_of_another_type_is_answered_and_not_kept() -> None:
     endpoint = Endpoint()
-    assert endpoint.post(json.dumps({**UPDATED, "type": "user.merged"}).encode())["statusCode"] == 200
+    assert endpoint.post(json.dumps({**UPDATED, "type": "session.created"}).encode())["statusCode"] == 200
     assert endpoint.sqs.sent == []
 
 
@@ -165,12 +167,52 @@ def test_a_genuine_body_that_cannot_be_read_is_parked_whole_with_the_reason(body
 
 
 @pytest.mark.parametrize("encoded", [False, True])
-def test_a_body_over_the_limit_is_refused_before_anything_else(encoded: bool) -> None:
+def test_a_body_over_the_limit_is_refused(encoded: bool) -> None:
     endpoint = Endpoint()
     assert endpoint.post(b" " * (MAX_BODY_BYTES + 1), encoded=encoded)["statusCode"] == 413
     assert endpoint.post(b" " * 10_000_000, encoded=encoded)["statusCode"] == 413
     assert endpoint.post(b" " * MAX_BODY_BYTES, encoded=encoded)["statusCode"] == 200
     assert endpoint.queues == ["parked"]
+
+
+def with_picture(size: int, *, nested: bool = False, escaped: bool = False) -> bytes:
+    picture = "data:image/png;base64," + base64.b64encode(b"\xff\xef" * (size // 2)).decode()
+    data: dict[str, Any] = {**UPDATED["data"], "avatar_url": picture}  # type: ignore[dict-item]
+    text = json.dumps({**UPDATED, "data": data, "copy": json.dumps(data) if nested else None})
+    return (text.replace("/", "\\/") if escaped else text).encode()
+
+
+@pytest.mark.parametrize("nested", [False, True])
+@pytest.mark.parametrize("escaped", [False, True])
+def test_a_picture_in_the_body_never_costs_the_user(nested: bool, escaped: bool) -> None:
+    endpoint = Endpoint()
+    assert endpoint.post(with_picture(1_000_000, nested=nested, escaped=escaped))["statusCode"] == 200
+    (message,) = endpoint.sqs.sent
+    assert message["QueueUrl"] == "changed"
+    stored = UserEvent.from_json(message["MessageBody"])
+    assert (stored.user_id, stored.profile["name"]) == ("u1", "Ann")
+    assert len(message["MessageBody"]) < 1000
+
+
+def test_what_cannot_be_read_is_parked_without_the_picture_that_made_it_large() -> None:
+    endpoint = Endpoint()
+    assert endpoint.post(with_picture(4_000_000).replace(b'"u1"', b"[]"))["statusCode"] == 200
+    (message,) = endpoint.sqs.sent
+    assert (message["QueueUrl"], len(message["MessageBody"]) < 1000) == ("parked", True)
+    parked = json.loads(base64.b64decode(message["MessageBody"]))
+    assert (parked["data"]["name"], parked["data"]["avatar_url"]) == ("Ann", "data:,")
+
+
+def test_a_large_body_is_refused_as_unproven_first() -> None:
+    endpoint = Endpoint()
+    assert endpoint.post(with_picture(1_000_000), webhook_signature="v1,AAAA")["statusCode"] == 401
+
+
+def test_a_large_picture_takes_no_time_that_a_sender_would_notice() -> None:
+    body = with_picture(4_500_000, nested=True, escaped=True) + b'"data:\\' * 20_000
+    began = time.process_time()
+    assert within_limit(body).count(b"data:,") == 20_002
+    assert time.process_time() - began < 2
 
 
 @pytest.mark.parametrize(
@@ -203,8 +245,7 @@ def test_a_signed_id_that_no_text_can_hold_is_mended() -> None:
 @pytest.mark.parametrize("text", ["YQ", "YQ=", "Y Q==", "YQ==\n", "\u00e9", "Y*Q="])
 def test_a_body_that_is_not_what_its_encoding_says_is_refused(text: str) -> None:
     endpoint = Endpoint()
-    event = {"headers": {}, "body": text, "isBase64Encoded": True}
-    assert endpoint.receiver.answer(event)["statusCode"] == 401
+    assert endpoint.receiver.answer({"headers": {}, "body": text, "isBase64Encoded": True})["statusCode"] == 401
     assert endpoint.sqs.sent == []
 
 
@@ -288,7 +329,7 @@ def test_an_event_that_tells_anything_is_kept(kind: str, data: dict[str, Any]) -
     endpoint = Endpoint()
     body = {**UPDATED, "type": kind, "data": {"id": "u1", **data}}
     assert endpoint.post(json.dumps(body).encode())["statusCode"] == 200
-    assert endpoint.queues == [kind.removeprefix("user.")]
+    assert endpoint.queues == ["created" if kind == "user.created" else "changed"]
 
 
 GOOD = json.dumps(UPDATED).encode()
@@ -317,19 +358,171 @@ def test_whatever_becomes_of_a_delivery_is_told_once_and_counted_at_once(
 
 
 @pytest.mark.parametrize(
-    ("order", "told"),
+    ("body", "told"),
     [
-        ({"body": ""}, ("DeliveryParked", "parked", "msg_1", "not_json")),
-        ({"body": "!"}, ("Crash", None, None, None)),
-        ({"body": base64.b64encode(GOOD).decode()}, ("DeliveryDeferred", "deferred", "msg_1", "sqs_unavailable")),
+        ("", ("DeliveryParked", "parked", "msg_1", "not_json")),
+        ("!", ("Crash", None, None, None)),
+        (base64.b64encode(GOOD).decode(), ("DeliveryDeferred", "deferred", "msg_1", "sqs_unavailable")),
     ],
 )
 def test_so_is_whatever_becomes_of_a_redelivery(
-    told_lines: "ToldLines", order: dict[str, str], told: tuple[str, str | None, str | None, str | None]
+    told_lines: "ToldLines", body: str, told: tuple[str, str | None, str | None, str | None]
 ) -> None:
     endpoint = Endpoint(Sqs(failure=EndpointConnectionError(endpoint_url="x")))
-    endpoint.receiver.redeliver({"event_id": "msg_1", "headers": {}, "received_at": NOW, **order})
+    endpoint.receiver.redeliver({"event_id": "msg_1", "headers": {}, "received_at": NOW, "body": body})
     assert told_lines(told[0]) == [told[1:]]
+
+
+# -- what an operator can find afterwards --------------------------------------------------------------------------
+
+
+def logged(caplog: pytest.LogCaptureFixture, *names: str) -> list[Any]:
+    """The fields of the last log line."""
+    return [getattr(caplog.records[-1], name, None) for name in names]
+
+
+@pytest.mark.parametrize(
+    ("event_type", "shown"),
+    [
+        ("order.paid", True),
+        ("customers/data_request", True),
+        ("admin.USER-LOGIN_FAILURE:x", True),
+        ("a" * 64, True),
+        ("a" * 65, False),
+        ("ann@people.test", False),
+        ("Ann Bee", False),
+        ("line\nbreak", False),
+        ("caf\u00e9", False),
+    ],
+)
+def test_an_ignored_delivery_is_logged_with_its_type_where_that_is_a_programs_word(
+    caplog: pytest.LogCaptureFixture, event_type: str, shown: bool
+) -> None:
+    Endpoint().post(json.dumps({**UPDATED, "type": event_type}).encode())
+    assert logged(caplog, "outcome", "event_type") == ["ignored", event_type if shown else None]
+
+
+@pytest.mark.parametrize(
+    ("claimed", "shown"), [("msg_other", True), ("m" * 129, False), ("ann@people.test", False), ("two words", False)]
+)
+def test_a_refused_delivery_is_logged_with_the_id_it_claims_marked_as_unproven(
+    caplog: pytest.LogCaptureFixture, claimed: str, shown: bool
+) -> None:
+    Endpoint().post(GOOD, webhook_id=claimed)
+    assert logged(caplog, "outcome", "event_id", "claimed_event_id") == ["rejected", None, claimed if shown else None]
+
+
+def test_so_it_is_where_the_id_stands_in_the_body(caplog: pytest.LogCaptureFixture) -> None:
+    endpoint = Endpoint(platform=PLATFORMS["own"])
+    body = json.dumps({"id": "evt_1", **UPDATED})
+    endpoint.receiver.answer({"headers": {"x-signature": "0" * 64}, "body": body})
+    assert logged(caplog, "reason", "event_id", "claimed_event_id") == ["wrong_signature", None, "evt_1"]
+    for unreadable in ("not json", "[]", json.dumps({**UPDATED, "id": ["evt_1"]}), "\ud800"):
+        endpoint.receiver.answer({"headers": {"x-signature": "0" * 64}, "body": unreadable})
+        assert logged(caplog, "reason", "claimed_event_id") == ["wrong_signature", None]
+
+
+@pytest.mark.parametrize(
+    "changed", [{"updated_at": "yesterday"}, {"name": [[1]]}, {"whop_user_id": "ann"}, {"avatar_url": 5}]
+)
+def test_a_parked_delivery_is_kept_and_logged_under_its_user(
+    caplog: pytest.LogCaptureFixture, changed: dict[str, Any]
+) -> None:
+    endpoint = Endpoint()
+    endpoint.post(json.dumps({**UPDATED, "data": {"id": "u1", **changed}}).encode())
+    (message,) = endpoint.sqs.sent
+    assert (message["QueueUrl"], message["MessageAttributes"]["user_id"]["StringValue"]) == ("parked", "u1")
+    assert logged(caplog, "outcome", "user_id") == ["parked", "u1"]
+
+
+def test_what_names_no_user_is_parked_under_none(caplog: pytest.LogCaptureFixture) -> None:
+    endpoint = Endpoint()
+    endpoint.post(json.dumps({**UPDATED, "data": {"id": []}}).encode())
+    assert "user_id" not in endpoint.sqs.sent[0]["MessageAttributes"]
+    assert logged(caplog, "outcome", "user_id") == ["parked", None]
+
+
+def test_a_parked_delivery_keeps_every_header_but_those_that_prove_the_sender() -> None:
+    secret = dict.fromkeys(
+        [
+            "Authorization",
+            "Cookie",
+            "Proxy-Authorization",
+            "X-Api-Key",
+            "X-Hook-Token",
+            "X-Hub-Signature",
+            "X-Password",
+        ],
+        "a password",
+    )
+    kept = {"x-wc-webhook-topic": "customer.updated", "content-type": "application/json", "x-long": "\u00e9" * 3000}
+    endpoint = Endpoint()
+    sent: dict[str, Any] = {name.replace("-", "_"): value for name, value in {**secret, **kept}.items()}
+    endpoint.post(b"{}", **sent)
+    (message,) = endpoint.sqs.sent
+    headers = json.loads(message["MessageAttributes"]["headers"]["StringValue"])
+    assert headers == {**kept, "webhook-id": "msg_1", "webhook-timestamp": str(int(NOW))}
+    assert float(message["MessageAttributes"]["signed_at"]["StringValue"]) == NOW
+    assert len(message["MessageAttributes"]) <= 10
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_no_header_that_proves_the_sender_is_ever_kept(platform: str) -> None:
+    scheme = PLATFORMS[platform].scheme
+    headers = {**dict.fromkeys([*scheme.proving_headers, "cookie", "authorization"], "x"), "x-topic": "kept"}
+    assert kept_headers(headers, scheme) == {"x-topic": "kept"}
+    odd = Token(header="x-hook")
+    assert kept_headers({"x-hook": "x", "x-topic": "kept"}, odd) == {"x-topic": "kept"}
+
+
+def test_an_event_header_that_was_configured_wrongly_is_read_once_the_setting_is_right() -> None:
+    def platform(header: str) -> Platform:
+        overrides = json.dumps({"event": f'delivery.headers."{header}"', "updated": ["customer.updated"]})
+        return configured({"PAYLOAD_PRESET": "standard", "PAYLOAD_OVERRIDES": overrides})
+
+    # Given a delivery that was parked, since its event stands in another header than is configured
+    endpoint = Endpoint(platform=platform("x-topic"))
+    endpoint.post(GOOD, x_wc_webhook_topic="customer.updated")
+    (message,) = endpoint.sqs.sent
+    attributes = {name: value["StringValue"] for name, value in message["MessageAttributes"].items()}
+    assert attributes["reason"] == "no_event_type"
+    redelivery: Redelivery = {
+        "body": message["MessageBody"],
+        "event_id": attributes["event_id"],
+        "headers": json.loads(attributes["headers"]),
+        "received_at": NOW - 3600,
+        "signed_at": float(attributes["signed_at"]),
+    }
+    # When it is read again as it was, then it stays where it is
+    assert endpoint.receiver.redeliver(redelivery) == {"redelivery": "parked"}
+    assert endpoint.queues == ["parked"]
+    # When the setting is right, then it is stored
+    corrected = Endpoint(platform=platform("x-wc-webhook-topic"))
+    assert corrected.receiver.redeliver(redelivery) == {"redelivery": "accepted"}
+    assert UserEvent.from_json(corrected.sqs.sent[0]["MessageBody"]).event_id == "msg_1"
+
+
+# -- settings that are wrong ---------------------------------------------------------------------------------------
+
+
+def test_wrong_settings_ask_senders_to_come_again_and_are_named_in_the_log(
+    caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    receiver = MisconfiguredReceiver(problem="SIGNATURE_ENCODING must be hex or base64, not hexa", journal=Journal())
+    answer = receiver.answer({"headers": {}, "body": "{}"})
+    assert (answer["statusCode"], answer["headers"]["retry-after"], answer["body"]) == (503, "5", "{}")
+    assert logged(caplog, "outcome", "reason", "explanation") == [
+        "deferred",
+        "settings_invalid",
+        "SIGNATURE_ENCODING must be hex or base64, not hexa",
+    ]
+    metrics = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "_aws" in line]
+    assert [each.get("reason") for each in metrics if "DeliveryDeferred" in each] == ["settings_invalid"]
+    assert [each["OperatorNeeded"] for each in metrics if "OperatorNeeded" in each] == [[1.0]]
+
+    redelivery: Redelivery = {"body": "", "event_id": "msg_1", "headers": {}, "received_at": NOW}
+    assert receiver.redeliver(redelivery) == {"redelivery": "deferred"}
+    assert logged(caplog, "outcome", "event_id") == ["deferred", "msg_1"]
 
 
 type ToldLines = Callable[[str], list[tuple[str | None, str | None, str | None]]]

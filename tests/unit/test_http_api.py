@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-from typing import Any
 from urllib.parse import quote, urlencode
 
 import pytest
@@ -12,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from local_stack import ROOT
+from whop_sync.aws.api_gateway import HttpEvent
 from whop_sync.backend_api.http_api import answer, parameter
 from whop_sync.errors import Malformed
 
@@ -29,7 +29,7 @@ SETTINGS = {
 }
 
 
-def of_path(value: str, path: str | None = None, query: str = "") -> dict[str, Any]:
+def of_path(value: str, path: str | None = None, query: str = "") -> HttpEvent:
     return {"rawPath": path or f"/users/{value}", "rawQueryString": query, "pathParameters": {"user_id": value}}
 
 
@@ -54,13 +54,13 @@ def test_a_query_does_not_overrule_a_path() -> None:
 
 
 @pytest.mark.parametrize("event", [of_path("50%"), of_path("50%25"), of_path("aA", "/users/a%41")])
-def test_an_id_that_may_have_been_decoded_twice_is_refused(event: dict[str, Any]) -> None:
+def test_an_id_that_may_have_been_decoded_twice_is_refused(event: HttpEvent) -> None:
     with pytest.raises(Malformed, match="query"):
         parameter(event, "user_id")
 
 
 @pytest.mark.parametrize("event", [{}, {"pathParameters": None}, {"pathParameters": {"whop_user_id": "user_1"}}])
-def test_a_route_without_the_part_names_nobody(event: dict[str, Any]) -> None:
+def test_a_route_without_the_part_names_nobody(event: HttpEvent) -> None:
     assert parameter(event, "user_id") is None
 
 

@@ -14,6 +14,7 @@ from local_stack import ROOT
 from whop_sync import assembly, config
 from whop_sync.errors import Malformed, Unauthentic
 from whop_sync.events import UserEvent
+from whop_sync.receiving.deliveries import MisconfiguredReceiver, Receiver
 from whop_sync.receiving.payloads import check, identify, parse, read, user_id_of
 from whop_sync.receiving.platforms import MAX_OVERRIDES_BYTES, PLATFORMS, Platform, configured
 from whop_sync.receiving.signatures import Hmac, Jwt, Standard, Token
@@ -837,10 +838,17 @@ def test_the_receiver_starts_with_what_is_set_and_not_with_anything_wrong(monkey
     for name, value in {**settings, "AWS_DEFAULT_REGION": "us-east-1"}.items():
         monkeypatch.setenv(name, value)
     config.receiver_config.cache_clear()
-    assert assembly.receiver().platform == configured(ACME)
-    monkeypatch.setenv("SIGNATURE_ENCODING", "hexa")
-    with pytest.raises(ValueError, match="SIGNATURE_ENCODING"):
-        assembly.receiver()
+    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "WhopUserSync")
+    receiver = assembly.receiver()
+    assert isinstance(receiver, Receiver)
+    assert receiver.platform == configured(ACME)
+    for name, value in {"SIGNATURE_ENCODING": "hexa", "PAYLOAD_OVERRIDES": "{\\", "PAYLOAD_PRESET": "klerk"}.items():
+        with monkeypatch.context() as changed:
+            changed.setenv(name, value)
+            broken = assembly.receiver()
+        assert isinstance(broken, MisconfiguredReceiver)
+        assert name in broken.problem
+        assert broken.answer({})["statusCode"] == 503
     config.receiver_config.cache_clear()
 
 

@@ -61,9 +61,13 @@ class Queue:
         event_id: str,
         user_id: str | None = None,
         headers: Mapping[str, str] | None = None,
+        signed_at: float | None = None,
     ) -> None:
-        """Keeps what could not be handled, and why. Bytes, which may be no text at all, are kept as base64."""
-        details = {
+        """Keeps what could not be handled, and why. Bytes, which may be no text at all, are kept as base64.
+
+        `signed_at` is in Unix seconds.
+        """
+        details = {  # SQS takes ten
             "reason": error.reason,
             "explanation": error.explanation,
             "whop_message": (error.answer and error.answer.message) or "",
@@ -72,6 +76,7 @@ class Queue:
             "encoding": "text" if isinstance(body, str) else "base64",
             "parked_at": str(int(time.time())),
             "headers": json.dumps(headers) if headers else "",
+            "signed_at": "" if signed_at is None else repr(signed_at),
         }
         self._send(body if isinstance(body, str) else base64.b64encode(body).decode(), details)
 
@@ -99,7 +104,7 @@ class Queue:
                 QueueUrl=self._url,
                 MessageBody=body,
                 MessageAttributes={
-                    name: {"DataType": "String", "StringValue": _attribute(value)}
+                    name: {"DataType": "String", "StringValue": value if name == "headers" else _attribute(value)}
                     for name, value in details.items()
                     if value
                 },

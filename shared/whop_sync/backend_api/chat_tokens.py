@@ -11,7 +11,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from whop_sync.backend_api.http_api import HttpEvent, answer, parameter, refusal
+from whop_sync.aws.api_gateway import HttpEvent
+from whop_sync.backend_api.http_api import answer, parameter, refusal
 from whop_sync.backend_api.lookups import bad_request, not_enrolled, unknown_user, unreadable_table
 from whop_sync.errors import Malformed, Permanent, SyncError, Transient
 from whop_sync.journal import Journal

@@ -5,10 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import parse_qs
 
+from whop_sync.aws.api_gateway import HttpEvent
 from whop_sync.errors import Malformed
-
-type HttpEvent = Mapping[str, Any]
-"""What API Gateway hands over (payload format 2.0): `pathParameters`, `rawQueryString`, `body`, `isBase64Encoded`."""
 
 IN_QUERY = "-"
 """In a path it says that the id is in the query."""

@@ -3,7 +3,8 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from whop_sync.backend_api.http_api import HttpEvent, answer, parameter, refusal
+from whop_sync.aws.api_gateway import HttpEvent
+from whop_sync.backend_api.http_api import answer, parameter, refusal
 from whop_sync.errors import Malformed, Transient
 from whop_sync.journal import Journal
 from whop_sync.users.directory import Directory, Entry

@@ -1,45 +1,158 @@
-"""The receiver's use case: a webhook delivery becomes a message in a queue, and the answer says what became of it."""
+"""The receiver's use case: a webhook delivery becomes a message in a queue, and the answer says what became of it.
+
+    HTTP event ──▶ authenticated() ──▶ Delivery ──▶ understood() ──▶ Accepted   a queue of events
+                    │ Unauthentic         ▲                      ├─▶ Ignored    nowhere
+                    ▼                     │                      └─▶ Unreadable the queue of parked deliveries
+                   401                redelivery, by an operator
+
+Both functions decide and do nothing; `Receiver` does what was decided. The operators' preview calls the same two.
+"""
 
 import base64
 import binascii
 import hashlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Literal, NotRequired, TypedDict
 
+from whop_sync.aws.api_gateway import HttpAnswer, HttpEvent
 from whop_sync.aws.queues import Queue
-from whop_sync.errors import Malformed, Transient, Unauthentic
-from whop_sync.events import Kind, UserEvent
+from whop_sync.errors import Malformed, OperatorNeeded, SyncError, Transient, Unauthentic
+from whop_sync.events import UserEvent
 from whop_sync.journal import DeliveryOutcome, Journal
-from whop_sync.receiving.payloads import Preset, identify, parse, read
+from whop_sync.receiving.payloads import find, identify, parse, read, user_id_of
 from whop_sync.receiving.platforms import Platform
+from whop_sync.receiving.signatures import Scheme
 
 MAX_BODY_BYTES = 256 * 1024
-"""Real senders stay below 20 KB. Parked as base64, a body of this size still fits a message of 1 MiB."""
+"""Real senders stay below 20 KB, but for pictures. Parked as base64, such a body still fits a message of 1 MiB."""
 
 RETRY_AFTER_SECONDS = 5
 
-type HttpEvent = Mapping[str, Any]
-"""What API Gateway's HTTP API hands over (payload format 2.0): `headers`, `body`, `isBase64Encoded`."""
+# A text that starts with data: (RFC 2397), also inside JSON that is a text itself. It ends before its closing quote;
+# some encoders put a backslash before every slash.
+_DATA_URL = re.compile(rb'"data:[^"\\]*(?:\\+/[^"\\]*)*', re.IGNORECASE)
 
-type Redelivery = Mapping[str, Any]
-"""A delivery that was genuine when it came and was parked: `body` in base64, `event_id`, `received_at` in Unix seconds,
-and those of its `headers` that were kept with it."""
+# What may stand in a log line although a sender wrote it: words of a program, neither sentences nor addresses.
+_EVENT_TYPE = re.compile(r"[A-Za-z0-9._:/-]{1,64}", re.ASCII)
+_CLAIMED_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
+
+_SECRET_HEADER = re.compile(r"authorization|cookie|signature|hmac|token|secret|password|credential|api-?key", re.ASCII)
+
+
+class Redelivery(TypedDict):
+    """A delivery that was genuine when it came and was parked.
+
+    `body` is base64, `headers` are those that were kept with it, the times are in Unix seconds.
+    """
+
+    body: str
+    event_id: str
+    headers: Mapping[str, str]
+    received_at: float
+    signed_at: NotRequired[float | None]
+
+
+type RedeliveryOutcome = DeliveryOutcome | Literal["crashed"]
+
+
+class RedeliveryAnswer(TypedDict):
+    redelivery: RedeliveryOutcome
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delivery:
+    """A genuine delivery. `headers` have lower-case names; `event_id` is the signed id, else made of the body."""
+
+    body: bytes
+    headers: Mapping[str, str]
+    event_id: str
+    received_at: float
+    signed_at: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accepted:
+    event: UserEvent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ignored:
+    """Not a user event, by its type; or, with `event`, an update that changes nothing."""
+
+    event_id: str
+    event_type: str
+    event: UserEvent | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unreadable:
+    """`user_id` is set if it could be read all the same."""
+
+    event_id: str
+    user_id: str | None
+    error: Malformed
+
+
+def authenticated(http_event: HttpEvent, platform: Platform, keys: Sequence[bytes], *, now: float) -> Delivery:
+    """The delivery in an HTTP event. `now` is in Unix seconds.
+
+    Raises:
+        Unauthentic: it is not proven to come from the platform.
+        Malformed: too_large, even without the pictures in it.
+    """
+    body = raw_body(http_event)
+    headers = lower_case(http_event)
+    proof = platform.scheme.verify(body, headers, keys, now=now)
+    event_id = proof.delivery_id or f"body-{hashlib.sha256(body).hexdigest()[:32]}"
+    return Delivery(
+        body=within_limit(body),
+        headers=headers,
+        event_id=event_id.encode("utf-8", "replace").decode(),  # half a surrogate pair can be signed, not stored
+        received_at=now,
+        signed_at=proof.signed_at,
+    )
+
+
+def understood(delivery: Delivery, platform: Platform, *, now: float) -> Accepted | Ignored | Unreadable:
+    """What a delivery means. `now`, in Unix seconds, is later than its receipt if it was parked meanwhile."""
+    preset, event_id, user_id = platform.preset, delivery.event_id, None
+    try:
+        document = parse(
+            delivery.body,
+            delivery.headers,
+            received_at=delivery.received_at,
+            signed_at=delivery.signed_at,
+            judged_at=now,
+            replayable=platform.scheme.is_replayable,
+        )
+        event_id = identify(document, preset) or event_id
+        user_id = user_id_of(document, preset)
+        event = read(document, preset, event_id=event_id)
+        if event is None or _changes_nothing(event):
+            return Ignored(event_id=event_id, event_type=find(preset.event, document), event=event)
+    except Malformed as error:
+        return Unreadable(event_id=event_id, user_id=user_id, error=error)
+    return Accepted(event=event)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receiver:
     platform: Platform
     signing_keys: Callable[[], Sequence[bytes]]
-    queues: Mapping[Kind, Queue]
+    created: Queue
+    """Takes the events that may enroll a user at once, before all others."""
+    changed: Queue
+    """Takes all other events."""
     parked: Queue
     journal: Journal
     clock: Callable[[], float]
 
-    def answer(self, http_event: HttpEvent) -> dict[str, Any]:
-        """The HTTP answer to a delivery. A 2xx means: stored for good, or none of our business.
+    def answer(self, http_event: HttpEvent) -> HttpAnswer:
+        """The HTTP answer to a delivery. A 2xx means: stored for good, or not a user event.
 
-        200 accepted, ignored or parked, since senders switch off endpoints that refuse what a retry cannot mend;
+        200 accepted, ignored or parked, since senders switch off endpoints that refuse what a retry cannot change;
         401 not genuine, without detail; 413 too large; 503 with Retry-After when it could not be stored; 500 after a
         defect, so that the delivery comes again.
         """
@@ -51,110 +164,165 @@ class Receiver:
         finally:
             self.journal.flush()
 
-    def redeliver(self, parked: Redelivery) -> dict[str, str]:
-        """Reads a parked delivery once more, for an operator, and says under `redelivery` what became of it.
+    def redeliver(self, parked: Redelivery) -> RedeliveryAnswer:
+        """Reads a parked delivery once more, for an operator.
 
-        `accepted` (stored) or `ignored` (none of our business): it need not be kept any longer. `parked` (still not
+        `accepted` (stored) or `ignored` (not a user event): it need not be kept any longer. `parked` (still not
         readable), `deferred` (could not be stored just now), `crashed`: nothing was stored, so it has to stay.
         """
         try:
-            body, headers = base64.b64decode(parked["body"], validate=True), parked["headers"]
-            outcome = self._accept(body, headers, parked["event_id"], parked["received_at"], is_parked=True)
+            outcome: RedeliveryOutcome = self._redeliver(parked)
         except Transient as error:
             outcome = "deferred"
             self.journal.delivery(outcome, event_id=parked["event_id"], error=error)
         except Exception as error:  # noqa: BLE001 - as above
+            outcome = "crashed"
             self.journal.crash(error)
-            return {"redelivery": "crashed"}
         finally:
             self.journal.flush()
         return {"redelivery": outcome}
 
-    def _answer(self, http_event: HttpEvent) -> dict[str, Any]:
+    def _answer(self, http_event: HttpEvent) -> HttpAnswer:
         try:
-            body = _raw_body(http_event)
-            if body is None:
-                self.journal.delivery("rejected", error=Malformed("too_large"))
-                return _response(413)
-            headers = {name.lower(): value for name, value in (http_event.get("headers") or {}).items()}
-            proof = self.platform.scheme.verify(body, headers, self.signing_keys(), now=self.clock())
-            event_id = proof.delivery_id or f"body-{hashlib.sha256(body).hexdigest()[:32]}"
-            event_id = event_id.encode("utf-8", "replace").decode()  # half a surrogate pair can be signed, not stored
-            self._accept(body, headers, event_id, self.clock(), signed_at=proof.signed_at)
+            delivery = authenticated(http_event, self.platform, self.signing_keys(), now=self.clock())
+            verdict = understood(delivery, self.platform, now=delivery.received_at)
+            if isinstance(verdict, Unreadable):
+                self._park(delivery, verdict)
+            self._conclude(verdict)
         except Unauthentic as error:
-            self.journal.delivery("rejected", error=error)
+            self.journal.delivery("rejected", error=error, claimed_event_id=claimed_id(http_event, self.platform))
             return _response(401)
+        except Malformed as error:
+            self.journal.delivery("rejected", error=error)
+            return _response(413)
         except Transient as error:
-            self.journal.delivery("deferred", error=error)
-            return _response(503, {"retry-after": str(RETRY_AFTER_SECONDS)})
+            return _deferred(self.journal, error)
         return _response(200)
 
-    def _accept(
-        self,
-        body: bytes,
-        headers: Mapping[str, str],
-        event_id: str,
-        received_at: float,
-        *,
-        signed_at: float | None = None,
-        is_parked: bool = False,
-    ) -> DeliveryOutcome:
-        """Raises Transient when it could not be stored. What is parked already is left where it is."""
-        preset = self.platform.preset
+    def _redeliver(self, parked: Redelivery) -> DeliveryOutcome:
+        delivery = Delivery(
+            body=base64.b64decode(parked["body"], validate=True),
+            headers=parked["headers"],
+            event_id=parked["event_id"],
+            received_at=parked["received_at"],
+            signed_at=parked.get("signed_at"),
+        )
+        # What is still not readable is left where it is.
+        return self._conclude(understood(delivery, self.platform, now=self.clock()))
+
+    def _park(self, delivery: Delivery, verdict: Unreadable) -> None:
+        self.parked.park(
+            delivery.body or b"\n",  # SQS takes no message without content
+            verdict.error,
+            event_id=verdict.event_id,
+            user_id=verdict.user_id,
+            headers=kept_headers(delivery.headers, self.platform.scheme),
+            signed_at=delivery.signed_at,
+        )
+
+    def _conclude(self, verdict: Accepted | Ignored | Unreadable) -> DeliveryOutcome:
+        """Stores what was accepted and logs the verdict. Raises Transient when it could not be stored."""
+        match verdict:
+            case Accepted(event=event):
+                (self.created if event.kind == "created" else self.changed).send(event.to_json())
+                self.journal.delivery("accepted", event=event)
+                return "accepted"
+            case Ignored(event_id=event_id, event_type=event_type, event=nothing_new):
+                shown = event_type if _EVENT_TYPE.fullmatch(event_type) else None
+                self.journal.delivery("ignored", event_id=event_id, event=nothing_new, event_type=shown)
+                return "ignored"
+            case Unreadable(event_id=event_id, user_id=user_id, error=error):
+                self.journal.delivery("parked", event_id=event_id, user_id=user_id, error=error)
+                return "parked"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MisconfiguredReceiver:
+    """Stands in for a receiver whose settings are wrong: no delivery is lost while an operator corrects them.
+
+    `problem` is a sentence that names the setting.
+    """
+
+    problem: str
+    journal: Journal
+
+    def answer(self, http_event: HttpEvent) -> HttpAnswer:
+        del http_event
         try:
-            document = parse(
-                body,
-                headers,
-                received_at=received_at,
-                signed_at=signed_at,
-                judged_at=self.clock() if is_parked else None,
-                replayable=self.platform.scheme.is_replayable,
-            )
-            event_id = identify(document, preset) or event_id
-            event = read(document, preset, event_id=event_id)
-        except Malformed as error:
-            if not is_parked:
-                # SQS takes no message without content.
-                self.parked.park(body or b"\n", error, event_id=event_id, headers=_read_headers(headers, preset))
-            self.journal.delivery("parked", event_id=event_id, error=error)
-            return "parked"
-        if event is None or _tells_nothing(event):
-            self.journal.delivery("ignored", event_id=event_id, event=event)
-            return "ignored"
-        self.queues["created" if event.kind == "created" else "updated"].send(event.to_json())
-        self.journal.delivery("accepted", event=event)
-        return "accepted"
+            return _deferred(self.journal, self._error())
+        finally:
+            self.journal.flush()
+
+    def redeliver(self, parked: Redelivery) -> RedeliveryAnswer:
+        self.journal.delivery("deferred", event_id=parked["event_id"], error=self._error())
+        self.journal.flush()
+        return {"redelivery": "deferred"}
+
+    def _error(self) -> SyncError:
+        return OperatorNeeded("settings_invalid", self.problem)
 
 
-def _tells_nothing(event: UserEvent) -> bool:
-    """Some platforms send updates that only name the user. Nobody could be enrolled by one, and no profile changed."""
-    return event.kind == "updated" and not (event.profile or event.email or event.whop_user_id or event.standing)
+def raw_body(http_event: HttpEvent) -> bytes:
+    """The body as the sender signed it. Raises Unauthentic if it is not what its encoding says."""
+    text = http_event.get("body") or ""
+    if not http_event.get("isBase64Encoded"):
+        return text.encode("utf-8", "surrogatepass")
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        raise Unauthentic("malformed_body") from None
 
 
-def _read_headers(headers: Mapping[str, str], preset: Preset) -> dict[str, str]:
-    """The headers that a second reading needs. No others are kept: some prove the sender, as a password does."""
+def lower_case(http_event: HttpEvent) -> dict[str, str]:
+    """The headers of a request, their names in lower case."""
+    return {name.lower(): value for name, value in (http_event.get("headers") or {}).items()}
+
+
+def within_limit(body: bytes) -> bytes:
+    """A body that can be read and kept. One that is too large loses the pictures in it, which nothing could use: a
+    platform that puts them into the body must not lose the user for it. Raises Malformed if it is still too large."""
+    if len(body) > MAX_BODY_BYTES:
+        body = _DATA_URL.sub(b'"data:,', body)
+    if len(body) > MAX_BODY_BYTES:
+        raise Malformed("too_large", f"the body has more than {MAX_BODY_BYTES} bytes")
+    return body
+
+
+def kept_headers(headers: Mapping[str, str], scheme: Scheme) -> dict[str, str]:
+    """The headers that are kept with a parked delivery: all but those that prove the sender, as a password does.
+
+    A delivery whose event stands in a header can so be read again when the setting that reads it was wrong.
+    """
     return {
         name: value
         for name, value in headers.items()
-        if any(f"delivery.headers.{spelt}" in preset.event for spelt in (name, f'"{name}"'))
+        if name not in scheme.proving_headers and not _SECRET_HEADER.search(name)
     }
 
 
-def _raw_body(http_event: HttpEvent) -> bytes | None:
-    """The body as the sender signed it, None if it is too large. Raises Unauthentic if there is no telling it."""
-    text = http_event.get("body") or ""
-    if not http_event.get("isBase64Encoded"):
-        body = text.encode("utf-8", "surrogatepass")
-    elif len(text) > MAX_BODY_BYTES * 2:  # not worth decoding: base64 adds a third
-        return None
-    else:
+def claimed_id(http_event: HttpEvent, platform: Platform) -> str | None:
+    """The id that an unproven delivery claims, for an operator who searches it; None if it does not look like one."""
+    headers = lower_case(http_event)
+    claimed = platform.scheme.claimed_id(headers)
+    if not claimed:
         try:
-            body = base64.b64decode(text, validate=True)
-        except (binascii.Error, ValueError):
-            raise Unauthentic("malformed_body") from None
-    return body if len(body) <= MAX_BODY_BYTES else None
+            document = parse(within_limit(raw_body(http_event)), headers, received_at=0)
+            claimed = identify(document, platform.preset)
+        except (Malformed, Unauthentic):
+            return None
+    return claimed if claimed and _CLAIMED_ID.fullmatch(claimed) else None
 
 
-def _response(status: int, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
-    # Some senders take a success only with a JSON body and its content type.
+def _changes_nothing(event: UserEvent) -> bool:
+    """Some platforms send updates that only name the user: no user could be enrolled by one, and no profile changed."""
+    return event.kind == "updated" and not (event.profile or event.email or event.whop_user_id or event.standing)
+
+
+def _deferred(journal: Journal, error: SyncError) -> HttpAnswer:
+    journal.delivery("deferred", error=error)
+    return _response(503, {"retry-after": str(RETRY_AFTER_SECONDS)})
+
+
+def _response(status: int, headers: Mapping[str, str] | None = None) -> HttpAnswer:
+    # Supabase takes a success only with a JSON body and its content type (observed).
     return {"statusCode": status, "headers": {"content-type": "application/json", **(headers or {})}, "body": "{}"}

@@ -7,6 +7,7 @@ from typing import Any
 
 from local_stack.sending import SECRET, Delivery, body
 from local_stack.terminal import Terminal
+from whop_sync.aws.api_gateway import HttpEvent
 from whop_sync.aws.queues import Queue
 from whop_sync.journal import Journal
 from whop_sync.receiving.deliveries import Receiver
@@ -34,7 +35,8 @@ def report(terminal: Terminal, *, webhooks: int) -> None:
     receiver = Receiver(
         platform=platform,
         signing_keys=lambda: keys,
-        queues={"created": queue, "updated": queue},
+        created=queue,
+        changed=queue,
         parked=queue,
         journal=Journal(),
         clock=time.time,
@@ -57,7 +59,7 @@ def report(terminal: Terminal, *, webhooks: int) -> None:
     terminal.quiet(f"goal: p99 below 5 ms; calls to SQS a webhook: {sqs.calls / webhooks:g}")
 
 
-def _request(number: int) -> dict[str, Any]:
+def _request(number: int) -> HttpEvent:
     user = {"id": f"u{number}", "email": f"u{number}@shop.test", "name": "Ann Bee", "avatar_url": "https://shop.test/a"}
     padding = BODY_BYTES - len(body("created", {**user, "about": ""}, at=datetime.now(UTC)))
     delivery = Delivery(body("created", {**user, "about": "x" * padding}))
