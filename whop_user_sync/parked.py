@@ -55,7 +55,7 @@ class Parked:
     """One parked event.
 
     `queue` is the last part of a queue's name. `sent_at`, in Unix seconds, is when it was parked, or accepted if SQS
-    moved it here. `body` (of a delivery in base64) and `whop_message` may hold personal data. `headers` are those that
+    moved it here, and `signed_at` when the sender signed the delivery, None where nothing says so. `body` (of a delivery in base64) and `whop_message` may hold personal data. `headers` are those that
     a delivery is read by.
     """
 
@@ -70,6 +70,7 @@ class Parked:
     whop_message: str | None
     body: str
     headers: Mapping[str, str]
+    signed_at: float | None
 
     @classmethod
     def of(cls, message: "MessageTypeDef", queue: str) -> Self:
@@ -87,6 +88,7 @@ class Parked:
             whop_message=noted.get("whop_message"),
             body=message["Body"],
             headers=_object(noted.get("headers", "")),
+            signed_at=_seconds(noted.get("signed_at")),
         )
 
     @property
@@ -191,6 +193,7 @@ class ParkedEvents:
             "event_id": event.event_id,
             "headers": event.headers,
             "received_at": event.sent_at,
+            "signed_at": event.signed_at,
         }
         order = json.dumps({"redelivery": delivery}).encode()
         answer = self._functions.invoke(FunctionName=f"{self._stack.name}-receive-webhook", Payload=order)
@@ -230,6 +233,13 @@ class ParkedEvents:
 
 def _all(held: Mapping[str, Mapping[str, Parked]]) -> list[Parked]:
     return [event for events in held.values() for event in events.values()]
+
+
+def _seconds(text: str | None) -> float | None:
+    try:
+        return float(text) if text else None
+    except ValueError:
+        return None
 
 
 def _object(text: str) -> dict[str, Any]:
