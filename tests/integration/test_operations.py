@@ -216,7 +216,7 @@ def test_a_delivery_that_still_cannot_be_read_stays_parked_and_never_becomes_two
 
 
 def test_a_delivery_that_is_none_of_ours_any_more_is_deleted(operator: Operator) -> None:
-    operator.park_delivery(b'{"type":"user.deleted"}')
+    operator.park_delivery(b'{"type":"order.paid"}')
     assert operator.run("redrive") == 0
     assert "1 not a user event as payloads are read now, deleted" in operator.printed()
     assert operator.parked() == 0
