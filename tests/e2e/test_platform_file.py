@@ -43,7 +43,7 @@ def test_what_a_platform_file_says_arrives_in_the_stack(engine: Engine, tmp_path
             }
         )
     )
-    where = ["--template-file", template, "--stack-name", "platform-file", "--resolve-s3", "--no-confirm-changeset"]
+    where = ["--template-file", str(template), "--stack-name", "platform-file", "--resolve-s3", "--no-confirm-changeset"]
     subprocess.run(
         [SAM, "deploy", "--config-file", samconfig, "--config-env", "sandbox", *where],
         cwd=tmp_path,
