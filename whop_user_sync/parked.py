@@ -55,8 +55,8 @@ class Parked:
     """One parked event.
 
     `queue` is the last part of a queue's name. `sent_at`, in Unix seconds, is when it was parked, or accepted if SQS
-    moved it here, and `signed_at` when the sender signed the delivery, None where nothing says so. `body` (of a delivery in base64) and `whop_message` may hold personal data. `headers` are those that
-    a delivery is read by.
+    moved it here; `signed_at` is when its sender signed it, None where nothing says so. `body` (of a delivery in base64)
+    and `whop_message` may hold personal data. `headers` are those that a delivery is read by.
     """
 
     id: str

@@ -43,9 +43,9 @@ def test_what_a_platform_file_says_arrives_in_the_stack(engine: Engine, tmp_path
             }
         )
     )
-    where = ["--template-file", str(template), "--stack-name", "platform-file", "--resolve-s3", "--no-confirm-changeset"]
+    where = ["--template-file", str(template), "--stack-name", "platform-file", "--resolve-s3"]
     subprocess.run(
-        [SAM, "deploy", "--config-file", samconfig, "--config-env", "sandbox", *where],
+        [SAM, "deploy", "--config-file", samconfig, "--config-env", "sandbox", "--no-confirm-changeset", *where],
         cwd=tmp_path,
         env={**installing_environment(), "AWS_ENDPOINT_URL": engine.url, "TMPDIR": str(tmp_path)},
         check=True,
