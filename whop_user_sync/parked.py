@@ -55,7 +55,7 @@ class Parked:
     """One parked event.
 
     `queue` is the last part of a queue's name. `sent_at`, in Unix seconds, is when it was parked, or accepted if SQS
-    moved it here; `signed_at` is when its sender signed it, None where nothing says so. `body` (of a delivery in base64)
+    moved it here; `signed_at` is when its sender signed it, None where nothing says so. `body` (base64 of a delivery)
     and `whop_message` may hold personal data. `headers` are those that a delivery is read by.
     """
 
