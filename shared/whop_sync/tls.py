@@ -1,4 +1,4 @@
-"""Whose word TLS takes for who a server is: the authorities that certifi lists."""
+"""The TLS trust store: the authorities that certifi lists."""
 
 import ssl
 from functools import cache
@@ -8,15 +8,16 @@ import certifi
 
 
 @cache
-def trusted() -> ssl.SSLContext:
-    """One for all connections of an environment."""
-    return trusting(Path(certifi.where()))
+def default_context() -> ssl.SSLContext:
+    """The one context that all connections of an environment share."""
+    return context_for(Path(certifi.where()))
 
 
-def trusting(bundle: Path) -> ssl.SSLContext:
-    """Trusts the authorities in a file of certificates. Names and dates are checked, as by default.
+def context_for(bundle: Path) -> ssl.SSLContext:
+    """A client's context that trusts the authorities in `bundle`, a file of certificates. It checks names and dates.
 
-    The layer's build lays them out beside it, one a file: reading all of them takes 20 ms, a tenth of a cold start.
+    The layer's build lays the certificates out beside that file, one a file: to read all of them takes 20 ms, a tenth
+    of a cold start.
     """
     by_hash = bundle.with_name("by-hash")
     if by_hash.is_dir():

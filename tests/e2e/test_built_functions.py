@@ -202,7 +202,7 @@ def test_the_layer_finds_every_authority_by_its_hash(stack: LocalStack, tmp_path
     )
     # Then it finds them all, and a function reads none at its start
     assert told.stdout.count(": OK") == len(certificates) > 50, told.stderr
-    assert in_layer(stack, "from whop_sync.tls import trusted; print(trusted().get_ca_certs())") == "[]"
+    assert in_layer(stack, "from whop_sync.tls import default_context; print(default_context().get_ca_certs())") == "[]"
 
 
 @pytest.mark.parametrize("function", cold_start.FUNCTIONS)

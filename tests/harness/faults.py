@@ -286,7 +286,7 @@ def _aws_call(request: AWSPreparedRequest) -> str | None:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Door:
-    """Serves /RRGGBB.png and nothing else, and the answers of troubled servers."""
+    """Serves /RRGGBB.png and the answers of troubled servers; /gone.png is gone for good, all else is not found."""
 
     origin: str
 
@@ -312,11 +312,11 @@ def running_door(trouble: Callable[[str], Trouble | None]) -> Iterator[Door]:
         do_GET = do_POST = do_PATCH = do_PUT = _serve  # noqa: N815
 
         def _picture(self) -> None:
-            found = re.fullmatch("/([0-9a-f]{6}).png", self.path)
+            found = re.fullmatch(r"/([0-9a-f]{6})\.png(\?.*)?", self.path)
             picture = png(found[1]) if found else b""
             match trouble(PICTURE):
                 case None:
-                    self._answer(200 if found else 404, picture)
+                    self._answer(200 if found else 410 if self.path == "/gone.png" else 404, picture)
                 case "error_500_before":
                     self._answer(500, b"")
                 case "rate_limited":

@@ -12,6 +12,7 @@ from botocore.exceptions import EndpointConnectionError
 
 from fake_whop import ALL_SCOPES, Fault
 from harness import Unwatched, World, created, event
+from harness.openapi import check_answer
 from whop_sync.backend_api.chat_tokens import CLOCK_MARGIN_SECONDS, ChatTokens
 from whop_sync.backend_api.lookups import LookUp
 from whop_sync.errors import Transient
@@ -72,6 +73,9 @@ class Backend:
     @staticmethod
     def _ask(function: LookUp | ChatTokens, event: Any) -> Answer:
         answer = function.answer(event)
+        by_whop_user = "whop_user_id" in event["pathParameters"]
+        look_up = "GET /whop-users/{whop_user_id}" if by_whop_user else "GET /users/{user_id}"
+        check_answer(look_up if isinstance(function, LookUp) else "POST /users/{user_id}/chat-token", answer)
         assert answer["headers"]["cache-control"] == "no-store"
         assert answer["headers"]["content-type"] == "application/json"
         return Answer(answer["statusCode"], answer["headers"], json.loads(answer["body"]))
@@ -103,7 +107,7 @@ class Unreachable:
 
 class TestLookUp:
     def test_a_user_is_told_with_everything_a_person_asks_first(self, world: World, backend: Backend) -> None:
-        world.handle(created(version=7, name="Ann", picture=world.pictures.origin + "/nothing.png"))
+        world.handle(created(version=7, name="Ann", picture=world.pictures.origin + "/gone.png"))
         answer = backend.look_up(user_id="u1")
         row = world.row()
         assert answer.status == 200

@@ -32,17 +32,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from local_stack.pictures import png, running_pictures
+from whop_sync.pictures.addresses import addresses_of
+from whop_sync.pictures.errors import PictureRefused, PictureUnavailable
 from whop_sync.pictures.fetching import (
     MAX_BYTES,
+    MAX_HEADERS_BYTES,
     MAX_REDIRECTS,
     TIMEOUT_SECONDS,
     Avatars,
     Picture,
-    PictureRefused,
-    PictureUnavailable,
-    addresses_of,
-    connection_to,
 )
+from whop_sync.pictures.streams import MAX_READ_BYTES, connection_to
 
 PNG = png("ff0000")
 NAMES = {
@@ -213,7 +213,7 @@ def floods_with_tickets(authority: trustme.CA, key_log: Path) -> Script:
 
 @dataclass
 class Internet:
-    """The way from names to hosts: `connections` tells which addresses were connected to."""
+    """The way from names to hosts: `connections` lists the addresses that were connected to."""
 
     host: Host
     trust: ssl.SSLContext
@@ -242,23 +242,30 @@ class Internet:
         return self.avatars(**changes).fetch(url)
 
     def refusal(self, script: Script | None = None, url: str = "https://cdn.test/a.png", **changes: Any) -> str:
-        """The reason of a picture that will never be had."""
+        """The reason of a picture that is refused for good."""
         with pytest.raises(PictureRefused) as error:
             self.fetch(script, url, **changes)
-        return told(error.value, url)
+        return reason_of(error.value, url)
 
-    def failure(self, script: Script | None = None, url: str = "https://cdn.test/a.png", **changes: Any) -> str:
-        """The explanation of a picture that may be had another time, and which is told in less than PATIENCE."""
+    def failure(
+        self,
+        script: Script | None = None,
+        url: str = "https://cdn.test/a.png",
+        *,
+        reason: str = "picture_unavailable",
+        **changes: Any,
+    ) -> str:
+        """The explanation for a picture that may be there another time; it comes in less than PATIENCE."""
         began = time.monotonic()
         with pytest.raises(PictureUnavailable) as error:
             self.fetch(script, url, **changes)
-        assert told(error.value, url) == "picture_unavailable"
+        assert reason_of(error.value, url) == reason
         assert time.monotonic() - began < PATIENCE * 0.6
         return error.value.explanation
 
 
-def told(error: PictureRefused | PictureUnavailable, url: str) -> str:
-    """The reason, after a look whether the error tells anything of the URL."""
+def reason_of(error: PictureRefused | PictureUnavailable, url: str) -> str:
+    """The reason, after a look whether the error holds any part of the URL."""
     host = url.partition("//")[2].partition("/")[0]
     for secret in (url, host, "cdn.test", "93.184", "secret"):
         assert secret not in f"{error!r} {error} {error.explanation} {error.reason}"
@@ -320,9 +327,17 @@ class TestAGoodHost:
             says(b"HTTP/1.0 200\r\n\r\n" + PNG),
             says(head(status="103 Early Hints"), head(f"Content-Length: {len(PNG)}"), PNG),
             answers(PNG, "Content-Encoding: identity"),
+            answers(PNG, "Content-Encoding: "),
+            answers(PNG, "Content-Encoding: aws-chunked"),
+            answers(PNG, "Content-Encoding: UTF-8"),
+            answers(PNG, "Content-Encoding: binary"),
+            answers(PNG, "Content-Encoding: gzip"),
             says(*(bytes([byte]) for byte in head(f"Content-Length: {len(PNG)}") + PNG)),
         ],
-        ids=["chunked", "until it closes", "HTTP/1.0", "early hints", "identity", "byte by byte"],
+        ids=[
+            *("chunked", "until it closes", "HTTP/1.0", "early hints", "identity", "an empty coding", "aws-chunked"),
+            *("a character set", "no coding", "a coding that is not true", "byte by byte"),
+        ],
     )
     def test_may_send_it_in_any_way_that_http_knows(self, internet: Internet, script: Script) -> None:
         assert internet.fetch(script).content == PNG
@@ -334,10 +349,26 @@ class TestAGoodHost:
         assert first == "GET /a.png?size=%0d%0aX-Evil:1&n=%C3%BC%20b HTTP/1.1"
         assert headers == [
             "Host: cdn.test",
-            "Accept: image/*",
+            "Accept: image/png, image/jpeg, image/webp, image/gif, */*;q=0.1",
             "Accept-Encoding: identity",
-            "User-Agent: whop-user-sync",
+            "User-Agent: whop-user-sync/1 (+https://docs.whop.com)",
         ]
+
+    def test_is_called_without_the_trailing_dot_in_tls(self, internet: Internet) -> None:
+        """Given a host by its absolute name, then its hello names it as its certificate does."""
+        names: list[str | None] = []
+        assert internet.host.tls
+        internet.host.tls.sni_callback = lambda _socket, name, _context: names.append(name)
+        try:
+            internet.names["cdn.test."] = internet.names["cdn.test"]
+            assert internet.fetch(answers(), "https://cdn.test./a.png").content == PNG
+        finally:
+            internet.host.tls.sni_callback = None
+        assert names == ["cdn.test"]
+
+    @pytest.mark.parametrize("length", [12 * 1024, 15 * 1024])
+    def test_may_send_many_headers(self, internet: Internet, length: int) -> None:
+        assert internet.fetch(answers(PNG, f"Content-Security-Policy: {'x' * length}")).content == PNG
 
     @pytest.mark.parametrize(
         ("url", "expected"),
@@ -396,7 +427,7 @@ class TestAGoodHost:
         with warnings.catch_warnings(record=True) as left_open:
             warnings.simplefilter("always", ResourceWarning)
             internet.fetch()
-            internet.refusal(url="https://cdn.test/gone.png")
+            internet.failure(url="https://cdn.test/gone.png", reason="picture_not_found")
             internet.refusal(url="https://cdn.test/large.png")
             internet.refusal(url="https://other.test/a.png")
             gc.collect()
@@ -507,13 +538,17 @@ class TestCertificates:
     def test_an_authority_that_the_world_does_not_trust_is_refused(self, internet: Internet) -> None:
         with pytest.raises(PictureRefused) as error:
             Avatars(clock=time.monotonic, resolve=internet.resolve, connect=internet.connect).fetch("https://cdn.test/")
-        assert told(error.value, "https://cdn.test/") == "picture_untrusted"
+        assert reason_of(error.value, "https://cdn.test/") == "picture_untrusted"
         assert internet.host.requests == []
 
-    def test_an_expired_certificate_is_refused(self, authority: trustme.CA, trust: ssl.SSLContext) -> None:
-        yesterday = datetime.datetime.now(datetime.UTC) - datetime.timedelta(days=1)
-        with Host(server_tls(authority, "cdn.test", not_after=yesterday)) as host:
-            assert Internet(host, trust).refusal(answers()) == "picture_untrusted"
+    @pytest.mark.parametrize(("begins", "ends"), [(-2, -1), (1, 2)], ids=["expired", "not valid yet"])
+    def test_a_certificate_that_is_not_valid_today_may_be_tomorrow(
+        self, authority: trustme.CA, trust: ssl.SSLContext, begins: int, ends: int
+    ) -> None:
+        now = datetime.datetime.now(datetime.UTC)
+        first, last = (now + datetime.timedelta(days=days) for days in (begins, ends))
+        with Host(server_tls(authority, "cdn.test", not_before=first, not_after=last)) as host:
+            Internet(host, trust).failure(answers(), reason="picture_untrusted")
             assert host.requests == []
 
     def test_a_host_that_speaks_no_tls_is_not_listened_to(self, trust: ssl.SSLContext) -> None:
@@ -577,12 +612,23 @@ class TestSize:
         [
             (answers(gzip.compress(PNG), "Content-Encoding: gzip"), "picture_compressed"),
             (answers(zlib.compress(PNG), "content-encoding: DEFLATE"), "picture_compressed"),
-            (answers(PNG, "Content-Encoding: br, identity"), "picture_compressed"),
-            (answers(PNG, "Content-Encoding: gzip", "Content-Encoding: identity"), "picture_compressed"),
+            (answers(gzip.compress(PNG), "Content-Encoding: x-gzip , identity"), "picture_compressed"),
+            (answers(gzip.compress(PNG), "Content-Encoding: gzip", "Content-Encoding: identity"), "picture_compressed"),
+            (answers(gzip.compress(PNG), "Content-Encoding: aws-chunked,gzip"), "picture_compressed"),
+            (answers(gzip.compress(PNG), "Content-Encoding: aws-chunked"), "picture_not_an_image"),
             (answers(gzip.compress(b"\0" * 4 * MAX_BYTES), "Content-Encoding: gzip"), "picture_compressed"),
             (answers(gzip.compress(PNG)), "picture_not_an_image"),
         ],
-        ids=["gzip", "deflate", "several", "several headers", "bomb", "in secret"],
+        ids=[
+            "gzip",
+            "deflate",
+            "several",
+            "several headers",
+            "with one that is none",
+            "under none",
+            "bomb",
+            "in secret",
+        ],
     )
     def test_nothing_is_decompressed(self, internet: Internet, script: Script, reason: str) -> None:
         assert internet.refusal(script) == reason
@@ -658,6 +704,31 @@ class TestTime:
     ) -> None:
         internet.failure(script)
 
+    def test_headers_without_an_end_are_not_read_on(self, internet: Internet) -> None:
+        """That the cap is heeded, which httpcore takes from a constant without documentation."""
+        sent = 0
+
+        def script(connection: socket.socket) -> None:
+            nonlocal sent
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+            with contextlib.suppress(OSError):
+                connection.sendall(b"HTTP/1.1 200 OK\r\nX: ")
+                while sent < 100 * MAX_HEADERS_BYTES:
+                    connection.sendall(b"x" * 1024)
+                    sent += 1024
+                    time.sleep(0.0005)
+
+        internet.failure(script)
+        assert sent < 3 * MAX_HEADERS_BYTES
+
+    @pytest.mark.parametrize("over", [-200, 2 * MAX_READ_BYTES])
+    def test_the_cap_on_headers_is_where_it_is_documented(self, internet: Internet, over: int) -> None:
+        script = answers(PNG, f"X: {'x' * (MAX_HEADERS_BYTES + over)}")
+        if over < 0:
+            assert internet.fetch(script).content == PNG
+        else:
+            assert "ProtocolError" in internet.failure(script)
+
     def test_redirects_share_one_deadline(self, internet: Internet) -> None:
         def slowly(connection: socket.socket) -> None:
             time.sleep(HURRY * 0.6)
@@ -700,7 +771,7 @@ class TestTime:
 
 
 class TestAnswers:
-    @pytest.mark.parametrize("status", [201, 204, 206, 226, 300, 304, 305, 400, 401, 403, 404, 407, 410, 451])
+    @pytest.mark.parametrize("status", [201, 204, 206, 226, 300, 304, 305, 400, 401, 407, 410, 451])
     def test_a_status_that_means_no_is_taken_for_no(self, internet: Internet, status: int) -> None:
         body = b"" if status in (204, 304) else PNG
         assert internet.refusal(answers(body, 'WWW-Authenticate: Basic realm="x"', status=f"{status} x")) == (
@@ -708,9 +779,13 @@ class TestAnswers:
         )
         assert internet.host.connections == 1
 
-    @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504, 599, 999])
+    @pytest.mark.parametrize("status", [202, 408, 425, 429, 500, 502, 503, 504, 599, 999])
     def test_a_status_that_means_later_is_taken_for_later(self, internet: Internet, status: int) -> None:
         assert str(status) in internet.failure(answers(status=f"{status} x"))
+
+    @pytest.mark.parametrize("status", [403, 404])
+    def test_a_picture_that_is_not_there_yet_may_be_there_later(self, internet: Internet, status: int) -> None:
+        assert str(status) in internet.failure(answers(status=f"{status} x"), reason="picture_not_found")
 
     @pytest.mark.parametrize(
         "script",

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from harness.openapi import check_answer
 from harness.template_stack import Surroundings, load
 from local_stack import ROOT
 from local_stack.engine import Engine
@@ -78,8 +79,9 @@ def http_event(content: bytes, headers: dict[str, str], *, encoded: bool = False
 
 
 def status(app: ModuleType, delivery: Delivery, **signed: Any) -> int:
-    answer: int = app.handler(http_event(delivery.content, delivery.headers(**signed)), None)["statusCode"]
-    return answer
+    answer = app.handler(http_event(delivery.content, delivery.headers(**signed)), None)
+    check_answer("POST /webhooks", answer)
+    return int(answer["statusCode"])
 
 
 def test_what_is_signed_is_stored_and_nothing_else_is(surroundings: Surroundings, start: Start) -> None:

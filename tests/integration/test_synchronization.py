@@ -374,7 +374,7 @@ class TestPicture:
     @pytest.mark.parametrize(
         ("picture", "reason"),
         [
-            ("/nothing-here.png", "picture_not_found"),
+            ("/gone.png", "picture_not_found"),
             ("http://shop.test/a.png", "picture_bad_url"),
             ("https://127.0.0.1:1/a.png", "picture_not_public"),
             ("https://localhost/a.png", "picture_not_public"),
@@ -395,7 +395,7 @@ class TestPicture:
 
     def test_a_broken_new_picture_leaves_the_old_one(self, world: World) -> None:
         world.handle(created(name="Ann", picture=world.pictures.url("ff0000")))
-        world.handle(event(version=2, picture=world.pictures.origin + "/broken.png"))
+        world.handle(event(version=2, picture=world.pictures.origin + "/gone.png"))
         assert world.shown() == ("Ann", RED)
         world.handle(event(version=3, picture=None))
         assert world.shown() == ("Ann", None)
@@ -413,6 +413,16 @@ class TestPicture:
         assert world.handle(first, age=PICTURE_PATIENCE_SECONDS + 2).refused
         assert world.handle(first).outcome == "stale"
         assert "picture_unavailable_since" not in world.row()
+
+    def test_a_picture_that_is_not_there_yet_is_tried_for_an_hour(self, world: World) -> None:
+        """Given a webhook that comes before the file is on its host, and a host that shows it later."""
+        early = created(name="Ann", picture=world.pictures.origin + "/nothing-here.png")
+        assert world.failure(early).reason == "picture_not_found"
+        assert world.shown() == ("Ann", None)
+        world.clock.sleep(PICTURE_PATIENCE_SECONDS + 1)
+        refused = world.handle(early, age=PICTURE_PATIENCE_SECONDS + 1).refused
+        assert refused
+        assert refused.reason == "picture_not_found"
 
     def test_a_host_that_fails_an_old_event_once_is_tried_again(self, world: World) -> None:
         """The event may be old because of anything: a wrong key, an outage of Whop, a backlog."""
@@ -678,7 +688,7 @@ class TestTakingTurns:
         world.handle(created(version=1, picture=red))
         world.fake.fault(Fault("PATCH /users/{id}", "error_500_after"))
         world.failure(event(version=2, picture=None))
-        world.settle(event(version=3, picture=world.pictures.origin + "/broken.png"), event(version=4, picture=red))
+        world.settle(event(version=3, picture=world.pictures.origin + "/gone.png"), event(version=4, picture=red))
         assert world.shown()[1] == RED
 
     def test_doubt_ends_when_the_field_is_set_again(self, world: World) -> None:

@@ -1,4 +1,4 @@
-"""Whom TLS trusts, in a layer that was laid out by its build and in one that was not."""
+"""What the TLS trust store holds, in a layer that was laid out by its build and in one that was not."""
 
 import shutil
 import ssl
@@ -8,7 +8,7 @@ import pytest
 import trustme
 
 from slim_layer import lay_out_authorities
-from whop_sync.tls import trusted, trusting
+from whop_sync.tls import context_for, default_context
 
 
 @pytest.fixture(scope="module")
@@ -50,18 +50,18 @@ def server_of(authority: trustme.CA) -> ssl.SSLContext:
 
 
 def test_a_server_that_a_listed_authority_vouches_for_is_trusted(bundle: Path, authority: trustme.CA) -> None:
-    shake_hands(trusting(bundle), server_of(authority), "api.test")
+    shake_hands(context_for(bundle), server_of(authority), "api.test")
 
 
-def test_a_server_that_nobody_listed_vouches_for_is_not(bundle: Path) -> None:
+def test_a_server_of_an_authority_that_is_not_listed_is_refused(bundle: Path) -> None:
     stranger = trustme.CA(key_type=trustme.KeyType.ECDSA)
     with pytest.raises(ssl.SSLCertVerificationError):
-        shake_hands(trusting(bundle), server_of(stranger), "api.test")
+        shake_hands(context_for(bundle), server_of(stranger), "api.test")
 
 
-def test_a_server_of_another_name_is_not(bundle: Path, authority: trustme.CA) -> None:
+def test_a_server_of_another_name_is_refused(bundle: Path, authority: trustme.CA) -> None:
     with pytest.raises(ssl.SSLCertVerificationError):
-        shake_hands(trusting(bundle), server_of(authority), "other.test")
+        shake_hands(context_for(bundle), server_of(authority), "other.test")
 
 
 def test_authorities_of_one_name_are_all_trusted(tmp_path: Path) -> None:
@@ -76,9 +76,9 @@ def test_authorities_of_one_name_are_all_trusted(tmp_path: Path) -> None:
     path.write_bytes(b"".join(each.cert_pem.bytes() for each in namesakes))
     lay_out_authorities(path)
     for each in namesakes:
-        shake_hands(trusting(path), server_of(each), "api.test")
+        shake_hands(context_for(path), server_of(each), "api.test")
 
 
 def test_outside_of_a_layer_the_world_is_trusted_all_the_same() -> None:
-    assert len(trusted().get_ca_certs()) > 50
-    assert (trusted().verify_mode, trusted().check_hostname) == (ssl.CERT_REQUIRED, True)
+    assert len(default_context().get_ca_certs()) > 50
+    assert (default_context().verify_mode, default_context().check_hostname) == (ssl.CERT_REQUIRED, True)

@@ -7,7 +7,8 @@ from typing import Any
 from whop_sync.accounts import Account
 from whop_sync.errors import Permanent, Transient
 from whop_sync.events import ProfileField, UserEvent, content_hash
-from whop_sync.pictures.fetching import Avatars, Picture, PictureRefused, PictureUnavailable
+from whop_sync.pictures.errors import PictureRefused, PictureUnavailable
+from whop_sync.pictures.fetching import Avatars, Picture
 from whop_sync.syncing.deadlines import Deadline
 from whop_sync.syncing.retries import RETRIES, RetryPolicy
 from whop_sync.users.mappings import Avatar, Changes, Claim, Row

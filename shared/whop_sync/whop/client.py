@@ -31,7 +31,7 @@ import httpx
 
 from whop_sync.accounts import Account
 from whop_sync.errors import AwaitsTurn, Effect, OperatorNeeded, Permanent, Transient, WhopAnswer
-from whop_sync.tls import trusted
+from whop_sync.tls import default_context
 from whop_sync.whop.generations import (
     GENERATIONS,
     IN_PROGRESS,
@@ -440,7 +440,7 @@ def http_client(timeout: httpx.Timeout = CALL_TIMEOUT) -> httpx.Client:
     redirects are off: they could carry the key elsewhere."""
     return httpx.Client(
         timeout=timeout,
-        verify=trusted(),
+        verify=default_context(),
         limits=httpx.Limits(max_connections=None, max_keepalive_connections=10, keepalive_expiry=30),
         trust_env=False,
         follow_redirects=False,

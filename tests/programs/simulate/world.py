@@ -30,7 +30,8 @@ from whop_sync.aws.queues import Queue
 from whop_sync.errors import SyncError
 from whop_sync.events import UserEvent
 from whop_sync.journal import Journal
-from whop_sync.pictures.fetching import Avatars, Picture, PictureUnavailable
+from whop_sync.pictures.errors import PictureUnavailable
+from whop_sync.pictures.fetching import Avatars, Picture
 from whop_sync.syncing.enrollment import Enrollment
 from whop_sync.syncing.profiles import Profiles
 from whop_sync.syncing.synchronization import Result, Synchronization

@@ -1,0 +1,260 @@
+"""docs/openapi.yaml and docs/webhook.schema.json against what the functions answer and take."""
+
+import dataclasses
+import json
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import validate
+
+from harness.cloudformation import template
+from harness.openapi import (
+    FROM_API_GATEWAY,
+    answers,
+    check_answer,
+    document,
+    operations,
+    validate_webhook,
+    webhook_schema,
+)
+from harness.pages import Page
+from whop_sync.backend_api.chat_tokens import ChatTokens
+from whop_sync.backend_api.lookups import LookUp
+from whop_sync.errors import Malformed, Permanent, SyncError, Transient, WhopAnswer
+from whop_sync.journal import Journal
+from whop_sync.receiving.payloads import parse, read
+from whop_sync.receiving.platforms import PLATFORMS
+from whop_sync.users.directory import Directory, Entry
+
+if TYPE_CHECKING:
+    from whop_sync.whop.client import Whop
+
+USER = "GET /users/{user_id}"
+WHOP_USER = "GET /whop-users/{whop_user_id}"
+TOKEN = "POST /users/{user_id}/chat-token"
+
+ENTRY = Entry(
+    user_id="u1",
+    status="synced",
+    whop_user_id="user_1",
+    whop_company_id="biz_1",
+    versions={"name": 1, "picture": None},
+    last_error=None,
+    last_event_id="msg_1",
+    created_at="2026-11-23T20:23:24.242Z",
+    updated_at="2026-11-23T20:23:25.706Z",
+)
+ENROLLING = dataclasses.replace(ENTRY, status="enrolling", whop_user_id=None, whop_company_id=None)
+FAILED = dataclasses.replace(ENROLLING, status="failed", last_error="whop_refused")
+UNREADABLE = Transient("dynamodb_unavailable")
+
+
+@dataclasses.dataclass
+class Table:
+    """A directory of one user, or one that cannot be read."""
+
+    found: Entry | Transient | None
+
+    def entry(self, user_id: str) -> Entry | None:  # noqa: ARG002
+        if isinstance(self.found, Transient):
+            raise self.found
+        return self.found
+
+    def user_of(self, whop_user_id: str) -> str | None:  # noqa: ARG002
+        return "u1" if self.found else None
+
+
+@dataclasses.dataclass
+class Minting:
+    """A Whop that makes a token, or fails to."""
+
+    error: SyncError | None = None
+
+    def create_access_token(self, **_: Any) -> Any:
+        if self.error:
+            raise self.error
+
+        @dataclasses.dataclass
+        class Token:
+            token: str = "secret"
+            expires_at: str = "2026-11-23T21:23:24Z"
+
+        return Token()
+
+
+@pytest.fixture(autouse=True)
+def named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "WhopUserSync")
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "stack")
+
+
+def look_up(found: Entry | Transient | None, user_id: str = "u1") -> dict[str, Any]:
+    function = LookUp(directory=cast("Directory", Table(found)), journal=Journal())
+    return function.answer({"pathParameters": {"user_id": user_id}})
+
+
+def look_up_whop_user(found: Entry | Transient | None, whop_user_id: str = "user_1") -> dict[str, Any]:
+    function = LookUp(directory=cast("Directory", Table(found)), journal=Journal())
+    return function.answer({"pathParameters": {"whop_user_id": whop_user_id}})
+
+
+def chat_token(found: Entry | Transient | None, error: SyncError | None = None, body: object = None) -> dict[str, Any]:
+    function = ChatTokens(
+        directory=cast("Directory", Table(found)),
+        whop=cast("Whop", Minting(error)),
+        company="biz_1",
+        actions=["chat:read"],
+        journal=Journal(),
+        clock=time.time,
+    )
+    return function.answer({"pathParameters": {"user_id": "u1"}, "body": json.dumps(body) if body else ""})
+
+
+REFUSED = Permanent("whop_refused", answer=WhopAnswer(status=400))
+BUSY = Transient("whop_failed", answer=WhopAnswer(status=500), retry_after=3)
+
+CASES: Sequence[tuple[str, Callable[[], dict[str, Any]]]] = (
+    (USER, lambda: look_up(ENTRY)),
+    (USER, lambda: look_up(None)),
+    (USER, lambda: look_up(ENROLLING)),
+    (USER, lambda: look_up(FAILED)),
+    (USER, lambda: look_up(UNREADABLE)),
+    (USER, lambda: look_up(ENTRY, "50%")),
+    (WHOP_USER, lambda: look_up_whop_user(ENTRY)),
+    (WHOP_USER, lambda: look_up_whop_user(None)),
+    (WHOP_USER, lambda: look_up_whop_user(UNREADABLE)),
+    (WHOP_USER, lambda: look_up_whop_user(ENTRY, "50%")),
+    (TOKEN, lambda: chat_token(ENTRY)),
+    (TOKEN, lambda: chat_token(ENTRY, body={"expires_in_seconds": 0})),
+    (TOKEN, lambda: chat_token(None)),
+    (TOKEN, lambda: chat_token(ENROLLING)),
+    (TOKEN, lambda: chat_token(FAILED)),
+    (TOKEN, lambda: chat_token(UNREADABLE)),
+    (TOKEN, lambda: chat_token(ENTRY, REFUSED)),
+    (TOKEN, lambda: chat_token(ENTRY, BUSY)),
+)
+
+
+def test_the_document_is_valid() -> None:
+    whole = json.loads(json.dumps(document()))
+    body = whole["paths"]["/webhooks"]["post"]["requestBody"]["content"]["application/json"]
+    assert body["schema"] == {"$ref": "webhook.schema.json"}
+    body["schema"] = {}  # the schema is a file of its own beside it
+    validate(whole)
+    Draft202012Validator.check_schema(webhook_schema())
+
+
+def test_every_route_is_documented() -> None:
+    resources = template()["Resources"].values()
+    routes = {each["Properties"]["RouteKey"] for each in resources if each["Type"] == "AWS::ApiGatewayV2::Route"}
+    assert set(operations()) == routes, "docs/openapi.yaml, paths: add or remove a route"
+
+
+def test_a_route_wants_a_signature_of_aws_where_the_template_says_so() -> None:
+    for each in template()["Resources"].values():
+        if each["Type"] == "AWS::ApiGatewayV2::Route":
+            security = operations()[each["Properties"]["RouteKey"]].get("security", document()["security"])
+            assert bool(security) == (each["Properties"].get("AuthorizationType") == "AWS_IAM")
+
+
+@pytest.mark.parametrize(("route", "answer"), CASES)
+def test_what_a_function_answers_is_documented(route: str, answer: Callable[[], dict[str, Any]]) -> None:
+    check_answer(route, answer())
+
+
+@pytest.mark.parametrize("route", [USER, WHOP_USER, TOKEN])
+def test_every_documented_status_is_one_that_the_function_answers(route: str) -> None:
+    answered = {str(answer()["statusCode"]) for each, answer in CASES if each == route}
+    assert set(answers(route)) - FROM_API_GATEWAY == answered
+
+
+def test_an_answer_that_is_not_documented_is_noticed() -> None:
+    answer = look_up(ENTRY)
+    for wrong in (
+        {**answer, "statusCode": 418},
+        {**answer, "body": json.dumps({**json.loads(answer["body"]), "email": "ann@people.test"})},
+        {**answer, "headers": {**answer["headers"], "x-other": "1"}},
+    ):
+        with pytest.raises(AssertionError, match=r"docs/openapi\.yaml"):
+            check_answer(USER, wrong)
+
+
+# -- the webhook's body ----------------------------------------------------------------------------------------------
+
+NOW = 1_800_000_000.0
+
+
+def taken(body: object) -> bool:
+    """Whether the receiver reads a user event in the body of a `standard` webhook."""
+    preset = PLATFORMS["standard"].preset
+    document = parse(json.dumps(body).encode(), {}, received_at=NOW)
+    try:
+        return read(document, preset, event_id="msg_1") is not None
+    except Malformed:
+        return False
+
+
+TIME = "2026-01-05T09:30:00Z"
+WHOLE = {
+    "type": "user.created",
+    "timestamp": TIME,
+    "data": {
+        "id": "12345",
+        "email": "ada@acme.test",
+        "name": "Ada Lovelace",
+        "avatar_url": "https://cdn.acme.test/ada.png",
+        "updated_at": TIME,
+        "whop_user_id": "user_1",
+    },
+}
+
+ABSENT = object()
+FIELDS: dict[str, tuple[Any, ...]] = {
+    "id": ("12345", 12345, "x" * 255, "x" * 256, "", " ", None, True, 4.5, [], ABSENT),
+    "email": ("ada@acme.test", "", None, 5, {}, ABSENT),
+    "name": ("Ada", "", None, 5, {}, ABSENT),
+    "first_name": ("Ada", None, ABSENT),
+    "avatar_url": ("https://cdn.acme.test/a.png", "", None, 5, ABSENT),
+    "updated_at": (TIME, 1767605400, 1767605400000, None, "", {}, ABSENT),
+    "whop_user_id": ("user_1", "", None, "biz_1", 5, ABSENT),
+}
+TYPES = ("user.created", "user.updated", "user.signed_in", "", None, 5, ABSENT)
+TIMES = (TIME, 1767605400, None, "", ABSENT)
+
+
+@given(st.fixed_dictionaries({name: st.sampled_from(values) for name, values in FIELDS.items()}), st.data())
+def test_the_receiver_takes_what_the_schema_allows_and_nothing_else(data: dict[str, Any], draw: st.DataObject) -> None:
+    """Where they differ, change docs/webhook.schema.json, and docs/webhook.md with it."""
+    around = {"type": draw.draw(st.sampled_from(TYPES)), "timestamp": draw.draw(st.sampled_from(TIMES))}
+    body = {name: value for name, value in around.items() if value is not ABSENT}
+    body["data"] = {name: value for name, value in data.items() if value is not ABSENT}
+    assert taken(body) == (validate_webhook(body) == []), validate_webhook(body)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"id": ""}, "$.data.id"),
+        ({"email": 5}, "$.data.email"),
+        ({"whop_user_id": "biz_1"}, "$.data.whop_user_id"),
+        ({"updated_at": []}, "$.data.updated_at"),
+    ],
+)
+def test_the_schema_names_the_field_that_is_wrong(change: dict[str, Any], problem: str) -> None:
+    assert validate_webhook(WHOLE) == []
+    problems = validate_webhook({**WHOLE, "data": {**cast("dict[str, Any]", WHOLE["data"]), **change}})
+    assert any(each.startswith(problem) for each in problems), problems
+
+
+def test_the_example_of_the_docs_is_one() -> None:
+
+    for page in (Page("docs/webhook.md"), Page("README.md")):
+        [example] = [block.text for block in page.code() if block.language == "http"]
+        body = json.loads(example.split("\n\n", 1)[1])
+        assert validate_webhook(body) == []
+        assert taken(body)
