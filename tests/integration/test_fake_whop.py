@@ -862,9 +862,246 @@ def test_accounts_are_listed_found_and_changed(whop: FakeWhop) -> None:
     assert api.http.get("/accounts", params=both).status_code == 400
     assert api.http.get("/accounts", params={"order": "volume"}).status_code == 403
     assert api.http.get("/accounts/me").json()["id"] == PLATFORM_COMPANY
-    assert api.http.get(f"/accounts/{jane['id']}").json() == jane
+    assert api.http.get(f"/accounts/{jane['id']}").json() == jane | {"status": "active"}
     changed = api.http.patch(f"/accounts/{jane['id']}", json={"metadata": {"a": "b"}, "external_id": "u-2"}).json()
     assert (changed["metadata"], ids(external_id="u-2")) == ({"a": "b"}, {jane["id"]})
+
+
+def test_a_company_and_an_account_are_one_object(whop: FakeWhop, api: Api) -> None:
+    """Given a company, when it is read and changed as an account, then the company shows it."""
+    company = api.enroll(1, country="us").json()
+    account = Api(whop, version=LATEST).http.get(f"/accounts/{company['id']}").json()
+    assert (account["title"], account["owner"]["id"]) == (company["title"], company["owner_user"]["id"])
+    assert (account["email"], account["country"]) == ("jane1@acme.test", "us")
+    Api(whop, version=LATEST).http.patch(f"/accounts/{company['id']}", json={"title": "Blank"}).raise_for_status()
+    assert api.http.get(f"/companies/{company['id']}").json()["title"] == "Blank"
+
+
+def test_mail_to_customers_is_off_for_accounts_and_on_for_companies_by_default(api: Api) -> None:
+    assert api.create_account(email="a@acme.test").json()["send_customer_emails"] is False
+    assert api.enroll(1).json()["send_customer_emails"] is True
+    assert api.enroll(2, send_customer_emails=False).json()["send_customer_emails"] is False
+
+
+def test_the_owner_of_a_new_account_may_get_mail_which_is_a_switch(whop: FakeWhop, api: Api) -> None:
+    api.create_account(email="a@acme.test")
+    api.create_account(email="a@acme.test")  # returns the first one
+    state = httpx.get(f"{whop.control_url}/_fake/state", trust_env=False).json()
+    assert [mail["email"] for mail in state["owner_mails"]] == ["a@acme.test"]
+    whop.switches.owner_mail = False
+    api.create_account(email="b@acme.test")
+    state = httpx.get(f"{whop.control_url}/_fake/state", trust_env=False).json()
+    assert len(state["owner_mails"]) == 1
+
+
+def test_a_connected_account_without_money_can_be_deleted_for_good(whop: FakeWhop) -> None:
+    api = Api(whop, version=LATEST)
+    account = api.create_account(email="jane@acme.test", external_id="1").json()["id"]
+    whop.set_balance(account, 5)
+    assert api.http.delete(f"/accounts/{account}").status_code == 400
+    assert control(whop, "balances", {"account_id": account, "balance": 0}).status_code == 200
+    deleted = api.http.delete(f"/accounts/{account}")
+    assert (deleted.status_code, deleted.json()) == (200, {"id": account, "deleted": True})
+    assert [api.http.get(f"/accounts/{account}").status_code, whop.companies()] == [404, []]
+    assert api.http.delete(f"/accounts/{account}").status_code == 404
+    assert api.http.delete(f"/accounts/{PLATFORM_COMPANY}").status_code == 403
+    assert api.create_account(email="jane@acme.test", external_id="1").status_code == 201
+
+
+def test_a_suspended_account_stays_so(whop: FakeWhop) -> None:
+    api = Api(whop, version=LATEST)
+    account = api.create_account(email="jane@acme.test").json()["id"]
+    assert api.http.post(f"/accounts/{account}/suspend").json()["status"] == "suspended"
+    assert api.http.post(f"/accounts/{account}/suspend").status_code == 409
+    assert api.http.get(f"/accounts/{account}").json()["status"] == "suspended"
+    assert api.http.post(f"/accounts/{PLATFORM_COMPANY}/suspend").status_code == 403
+
+    def listed(status: str) -> list[str]:
+        return [each["id"] for each in api.http.get("/accounts", params={"status": status}).json()["data"]]
+
+    assert (listed("suspended"), listed("active")) == ([account], [PLATFORM_COMPANY])
+    assert api.http.get("/accounts", params={"status": "closed"}).status_code == 400
+
+
+def test_an_account_key_cannot_change_its_own_account(whop: FakeWhop) -> None:
+    assert Api(whop, version=LATEST).http.patch("/accounts/me", json={"title": "x"}).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("missing", "method", "path", "status"),
+    [
+        ({"company:create"}, "POST", "/accounts", 201),
+        ({"company:create_child"}, "POST", "/accounts", 201),
+        ({"company:create", "company:create_child"}, "POST", "/accounts", 403),
+        ({"company:update"}, "PATCH", "/accounts/{id}", 403),
+        ({"company:delete_child"}, "DELETE", "/accounts/{id}", 403),
+        ({"company:suspend_child"}, "POST", "/accounts/{id}/suspend", 403),
+        ({"company:balance:read"}, "GET", "/accounts/{id}", 403),
+        ({"company:balance:read"}, "GET", "/accounts", 200),
+    ],
+)
+def test_accounts_need_the_scopes_that_are_documented(
+    whop: FakeWhop, missing: set[str], method: str, path: str, status: int
+) -> None:
+    account = Api(whop, version=LATEST).create_account(email="jane@acme.test").json()["id"]
+    whop.add_api_key("apik_narrow", scopes=ALL_SCOPES - missing)
+    narrow = Api(whop, key="apik_narrow", version=LATEST).http
+    bodies: dict[str, Json] = {"POST /accounts": {"email": "joe@acme.test"}, "PATCH /accounts/{id}": {"title": "x"}}
+    body = bodies.get(f"{method} {path}")
+    assert narrow.request(method, path.replace("{id}", account), json=body).status_code == status
+
+
+def test_reading_an_account_without_its_scope_is_a_switch(whop: FakeWhop) -> None:
+    whop.add_api_key("apik_narrow", scopes=frozenset({"company:create"}))
+    whop.switches.account_read_needs_scope = False
+    assert Api(whop, key="apik_narrow", version=LATEST).http.get("/accounts/me").status_code == 200
+
+
+def test_the_rules_and_the_filter_of_external_ids_are_switches(whop: FakeWhop) -> None:
+    api = Api(whop, version=LATEST)
+    whop.switches.external_id_rules, whop.switches.external_id_filter = False, "ignored"
+    for _ in range(2):
+        assert api.create_account(email="jane@acme.test", external_id="1").status_code == 201
+    assert len(api.http.get("/accounts", params={"external_id": "none"}).json()["data"]) == 3
+
+
+def test_accounts_can_be_searched_by_title(whop: FakeWhop) -> None:
+    api = Api(whop, version=LATEST)
+    account = api.create_account(email="jane@acme.test", title="Jane (7)").json()
+    (found,) = api.http.get("/accounts/search", params={"query": "(7)"}).json()["data"]
+    assert found == {name: account[name] for name in ("id", "title", "route", "created_at")}
+    assert api.http.get("/accounts/search").status_code == 400
+
+
+def test_null_clears_an_external_id(whop: FakeWhop) -> None:
+    api = Api(whop, version=LATEST)
+    account = api.create_account(email="jane@acme.test", external_id="1").json()["id"]
+    assert api.http.patch(f"/accounts/{account}", json={"external_id": None}).json()["external_id"] is None
+
+
+# Permissions and account links
+
+
+def permissions(api: Api, **query: str) -> dict[str, bool]:
+    response = api.http.get("/permissions", params=query)
+    response.raise_for_status()
+    return {entry["action"]: entry["granted"] for entry in response.json()["data"]}
+
+
+def test_a_key_learns_what_it_may_do_and_needs_no_scope_for_it(whop: FakeWhop, api: Api) -> None:
+    whop.add_api_key("apik_narrow", scopes=frozenset({"chat:read"}))
+    narrow = Api(whop, key="apik_narrow", version=LATEST)
+    asked = {"resource_id": PLATFORM_COMPANY, "actions": "chat:read,company:create,no:such"}
+    assert permissions(narrow, **asked) == {"chat:read": True, "company:create": False, "no:such": False}
+    assert set(permissions(api, resource_id=PLATFORM_COMPANY)) == ALL_SCOPES
+    assert not any(permissions(api, resource_id="biz_unknown").values())
+    assert narrow.http.get("/permissions").status_code == 400
+    whop.switches.unknown_action = "refused"
+    assert narrow.http.get("/permissions", params=asked).status_code == 400
+
+
+LINK = {"refresh_url": "https://a.test/again", "return_url": "https://a.test/back", "use_case": "payouts_portal"}
+
+
+def test_an_account_link_is_for_an_account_connected_to_the_key(whop: FakeWhop, clock: Clock) -> None:
+    api, before = Api(whop, version=LATEST), Api(whop, version="2026-09-02-1")
+    account = api.create_account(email="jane@acme.test").json()["id"]
+    link = api.http.post("/account_links", json=LINK | {"account_id": account})
+    assert link.status_code == 200
+    assert link.json()["url"].startswith("https://")
+    assert datetime.fromisoformat(link.json()["expires_at"]).timestamp() > clock.now
+    assert before.http.post("/account_links", json=LINK | {"company_id": account}).status_code == 200
+    assert before.http.post("/account_links", json=LINK | {"account_id": account}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({"use_case": "chat"}, 400),
+        ({"return_url": "http://a.test"}, 400),
+        ({"refresh_url": ...}, 400),
+        ({"account_id": ...}, 400),
+        ({"account_id": PLATFORM_COMPANY}, 403),
+        ({"account_id": "biz_unknown"}, 403),
+        ({"user_id": "user_1"}, 400),
+    ],
+)
+def test_a_wrong_account_link_is_refused(whop: FakeWhop, changes: Json, status: int) -> None:
+    api = Api(whop, version=LATEST)
+    body = LINK | {"account_id": api.create_account(email="jane@acme.test").json()["id"]} | changes
+    sent = {name: value for name, value in body.items() if value is not ...}
+    assert api.http.post("/account_links", json=sent).status_code == status
+
+
+def test_account_links_need_a_scope_that_was_observed_only(whop: FakeWhop) -> None:
+    account = Api(whop, version=LATEST).create_account(email="jane@acme.test").json()["id"]
+    whop.add_api_key("apik_narrow", scopes=ALL_SCOPES - {"company:balance:read"})
+    narrow = Api(whop, key="apik_narrow", version=LATEST).http
+    assert narrow.post("/account_links", json=LINK | {"account_id": account}).status_code == 403
+    whop.switches.account_link_needs_scope = False
+    assert narrow.post("/account_links", json=LINK | {"account_id": account}).status_code == 200
+
+
+def test_whether_tokens_and_links_take_both_names_is_a_switch(whop: FakeWhop) -> None:
+    whop.switches.token_account_field = "either"
+    for version in ("2026-09-02-1", LATEST):
+        for field in ("company_id", "account_id"):
+            response = Api(whop, version=version).http.post("/access_tokens", json={field: PLATFORM_COMPANY})
+            assert response.status_code == 200
+
+
+def test_a_user_can_be_read_without_a_key_and_nothing_else_can(whop: FakeWhop, api: Api) -> None:
+    user = api.user()
+    api.set_profile(user, name="Jane at the shop").raise_for_status()
+    with httpx.Client(base_url=whop.api_url, trust_env=False) as stranger:
+        assert stranger.get(f"/users/{user}").json()["name"] is None
+        assert stranger.get(f"/users/{user}", params={"account_id": PLATFORM_COMPANY}).status_code == 403
+        assert stranger.get("/accounts").status_code == 401
+        assert stranger.patch(f"/users/{user}", json={"name": "x"}).status_code == 401
+
+
+def test_an_attached_file_is_read_through_its_user_unless_switched(whop: FakeWhop) -> None:
+    api = Api(whop, version=NATIVE_FILES)
+    user, file = api.user(), api.ready_file()
+    api.set_profile(user, profile_picture={"id": file}).raise_for_status()
+    assert api.http.get(f"/files/{file}").status_code == 404
+    whop.switches.attached_file_is_readable = True
+    assert api.http.get(f"/files/{file}").status_code == 200
+
+
+def test_moderation_shows_another_picture_and_raises_no_error(whop: FakeWhop) -> None:
+    whop.switches.moderated_filename, whop.switches.attached_file_is_readable = "me", True
+    api = Api(whop, version=LATEST)
+    user, file = str(api.enroll().json()["owner_user"]["id"]), api.ready_file()
+    assert api.http.get(f"/files/{file}").json()["removed_by_moderation"] is False
+    url = api.set_profile(user, profile_picture={"id": file}).json()["profile_picture"]["url"]
+    after = api.http.get(f"/files/{file}").json()
+    assert (after["removed_by_moderation"], after["filename"], after["size"]) == (True, "me.png", len(PNG))
+    assert httpx.get(url, trust_env=False).content != PNG
+
+
+def test_the_older_files_can_be_switched_off(whop: FakeWhop, api: Api) -> None:
+    whop.switches.legacy_files = "refused"
+    assert api.http.post("/files", json={"filename": "me.png"}).status_code == 404
+    assert Api(whop, version=NATIVE_FILES).http.post("/files", json={"filename": "me.png"}).status_code == 201
+
+
+@pytest.mark.parametrize(
+    ("version", "user_key", "account_keys"),
+    [
+        ("2026-09-29", "social_accounts", {"industry_group", "stablecoin_rails"}),
+        ("2026-10-08", "social_links", {"industry_group", "stablecoin_rails"}),
+        ("2026-10-13-1", "social_links", {"stablecoin_rails"}),
+        ("2026-10-15-1", "social_links", set()),
+    ],
+)
+def test_later_versions_drop_and_rename_keys(
+    whop: FakeWhop, version: str, user_key: str, account_keys: set[str]
+) -> None:
+    api = Api(whop, version=version)
+    account = api.create_account(email="jane@acme.test").json()
+    assert {"industry_group", "stablecoin_rails"} & set(account) == account_keys
+    assert {"social_accounts", "social_links"} & set(api.profile(account["owner"]["id"])) == {user_key}
 
 
 def test_whether_metadata_is_merged_is_a_switch(whop: FakeWhop) -> None:

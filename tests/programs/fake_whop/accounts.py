@@ -8,7 +8,9 @@ from dataclasses import replace
 from fake_whop import files, users
 from fake_whop.protocol import (
     ACCOUNT_OWNER,
+    INDUSTRY_GROUP_LEFT,
     PARENT_ACCOUNT_OBJECT,
+    STABLECOIN_RAILS_LEFT,
     Answer,
     Body,
     Check,
@@ -32,7 +34,7 @@ from fake_whop.protocol import (
     texts,
     timestamp,
 )
-from fake_whop.state import Ask, Company, new_id
+from fake_whop.state import Ask, Company, OwnerMail, new_id
 
 # Observed twice, word for word.
 DUPLICATE_TITLE = "You have already created an account with the same name"
@@ -168,6 +170,8 @@ def create_account(ask: Ask) -> Answer:
     """POST /accounts. Documented: (e-mail, external id) names an account, so a repeated call returns the first one."""
     check_query(ask.query, set())
     check_fields(ask.body, _ACCOUNT_CREATE)
+    if not {"company:create", "company:create_child"} & ask.credential.scopes:
+        raise WhopError(403, "The API key lacks a scope for connected accounts: company:create_child")
     email = _text(ask, "email")
     if email is None:
         raise missing("email")
@@ -175,7 +179,7 @@ def create_account(ask: Ask) -> Answer:
     _check_metadata(ask)
     external_id = _external_id(ask)
     parent_id = ask.credential.company_id
-    for child in ask.state.children(parent_id):
+    for child in ask.state.children(parent_id) if ask.switches.external_id_rules else []:
         same_email = (child.email or "").casefold() == email.casefold()
         if child.external_id == external_id and same_email:
             return answer(_account(ask, child), ask.switches.existing_account_status)
@@ -208,23 +212,75 @@ def list_accounts(ask: Ask) -> Answer:
     found = _listed(ask, own=parent_id is None, children=True)
     if owner_id is not None:
         found = [company for company in found if company.owner_id == owner_id]
-    if external_id is not None:
+    if external_id is not None and ask.switches.external_id_filter == "honoured":
         found = [company for company in found if _external_id_matches(company, external_id)]
+    if (status := ask.query.get("status")) is not None:
+        if not one_of("active", "suspended")(status):
+            raise invalid("status", "active or suspended")
+        found = [company for company in found if company.suspended == (status == "suspended")]
     if words := ask.query.get("query", "").casefold():
         found = [company for company in found if words in company.title.casefold() or words in company.id]
-    return _page(ask, found, lambda company: _account(ask, company), "desc")
+    return _page(ask, found, lambda company: _account(ask, company, status=True), "desc")
+
+
+def search_accounts(ask: Ask) -> Answer:
+    """GET /accounts/search: ids and titles only."""
+    check_query(ask.query, _PAGE_QUERY | {"query"})
+    words = ask.query.get("query", "").casefold()
+    if not words:
+        raise missing("query")
+    found = [company for company in _listed(ask, own=True, children=True) if words in company.title.casefold()]
+
+    def item(company: Company) -> Body:
+        created_at = timestamp(company.created_at)
+        return {"id": company.id, "title": company.title, "route": company.route, "created_at": created_at}
+
+    return _page(ask, found, item, "desc")
 
 
 def retrieve_account(ask: Ask) -> Answer:
     check_query(ask.query, {"include_trading"})
-    return answer(_account(ask, _reachable(ask, "Account")))
+    if ask.switches.account_read_needs_scope:
+        _need_scope(ask, "company:balance:read")
+    return answer(_account(ask, _reachable(ask, "Account"), status=True))
 
 
 def update_account(ask: Ask) -> Answer:
-    """PATCH /accounts/{id}. Documented: takes metadata; only the platform may change the external id."""
+    """PATCH /accounts/{id}. Documented: takes metadata; only the platform may change the external id; an account key
+    cannot edit its own account."""
     check_query(ask.query, set())
     check_fields(ask.body, _ACCOUNT_UPDATE)
+    if ask.id == "me":
+        raise WhopError(403, "An API key cannot change its own account")
     return answer(_account(ask, _change(ask, _reachable(ask, "Account"))))
+
+
+def delete_account(ask: Ask) -> Answer:
+    """DELETE /accounts/{id}. Documented: direct children without money only, gone from look-ups at once, for good."""
+    check_query(ask.query, set())
+    company = _child(ask)
+    if company.balance:
+        raise WhopError(400, "This account has a balance")
+    del ask.state.companies[company.id]
+    return answer({"id": company.id, "deleted": True})
+
+
+def suspend_account(ask: Ask) -> Answer:
+    """POST /accounts/{id}/suspend. Documented: direct children only; no call takes it back."""
+    check_query(ask.query, set())
+    check_fields(ask.body, {})
+    company = _child(ask)
+    if company.suspended:
+        raise WhopError(409, "This account is suspended already")
+    company = ask.state.companies[company.id] = replace(company, suspended=True, updated_at=ask.now)
+    return answer(_account(ask, company, status=True))
+
+
+def _child(ask: Ask) -> Company:
+    company = _reachable(ask, "Account")
+    if company.parent_id != ask.credential.company_id:
+        raise WhopError(403, "This account is not connected to yours")
+    return company
 
 
 def _text(ask: Ask, name: str) -> str | None:
@@ -293,6 +349,7 @@ def _add(
     ask: Ask, title: str, owner_id: str, *, parent_id: str | None, email: str | None, external_id: str | None = None
 ) -> Company:
     metadata, country = ask.body.get("metadata"), ask.body.get("country")
+    mails = ask.body.get("send_customer_emails")
     parent = ask.state.companies.get(parent_id or "")
     company_id = new_id("biz")
     company = Company(
@@ -309,10 +366,13 @@ def _add(
         country=str(country).lower() if country else parent.country if parent else None,
         description=_text(ask, "description"),
         logo_file=_logo(ask),
-        send_customer_emails=ask.body.get("send_customer_emails") is not False,
+        # Documented for /accounts: off by default. For /companies, whose default is unknown, the bad case is assumed.
+        send_customer_emails=not ask.native if mails is None else mails is True,
         website=_text(ask, "website"),
     )
     ask.state.companies[company.id] = company
+    if parent_id is not None and email is not None and ask.switches.owner_mail:
+        ask.state.owner_mails.append(OwnerMail(company.id, email, ask.now))
     return company
 
 
@@ -332,7 +392,7 @@ def _change(ask: Ask, company: Company) -> Company:
         _check_metadata(ask)
         kept = (company.metadata or {}) if ask.switches.metadata_update == "merge" else {}
         company = replace(company, metadata=kept | metadata)
-    if body.get("external_id") is not None:
+    if "external_id" in body:  # documented: null clears it
         company = replace(company, external_id=_external_id(ask))
     if body.get("country") is not None:
         company = replace(company, country=str(body["country"]).lower())
@@ -459,10 +519,18 @@ def _company(ask: Ask, company: Company) -> Body:
     }
 
 
-def _account(ask: Ask, company: Company) -> Body:
-    """The documented keys of all readable versions; those about money and business stay empty."""
+def _account(ask: Ask, company: Company, *, status: bool = False) -> Body:
+    """The documented keys of all readable versions; those about money and business stay empty.
+
+    Documented: `status` is null in answers of create and update.
+    """
     body: Body = dict.fromkeys(_EMPTY_ACCOUNT_KEYS)
     body |= dict.fromkeys(_FALSE_ACCOUNT_KEYS, False)
+    for name, left in (("industry_group", INDUSTRY_GROUP_LEFT), ("stablecoin_rails", STABLECOIN_RAILS_LEFT)):
+        if ask.version >= left:
+            del body[name]
+    if status:
+        body["status"] = "suspended" if company.suspended else "active"
     for name in _LIST_ACCOUNT_KEYS:
         body[name] = []
     body |= {
@@ -472,7 +540,7 @@ def _account(ask: Ask, company: Company) -> Body:
         "email": company.email,
         "external_id": company.external_id,
         "metadata": company.metadata or {},
-        "country": company.country.upper() if company.country else None,
+        "country": company.country,
         "description": company.description,
         "logo_url": _logo_url(ask, company),
         "send_customer_emails": company.send_customer_emails,

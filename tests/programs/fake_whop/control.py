@@ -38,6 +38,9 @@ def picture(whop: Whop, path: str) -> Answer:
     with whop.lock:
         state = whop.settled()
         if kind == "cdn" and (file := state.files.get(rest.partition("/")[0])) and file.status == "ready":
+            # Documented: a removed picture is replaced, while name, size and type go on being those of the original.
+            if file.moderated:
+                return Answer(200, _initial("!").encode(), content_type="image/svg+xml")
             return Answer(200, file.content, content_type=file.content_type)
         if kind == "placeholders" and (user := state.users.get(rest.removesuffix(".svg"))):
             return Answer(200, _initial(user.username).encode(), content_type="image/svg+xml")
@@ -101,6 +104,17 @@ def _set_switches(whop: Whop, changes: dict[str, Any]) -> Body:
 _NULLABLE = {"title_limit": int | None, "request_id_header": str | None}
 
 
+def _set_balance(whop: Whop, body: dict[str, Any]) -> Body:
+    set_balance(whop, body["account_id"], float(body["balance"]))
+    return {"ok": True}
+
+
+def set_balance(whop: Whop, account_id: str, balance: float) -> None:
+    with whop.lock:
+        companies = whop.settled().companies
+        companies[account_id] = dataclasses.replace(companies[account_id], balance=balance)
+
+
 def add_user(whop: Whop, email: str, name: str | None, member_of: str | None) -> User:
     with whop.lock:
         state = whop.settled()
@@ -131,6 +145,8 @@ def snapshot(whop: Whop) -> Body:
                     "owner": {"id": owner.id, "username": owner.username, "name": owner.name},
                     "shown_name": shown.name,
                     "picture_file": shown.picture_file,
+                    "suspended": company.suspended,
+                    "balance": company.balance,
                     "created_at": timestamp(company.created_at),
                 }
             )
@@ -162,6 +178,10 @@ def snapshot(whop: Whop) -> Body:
                 }
                 for file in state.files.values()
             ],
+            "owner_mails": [
+                {"account_id": mail.company_id, "email": mail.email, "at": timestamp(mail.at)}
+                for mail in state.owner_mails
+            ],
             "calls": [
                 {
                     "at": timestamp(call.at),
@@ -184,4 +204,5 @@ _ORDERS: dict[str, Callable[[Whop, dict[str, Any]], Body]] = {
     "/_fake/switches": _set_switches,
     "/_fake/reset": _reset,
     "/_fake/users": _new_user,
+    "/_fake/balances": _set_balance,
 }

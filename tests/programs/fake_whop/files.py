@@ -35,6 +35,8 @@ _NATIVE_FIELDS = _LEGACY_FIELDS | {"multipart": or_null(boolean), "byte_size": o
 
 def create(ask: Ask) -> Answer:
     """POST /files. The content type is derived from the filename, since none is sent."""
+    if not ask.native and ask.switches.legacy_files == "refused":
+        raise not_found("Route")
     check_query(ask.query, set())
     check_fields(ask.body, _NATIVE_FIELDS if ask.native else _LEGACY_FIELDS)
     filename = str(ask.body.get("filename", "")).strip()
@@ -68,6 +70,8 @@ def retrieve(ask: Ask) -> Answer:
     check_query(ask.query, set())
     file = ask.state.files.get(ask.id)
     if file is None or (file.creator != ask.credential.key and (ask.native or ask.switches.legacy_files_creator_only)):
+        raise not_found("File")
+    if file.attached and not ask.switches.attached_file_is_readable:
         raise not_found("File")
     if file.status == "processing":
         file = ask.state.files[file.id] = replace(file, reads=file.reads + 1)
@@ -110,6 +114,9 @@ def attachable(ask: Ask, reference: object, param: str) -> str:
         raise invalid(param, "no such file")
     if file.status == "failed" or (file.status != "ready" and not ask.switches.attach_unready_file):
         raise invalid(param, f"the file is {file.status}, not ready")
+    trigger = ask.switches.moderated_filename
+    moderated = bool(trigger) and trigger in file.filename
+    ask.state.files[file.id] = replace(file, attached=True, moderated=moderated)
     return file.id
 
 
@@ -146,5 +153,5 @@ def _object(ask: Ask, file: File) -> Body:
         "height": None,
         "duration_seconds": None,
         "waveform_url": None,
-        "removed_by_moderation": False,
+        "removed_by_moderation": file.moderated,
     }

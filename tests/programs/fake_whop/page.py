@@ -68,6 +68,14 @@ def render(state: Body) -> str:
             ],
         ),
         _section(
+            "Mail to owners: what Whop may send them for a new account",
+            ("at", "account", "to"),
+            [
+                (_text(mail["at"]), _code(mail["account_id"]), _text(mail["email"]))
+                for mail in reversed(_rows(state["owner_mails"]))
+            ],
+        ),
+        _section(
             "Files",
             ("", "id", "filename", "type", "status", "bytes"),
             [

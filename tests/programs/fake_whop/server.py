@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
 
-from fake_whop.control import add_user, control, picture
+from fake_whop.control import add_user, control, picture, set_balance
 from fake_whop.protocol import Answer, Request
 from fake_whop.state import (
     ALL_SCOPES,
@@ -110,6 +110,10 @@ class FakeWhop:
         with self._whop.lock:
             self._whop.state.add_credential(credential, self._whop.now())
         return credential
+
+    def set_balance(self, account_id: str, balance: float) -> None:
+        """Money of a connected account, which keeps it from being deleted. Raises KeyError if there is none."""
+        set_balance(self._whop, account_id, balance)
 
     def companies(self, parent: str | None = None) -> list[Company]:
         """The connected accounts of the platform (or of another parent), oldest first."""

@@ -10,14 +10,24 @@ from fake_whop.switches import Switches
 PLATFORM_KEY = "apik_demo_platform_key"
 PLATFORM_COMPANY = "biz_platformdemo"
 
-# Documented: the scopes of the operations here, and the seven a chat token may carry.
+# Documented: the scopes of the operations here, the seven that a chat token may carry, and those of the payout portal.
 ALL_SCOPES = frozenset(
     {
         "company:create",
+        "company:create_child",
         "company:basic:read",
         "company:update",
+        "company:delete_child",
+        "company:suspend_child",
+        "company:balance:read",
         "user:profile:update",
         "payout:account:read",
+        "payout:withdraw_funds",
+        "payout:destination:read",
+        "payout:create_destination",
+        "identity:read",
+        "identity:write",
+        "developer:manage_webhook",
         "chat:message:create",
         "chat:read",
         "dms:read",
@@ -40,7 +50,11 @@ class Credential:
 
 @dataclass(frozen=True, slots=True)
 class Company:
-    """A company, alias account. `parent_id` is set on connected accounts; `email` is that of the invited owner."""
+    """A company, alias account: one object, served in both shapes.
+
+    `parent_id` is set on connected accounts; `email` is that of the invited owner. `balance` is any money that keeps
+    the account from being deleted.
+    """
 
     id: str
     title: str
@@ -58,6 +72,20 @@ class Company:
     send_customer_emails: bool = True
     target_audience: str | None = None
     website: str | None = None
+    suspended: bool = False
+    balance: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class OwnerMail:
+    """A mail that Whop may send to the owner of a new connected account.
+
+    Documented: owners get account set-up and payment notices. Which of them a plain create triggers is unknown.
+    """
+
+    company_id: str
+    email: str = field(repr=False)
+    at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,6 +123,8 @@ class File:
     status: str = "pending"
     content: bytes = field(default=b"", repr=False)
     reads: int = 0
+    attached: bool = False
+    moderated: bool = False
 
 
 class State:
@@ -106,6 +136,7 @@ class State:
         self.overrides: dict[tuple[str, str], Override] = {}
         self.members: set[tuple[str, str]] = set()
         self.files: dict[str, File] = {}
+        self.owner_mails: list[OwnerMail] = []
         self.credentials: dict[str, Credential] = {}
         self._user_ids: dict[str, str] = {}
         for credential in credentials:

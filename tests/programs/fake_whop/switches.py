@@ -38,6 +38,9 @@ class Switches:
     companies_at_late_versions: Literal["served", "gone", "not_found"] = "served"
     """What /companies answers from 2026-09-02-1 on, where the official clients no longer know it."""
 
+    token_account_field: Literal["by_version", "either"] = "by_version"
+    """What access tokens and account links call the account: guides and official clients contradict each other."""
+
     # Connected accounts.
     duplicate_title_status: int = 400
     """Observed: a title already used under the same parent is refused; with which status is unknown."""
@@ -52,10 +55,20 @@ class Switches:
     metadata_in_company_update: bool = False
     """Whether PATCH /companies/{id} takes metadata, which its schema does not list."""
     metadata_update: Literal["replace", "merge"] = "replace"
+    external_id_rules: bool = True
+    """Whether POST /accounts knows e-mail and external id; the guides of September 2026 do not mention them."""
+    external_id_filter: Literal["honoured", "ignored"] = "honoured"
+    """Whether GET /accounts filters by external_id, which the documents up to 2026-09-25 do not have."""
     metadata_external_id_counts: bool = True
     """Whether metadata.external_id still identifies an account as the older pages say."""
     existing_account_status: int = 200
     """Status of POST /accounts when it answers an account that exists already."""
+    account_read_needs_scope: bool = True
+    """Whether GET /accounts/{id} is 403 without company:balance:read; the texts of its fields rather say null."""
+    account_link_needs_scope: bool = True
+    """Observed: account links need company:balance:read, which is not documented."""
+    owner_mail: bool = True
+    """Whether Whop writes to the owner of a new connected account."""
     list_order: Literal["desc", "asc"] = "desc"
     """Order of GET /companies by creation when no direction is asked for."""
     list_lag: float = 0.0
@@ -85,13 +98,21 @@ class Switches:
     """How many reads after the upload still say `processing`."""
     failing_filename: str = "fail"
     """A file whose name contains this ends as `failed`."""
+    legacy_files: Literal["served", "refused"] = "served"
+    """What /files does before 2026-08-21-1: the upload guide rules it out, the legacy document still lists it."""
+    attached_file_is_readable: bool = False
+    """Whether GET /files/{id} still answers once the file hangs on a profile or an account."""
+    moderated_filename: str = ""
+    """A picture whose file name contains this is removed by moderation when it is attached: another one is shown."""
     filename_needs_extension: bool = True
     files_ready_at_once: bool = False
     """The official client is prepared for files that need no upload."""
     legacy_files_creator_only: bool = True
 
-    # Access tokens.
+    # Access tokens and permissions.
     excess_scope_status: int = 403
+    unknown_action: Literal["not_granted", "refused"] = "not_granted"
+    """What GET /permissions answers about an action that does not exist."""
 
     # Idempotency-Key.
     legacy_idempotency: bool = False

@@ -1,7 +1,8 @@
-"""Access tokens for chat: short-lived, for one user in one company, with a part of the key's scopes."""
+"""Secrets that are made for others: access tokens, with a part of the key's scopes, and links for an account."""
 
 import base64
 import json
+import secrets
 
 from fake_whop.protocol import (
     ACCOUNT_ID_IN_TOKENS,
@@ -14,20 +15,25 @@ from fake_whop.protocol import (
     invalid,
     missing,
     not_found,
+    one_of,
     or_null,
     text,
     texts,
     timestamp,
 )
-from fake_whop.state import Ask
+from fake_whop.state import Ask, Company
 
 # Documented.
 DEFAULT_SECONDS, LIMIT_SECONDS = 3600, 3 * 3600
+USE_CASES = ("account_onboarding", "payouts_portal")
+
+# Assumed: no document names the life of a link.
+LINK_SECONDS = 300
 
 
 def create(ask: Ask) -> Answer:
     """POST /access_tokens. Documented: no scoped_actions means everything the key may do."""
-    company_field = "account_id" if ask.version >= ACCOUNT_ID_IN_TOKENS else "company_id"
+    company_field = _account_field(ask)
     check_query(ask.query, set())
     check_fields(
         ask.body,
@@ -42,9 +48,7 @@ def create(ask: Ask) -> Answer:
     if company_id is None and user_id is None:
         raise missing(company_field)
     if company_id is not None:
-        company = ask.state.companies.get(str(company_id))
-        if company is None or not ask.state.reachable(ask.credential, company):
-            raise WhopError(403, "The API key has no access to this account", param=company_field)
+        _reachable(ask, str(company_id), company_field)
     if user_id is not None:
         if str(user_id) not in ask.state.users:
             raise not_found("User")
@@ -71,6 +75,42 @@ def create(ask: Ask) -> Answer:
     parts = [{"alg": "ES256", "typ": "JWT"}, claims]
     token = ".".join([*(_segment(json.dumps(part).encode()) for part in parts), _segment(b"not a real signature")])
     return answer({"token": token, "expires_at": timestamp(expires)})
+
+
+def create_link(ask: Ask) -> Answer:
+    """POST /account_links: a page for the owner of a connected account of the key's own."""
+    account_field = _account_field(ask)
+    check_query(ask.query, set())
+    check_fields(
+        ask.body,
+        {account_field: text, "refresh_url": text, "return_url": text, "use_case": one_of(*USE_CASES)},
+    )
+    for name in (account_field, "refresh_url", "return_url", "use_case"):
+        if not ask.body.get(name):
+            raise missing(name)
+    for name in ("refresh_url", "return_url"):
+        if not str(ask.body[name]).startswith("https://"):  # observed
+            raise invalid(name, "must be an https URL")
+    account = _reachable(ask, str(ask.body[account_field]), account_field)
+    if account.parent_id != ask.credential.company_id:
+        raise WhopError(403, "This account is not connected to yours", param=account_field)
+    if ask.switches.account_link_needs_scope and "company:balance:read" not in ask.credential.scopes:
+        raise WhopError(403, "The API key lacks the scope company:balance:read")
+    url = f"https://whop.test/{ask.body['use_case']}/{account.id}?token={secrets.token_urlsafe(12)}"
+    return answer({"url": url, "expires_at": timestamp(ask.now + LINK_SECONDS)})
+
+
+def _account_field(ask: Ask) -> str:
+    if ask.switches.token_account_field == "either":
+        return "account_id" if "account_id" in ask.body else "company_id"
+    return "account_id" if ask.version >= ACCOUNT_ID_IN_TOKENS else "company_id"
+
+
+def _reachable(ask: Ask, account_id: str, param: str) -> Company:
+    account = ask.state.companies.get(account_id)
+    if account is None or not ask.state.reachable(ask.credential, account):
+        raise WhopError(403, "The API key has no access to this account", param=param)
+    return account
 
 
 def _segment(content: bytes) -> str:

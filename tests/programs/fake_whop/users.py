@@ -6,6 +6,7 @@ from typing import Any
 
 from fake_whop import files
 from fake_whop.protocol import (
+    SOCIAL_LINKS,
     USER_OBJECT_CURRENT,
     Answer,
     Body,
@@ -181,8 +182,7 @@ def _object(ask: Ask, user: User) -> Body:
         "earnings_usd": None,
         "email": None,
         "level": None,
-        "social_accounts": [],
-        "social_links": [],
+        "social_accounts" if ask.version < SOCIAL_LINKS else "social_links": [],
         "staff": None,
         "total_usd": None,
         "trading": None,

@@ -9,10 +9,9 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 from urllib.parse import parse_qsl, unquote
 
-from fake_whop import accounts, files, tokens, users
+from fake_whop import accounts, files, permissions, tokens, users
 from fake_whop.admission import IdempotencyKeys, RateLimit, fingerprint, rate_limited
 from fake_whop.protocol import (
-    ACCOUNT_ID_IN_TOKENS,
     COMPANIES_LEFT_SDK,
     KNOWN_VERSIONS,
     NATIVE_FILES,
@@ -39,6 +38,9 @@ class Operation:
     perform: Callable[[Ask], Answer]
     native_since: str | None
     scopes: frozenset[str] = frozenset()
+    """All of them are needed."""
+    public: bool = False
+    """Whether it needs no credential."""
 
     @property
     def pattern(self) -> str:
@@ -47,20 +49,26 @@ class Operation:
 
 _READ = frozenset({"company:basic:read"})
 # Documented: the scopes and which surface is which; users became current with the version that moved account_id.
+# Access tokens and account links are legacy only. The first one that fits a path is taken.
 _OPERATIONS = (
     Operation("POST /companies", accounts.create_company, None, _READ | {"company:create"}),
     Operation("GET /companies", accounts.list_companies, None, _READ),
     Operation("GET /companies/{id}", accounts.retrieve_company, None, _READ),
     Operation("PATCH /companies/{id}", accounts.update_company, None, _READ | {"company:update"}),
-    Operation("GET /users/{id}", users.retrieve, "2026-06-08"),
+    Operation("GET /users/{id}", users.retrieve, "2026-06-08", public=True),
     Operation("PATCH /users/{id}", users.update, "2026-06-08", frozenset({"user:profile:update"})),
     Operation("POST /files", files.create, NATIVE_FILES),
     Operation("GET /files/{id}", files.retrieve, NATIVE_FILES),
-    Operation("POST /access_tokens", tokens.create, ACCOUNT_ID_IN_TOKENS),
+    Operation("POST /access_tokens", tokens.create, None),
+    Operation("POST /account_links", tokens.create_link, None),
+    Operation("GET /permissions", permissions.list_permissions, ""),
     Operation("POST /accounts", accounts.create_account, ""),
     Operation("GET /accounts", accounts.list_accounts, ""),
+    Operation("GET /accounts/search", accounts.search_accounts, ""),
     Operation("GET /accounts/{id}", accounts.retrieve_account, ""),
-    Operation("PATCH /accounts/{id}", accounts.update_account, ""),
+    Operation("PATCH /accounts/{id}", accounts.update_account, "", frozenset({"company:update"})),
+    Operation("DELETE /accounts/{id}", accounts.delete_account, "", frozenset({"company:delete_child"})),
+    Operation("POST /accounts/{id}/suspend", accounts.suspend_account, "", frozenset({"company:suspend_child"})),
 )
 OPERATION_NAMES = frozenset({operation.name for operation in _OPERATIONS} | {UPLOAD})
 
@@ -238,7 +246,7 @@ class Whop:
         """Credential, version, rate limit and idempotency, in this order; then the request may run."""
         native = operation.native_since == ""
         try:
-            credential = self._authenticate(request)
+            credential = self._authenticate(request, operation)
             version = self._version(request)
             native = operation.native_since is not None and version >= operation.native_since
             key = request.headers.get("idempotency-key") if request.method == "POST" else None
@@ -262,7 +270,9 @@ class Whop:
             return _Ticket(native, run)
         return _Ticket(native, run, lambda told: self._keys.end(credential.key, key, told, self.switches))
 
-    def _authenticate(self, request: Request) -> Credential:
+    def _authenticate(self, request: Request, operation: Operation) -> Credential:
+        if operation.public and "authorization" not in request.headers:
+            return _NOBODY
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
         credential = self.state.credentials.get(key)
         if scheme.lower() != "bearer" or credential is None:
@@ -285,6 +295,9 @@ class Whop:
         if keyed and self.switches.idempotency_stores_429:
             return error.answer(native=True)
         raise error
+
+
+_NOBODY = Credential("", "", frozenset())
 
 
 @dataclass(slots=True)
@@ -347,8 +360,10 @@ def _query(request: Request) -> dict[str, str]:
 
 def _body(request: Request) -> Body:
     """Documented: JSON in and out."""
-    if request.method == "GET":
+    if request.method in ("GET", "DELETE"):
         return {}
+    if request.method == "POST" and not request.body and request.path.endswith("/suspend"):
+        return {}  # documented: it has no body
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise WhopError(400, "The Content-Type must be application/json", code="invalid_json")
     body = _json(request.body)
