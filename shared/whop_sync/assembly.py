@@ -213,7 +213,8 @@ def whop_client(
 ) -> "Whop":
     """The client of Whop's API, for the functions and for the operators' tool."""
     from whop_sync.aws.secrets import Secret
-    from whop_sync.whop.client import CALL_TIMEOUT, Whop, http_client, parse_api_key
+    from whop_sync.whop.api_key import parse_api_key
+    from whop_sync.whop.client import CALL_TIMEOUT, Whop, http_client
     from whop_sync.whop.generations import chosen_generation
 
     generation = chosen_generation(config.enrollment, config.api_version)

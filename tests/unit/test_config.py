@@ -15,7 +15,6 @@ from whop_sync.aws.secrets import MAX_AGE_SECONDS, Secret, pasted_texts
 from whop_sync.errors import OperatorNeeded
 from whop_sync.receiving.platforms import PLATFORMS
 from whop_sync.receiving.signatures import signing_keys
-from whop_sync.whop.client import parse_api_key
 from whop_sync.whop.generations import GENERATIONS, OLDEST_VERSION, Generation, api_version, chosen_generation
 
 SECRET = "whsec_" + "a" * 43 + "="
@@ -181,17 +180,6 @@ def secret(value: str | bytes | Secrets | None, clock: Clock | None = None) -> S
 def test_a_secret_without_value_is_a_matter_of_time(value: str | None) -> None:
     with pytest.raises(OperatorNeeded, match="no value yet"):
         secret(value).text()
-
-
-@pytest.mark.parametrize("value", ["two words", "line\nbreak", "schlüssel"])
-def test_an_api_key_that_cannot_be_one_is_refused_without_telling_it(value: str) -> None:
-    with pytest.raises(OperatorNeeded) as refusal:
-        parse_api_key(value)
-    assert value not in refusal.value.explanation
-
-
-def test_an_api_key_is_read_without_the_line_break_that_editors_leave() -> None:
-    assert parse_api_key("apik_1\n") == "apik_1"
 
 
 def test_a_secret_is_read_once_and_again_after_its_time() -> None:

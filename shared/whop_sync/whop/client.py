@@ -71,14 +71,6 @@ _REQUEST_ID_HEADERS = ("x-request-id", "request-id")
 _WORD = re.compile(r"[\w.-]{1,128}", re.ASCII)
 
 
-def parse_api_key(text: str) -> str:
-    """The API key in the text of a secret. Raises OperatorNeeded, whose explanation holds no part of it."""
-    key = text.strip()
-    if not (key.isascii() and key.isprintable()) or " " in key:
-        raise OperatorNeeded("whop_api_key_invalid", "the Whop API key must be one word of plain ASCII text")
-    return key
-
-
 class AccountExists(Permanent):
     """The parent has a connected account already with this title, or with this user's id and another e-mail."""
 
