@@ -5,11 +5,14 @@ import dataclasses
 import json
 import re
 import subprocess
+import time
+import tomllib
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, cast, get_args
 
 import pytest
 import yaml
+from typer.main import get_command
 
 from harness.cloudformation import template
 from harness.metrics import emitted_metrics
@@ -20,7 +23,13 @@ from whop_sync.receiving.payloads import Preset
 from whop_sync.receiving.platforms import PLATFORMS
 from whop_sync.receiving.signature_settings import SCHEMES, configured_scheme
 from whop_sync.receiving.signatures import Hmac
+from whop_user_sync.cli import app
+from whop_user_sync.commands.common import Exit
+from whop_user_sync.platform_files import read_platform_file
 from whop_user_sync.reconciliation import Kinds
+
+if TYPE_CHECKING:
+    from typer.core import TyperGroup
 
 README = Page("README.md")
 PLATFORM_PAGE = Page("docs/platforms.md")
@@ -30,6 +39,7 @@ OPERATIONS = Page("docs/operations.md")
 TROUBLESHOOTING = Page("docs/troubleshooting.md")
 IMPORT = Page("docs/import-and-verify.md")
 CONTRIBUTING = Page("CONTRIBUTING.md")
+TOOL = Page("docs/tool.md")
 
 PAGES = pages()
 CODE = [block for page in PAGES for block in page.code()]
@@ -225,6 +235,45 @@ def test_no_page_names_a_make_target_that_is_not_there(page: Page) -> None:
     assert set(re.findall(r"\bmake ([a-z]+)\b", code)) <= make_targets(), page.name
 
 
+COMMANDS = {command.name or "": command for command in cast("TyperGroup", get_command(app)).commands.values()}
+
+
+def test_every_command_of_the_tool_is_explained() -> None:
+    heading = TOOL.headings()[0]
+    documented = {name for name in TOOL.listed(heading) if re.fullmatch(r"[a-z]+", name)}
+    assert_same(documented, set(COMMANDS), f"{TOOL.name}, the table of commands")
+    statuses = {row[0] for row in TOOL.rows(heading) if row[0].isdigit()}
+    assert statuses == {str(status.value) for status in Exit}, f"{TOOL.name}, the table of exit statuses"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=of_page)
+def test_every_call_of_the_tool_that_is_shown_names_a_command_and_options_of_it(page: Page) -> None:
+    code = [
+        *re.findall(r"`([^`\n]*)`", page.text),
+        *(line for block in page.code() for line in block.text.splitlines()),
+    ]
+    for call in code:
+        found = re.match(r"whop-user-sync ([a-z]+)(.*)", call)
+        if found:
+            assert found[1] in COMMANDS, f"{page.name}: {call}"
+            options = {name for parameter in COMMANDS[found[1]].params for name in parameter.opts} | {"--help"}
+            used = set(re.findall(r"--[a-z-]+", found[2].partition("  #")[0]))
+            assert used <= options, f"{page.name}: {call} has {used - options}, which is no option"
+
+
+def test_the_environments_of_samconfig_say_what_they_are() -> None:
+    environments = tomllib.loads((ROOT / "samconfig.toml").read_text())
+    deployments = {name: each["deploy"]["parameters"] for name, each in environments.items() if name != "version"}
+    assert len({deployment["stack_name"] for deployment in deployments.values()}) == len(deployments) == 3
+    for name in ("sandbox", "production"):
+        given = dict(each.split("=", 1) for each in deployments[name]["parameter_overrides"])
+        assert given["WhopEnvironment"] == name
+        assert set(given) <= set(TEMPLATE["Parameters"])
+        # What has to be filled in is refused as long as it is not.
+        assert not re.fullmatch(TEMPLATE["Parameters"]["WhopCompanyId"]["AllowedPattern"], given["WhopCompanyId"])
+    assert not any("WhopEnvironment" in each for each in deployments["default"].get("parameter_overrides", []))
+
+
 def test_the_version_stands_in_one_place_and_the_changes_know_it() -> None:
     project = (ROOT / "pyproject.toml").read_text()
     version = re.search(r'^version = "(.+)"$', project, re.MULTILINE)
@@ -268,6 +317,15 @@ def test_programs_that_are_shown_are_the_examples_that_are_tested(block: Block) 
     examples = [path for path in (ROOT / "docs/examples").iterdir() if path.is_file()]
     copies = [path.name for path in examples if path.read_text() == block.text]
     assert copies, f"{of_block(block)} is none of docs/examples: make it the text of the one it shows"
+
+
+def test_the_platform_file_that_is_shown_reads_its_samples_as_expected() -> None:
+    shown = [block.text for block in OTHER_PLATFORMS.code() if block.language == "yaml"]
+    path = ROOT / "docs/examples/acme/platform.yaml"
+    assert shown == [path.read_text()]
+    results = read_platform_file(path).check(now=time.time())
+    assert len(results) == 2
+    assert all(result.is_as_expected for result in results), results
 
 
 @pytest.mark.parametrize("example", sorted((ROOT / "docs/examples").glob("*.py")), ids=lambda path: path.name)
