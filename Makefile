@@ -63,8 +63,8 @@ event: $(DEV) ## Sign the sample events for now: a signature is good for five mi
 	@$(LOCAL_STACK) event
 
 preview: $(DEV) ## Show what a webhook's body would become (PRESET= FILE= HEADERS= SECRET= OVERRIDES= SIGNATURE_...=)
-	@PYTHONPATH=shared .venv/bin/python -m whop_user_sync.preview "$(FILE)" --preset "$(PRESET)" \
-		$(if $(HEADERS),--headers "$(HEADERS)") $(if $(SECRET),--secret "$$SECRET") $(if $(OVERRIDES),--overrides "$$OVERRIDES")
+	@$(if $(SECRET),WEBHOOK_SECRET="$$SECRET") $(TOOL) preview "$$FILE" $(if $(PRESET),--preset "$$PRESET") \
+		$(if $(HEADERS),--headers "$$HEADERS") $(if $(OVERRIDES),--overrides "$$OVERRIDES") $(ARGS)
 
 parked: $(DEV) ## List what could not be handled (STACK=name, else that of `make up`; USER_ID= REASON= DELIVERY=)
 	@$(TOOL) parked $(CHOSEN) $(ARGS)

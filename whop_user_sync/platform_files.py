@@ -31,7 +31,7 @@ import yaml
 from whop_sync.errors import Malformed
 from whop_sync.receiving.payloads import identify, parse, read
 from whop_sync.receiving.platforms import Platform, configured
-from whop_user_sync.preview import header_lines
+from whop_user_sync.preview.captured import header_lines
 
 _KEYS = ("preset", "signature", "payload", "samples")
 _SIGNATURE_KEYS = (

@@ -18,7 +18,7 @@ from whop_sync.receiving.deliveries import MisconfiguredReceiver, Receiver
 from whop_sync.receiving.payloads import check, identify, parse, read, user_id_of
 from whop_sync.receiving.platforms import MAX_OVERRIDES_BYTES, PLATFORMS, Platform, configured
 from whop_sync.receiving.signatures import Hmac, Jwt, Standard, Token
-from whop_user_sync.preview import header_lines
+from whop_user_sync.preview.captured import header_lines
 
 NOW = 1_772_540_000.0
 FOLDER = ROOT / "tests" / "payloads"

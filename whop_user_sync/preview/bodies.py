@@ -1,0 +1,314 @@
+"""What the receiver makes of a body, field by field, with the expression that found each value."""
+
+import dataclasses
+import json
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from whop_sync.errors import Malformed
+from whop_sync.events import Kind, ProfileField, UserEvent
+from whop_sync.receiving.deliveries import Accepted, Delivery, Ignored, Unreadable, understood, within_limit
+from whop_sync.receiving.payloads import Document, Preset, find, identify, parse, read
+from whop_sync.receiving.platforms import Platform
+from whop_user_sync.preview.captured import why_not_json
+
+_KINDS: Mapping[Kind, str] = {
+    "created": "the user is new",
+    "updated": "the user has changed",
+    "suspended": "the user is suspended",
+    "restored": "the user is no longer suspended",
+    "deleted": "the user is gone",
+}
+_EVENTS = tuple(_KINDS)
+_STAND_INS = {"event": "", "user_id": "'u'", "deleted_user_id": "'u'"}
+_TIMES = ("version", "event_time", "life_cycle_version")
+_PREVIOUS = (
+    ("record.updated_at", "old_record.updated_at"),
+    ("event.user.lastUpdateInstant", "event.original.lastUpdateInstant"),
+    ("data.object.updated_at", "data.previous_object.updated_at"),
+)
+"""The user's updated-at, and what it was before the change, of the platforms that show both."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Field:
+    """One line about an event: a value, or what is wrong with it, and the expression that found it."""
+
+    name: str
+    value: str
+    source: str = ""
+    is_wrong: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BodyReport:
+    """`outcome` is a kind of event, `ignored`, `parked` or `refused`; `verdict` says it in a sentence."""
+
+    outcome: str
+    verdict: str
+    fields: Sequence[Field] = ()
+    remarks: Sequence[str] = ()
+
+    @property
+    def is_sound(self) -> bool:
+        return self.outcome not in ("parked", "refused")
+
+
+def body_report(
+    body: bytes, headers: Mapping[str, str], platform: Platform, *, now: float, signed_at: float | None = None
+) -> BodyReport:
+    """What becomes of a body. `now` and `signed_at` are in Unix seconds."""
+    try:
+        kept = within_limit(body)
+    except Malformed as refusal:
+        return BodyReport(outcome="refused", verdict=f"It would be refused (413): {refusal.explanation}.")
+    delivery = Delivery(body=kept, headers=headers, event_id="", received_at=now, signed_at=signed_at)
+    remarks = [] if kept is body else ["! It is large by the pictures in it: they are dropped, the rest is read."]
+    match understood(delivery, platform, now=now):
+        case Unreadable(error=error):
+            return _unreadable(delivery, platform, error, remarks)
+        case Ignored(event_type=event_type, event=None):
+            meant = ", ".join(_names(platform.preset))
+            verdict = f"It would be ignored: the event is {event_type}, and only these count: {meant}."
+            return BodyReport(outcome="ignored", verdict=verdict, remarks=remarks)
+        case Ignored(event=UserEvent() as event):
+            verdict = "It would be ignored: it shows nothing but the id of the user."
+            fields = list(_fields(event, _document(delivery, platform), platform.preset))
+            return BodyReport(outcome="ignored", verdict=verdict, fields=fields, remarks=remarks)
+        case Accepted(event=event):
+            document = _document(delivery, platform)
+            return BodyReport(
+                outcome=event.kind,
+                verdict="It would be accepted.",
+                fields=list(_fields(event, document, platform.preset)),
+                remarks=[*remarks, *_remarks(event, document, platform.preset)],
+            )
+    raise AssertionError  # pragma: no cover - all verdicts are above
+
+
+def _unreadable(delivery: Delivery, platform: Platform, error: Malformed, remarks: list[str]) -> BodyReport:
+    verdict = f"It would be parked: {error.explanation} ({error.reason})."
+    reason = why_not_json(delivery.body)
+    if error.reason == "not_json" and reason:
+        return BodyReport(outcome="parked", verdict=verdict, remarks=[*remarks, reason])
+    if error.reason in ("not_json", "not_an_object"):
+        return BodyReport(outcome="parked", verdict=verdict, remarks=remarks)
+    if error.reason == "no_event_type" and "headers" in platform.preset.event and not delivery.headers:
+        remarks = [*remarks, "The event stands in a header here: give the headers too (HEADERS=file)."]
+    document = _document(delivery, platform)
+    wrong, event, preset = _searched(document, platform.preset)
+    fields = list(_fields(event, document, preset)) if event else []
+    names = {field.name for field in wrong}
+    return BodyReport(
+        outcome="parked",
+        verdict=verdict,
+        fields=[*wrong, *(field for field in fields if field.name not in names)],
+        remarks=remarks,
+    )
+
+
+def _document(delivery: Delivery, platform: Platform) -> Document:
+    return parse(
+        delivery.body,
+        delivery.headers,
+        received_at=delivery.received_at,
+        signed_at=delivery.signed_at,
+        replayable=platform.scheme.is_replayable,
+    )
+
+
+# -- the expressions that found what cannot be used -----------------------------------------------------------------
+
+
+def _searched(document: Document, preset: Preset) -> tuple[list[Field], UserEvent | None, Preset]:
+    """All that is wrong in a document, the event that is left without it, and the preset that reads so much."""
+    wrong: list[Field] = []
+    while True:
+        error = _problem(document, preset)
+        if error is None:
+            return wrong, read(document, preset, event_id=identify(document, preset) or ""), preset
+        for field, expression, without in _each_left_out(preset):
+            other = _problem(document, without)
+            if other is None or (other.reason, other.explanation) != (error.reason, error.explanation):
+                value = f"✗ {error.explanation} ({error.reason}): {_shown(expression, document)}"
+                wrong.append(Field(name=_LABELS.get(field, field), value=value, source=expression, is_wrong=True))
+                preset = without
+                break
+        else:
+            return wrong, None, preset
+
+
+def _problem(document: Document, preset: Preset) -> Malformed | None:
+    try:
+        read(document, preset, event_id=identify(document, preset) or "")
+    except Malformed as error:
+        return error
+    return None
+
+
+def _each_left_out(preset: Preset) -> Iterator[tuple[str, str, Preset]]:
+    """Each field and expression of a preset, and the preset with something harmless in its place."""
+    for field in dataclasses.fields(Preset):
+        if field.name in (*_EVENTS, "default_pictures"):
+            continue
+        setting = getattr(preset, field.name)
+        changed: dict[str, Any]
+        harmless = "`1`" if field.name in _TIMES else _STAND_INS.get(field.name, "`null`")
+        if field.name == "event":
+            harmless = f"'{preset.created[0]}'"
+        if isinstance(setting, str):
+            if setting not in ("", harmless):
+                changed = {field.name: harmless}
+                yield field.name, setting, replace(preset, **changed)
+            continue
+        for index, expression in enumerate(setting):
+            if expression != harmless:
+                changed = {field.name: (*setting[:index], harmless, *setting[index + 1 :])}
+                yield field.name, expression, replace(preset, **changed)
+
+
+def _shown(expression: str, document: Document) -> str:
+    try:
+        found = find(expression, document)
+    except Malformed:
+        return "it cannot be read from this body"
+    if found in (None, ""):
+        return "nothing is there"
+    text = json.dumps(found, ensure_ascii=False)
+    return f"there is {text if len(text) <= 60 else text[:60] + '…'}"  # noqa: PLR2004 - a line's rest
+
+
+# -- an event, line by line -----------------------------------------------------------------------------------------
+
+_LABELS = {
+    "user_id": "user id",
+    "deleted_user_id": "user id",
+    "event_id": "event id",
+    "email": "e-mail",
+    "life_cycle_version": "version",
+    "event_time": "event time",
+    "whop_user_id": "Whop user",
+    "blocked": "standing",
+    "active": "standing",
+}
+
+
+def _fields(event: UserEvent, document: Document, preset: Preset) -> Iterator[Field]:
+    is_deletion = event.kind == "deleted"
+    event_type = find(preset.event, document)
+    yield Field(name="event", value=f"{event_type}: {event.kind}, {_KINDS[event.kind]}", source=preset.event)
+    source = preset.event_id if event.event_id else ""
+    yield Field(name="event id", value=event.event_id or "that of the delivery", source=source)
+    source = (preset.deleted_user_id if is_deletion else "") or preset.user_id
+    yield Field(name="user id", value=event.user_id, source=source)
+    yield Field(name="standing", value=event.standing or "not spoken of: stays as it is")
+    if not is_deletion:
+        yield Field(name="e-mail", value=event.email or "none", source=preset.email)
+        yield _profile_field(event.profile, "name", preset.name, document)
+        yield _profile_field(event.profile, "picture", preset.picture, document)
+    yield Field(name="version", value=_moment(event.version), source=_source(event.version, document, preset))
+    value = _moment(event.event_time) if event.event_time else "none that is signed"
+    yield Field(name="event time", value=value, source=_source(event.event_time, document, preset, ("event_time",)))
+    if event.whop_user_id:
+        yield Field(name="Whop user", value=event.whop_user_id, source=preset.whop_user_id)
+
+
+def _profile_field(
+    profile: Mapping[ProfileField, str | None], field: ProfileField, expressions: Sequence[str], document: Document
+) -> Field:
+    filled = _first_filled(expressions, document)
+    source = filled or " or ".join(expressions) or "no expression"
+    if field not in profile:
+        return Field(name=field, value="not spoken of: stays as it is", source=source)
+    cleared = "a stand-in for none: cleared on Whop" if filled else "empty: cleared on Whop"
+    return Field(name=field, value=profile[field] or cleared, source=source)
+
+
+def _first_filled(expressions: Sequence[str], document: Document) -> str | None:
+    for expression in expressions:
+        try:
+            found = find(expression, document)
+        except Malformed:
+            continue
+        if any(found) if isinstance(found, list) else found:
+            return expression
+    return None
+
+
+def _moment(microseconds: int) -> str:
+    return f"{datetime.fromtimestamp(microseconds / 1_000_000, UTC):%Y-%m-%d %H:%M:%S.%f} UTC"
+
+
+def _source(value: int, document: Document, preset: Preset, fields: Sequence[str] = _TIMES) -> str:
+    """The expression that found a time."""
+    if not value:
+        return ""
+    alone = replace(preset, email="`null`", name=(), picture=(), whop_user_id="`null`", life_cycle_version=())
+    expressions: list[str] = [each for field in fields for each in getattr(preset, field)]
+    for expression in dict.fromkeys(expressions):
+        try:
+            event = read(document, replace(alone, version=(expression,), event_time=()), event_id="")
+        except Malformed:
+            continue
+        if event and event.version == value:
+            return expression
+    return "delivery.signed_at" if document["delivery"]["signed_at"] else ""
+
+
+# -- what a person should know before it is too late ----------------------------------------------------------------
+
+
+def _remarks(event: UserEvent, document: Document, preset: Preset) -> Iterator[str]:
+    if event.kind in ("created", "updated") and not event.email and not event.whop_user_id:
+        if event.kind == "created":
+            yield "! No e-mail: Whop enrolls no user without one. It waits for an hour for the event that brings one."
+        else:
+            yield "! No e-mail: fine for a user who is enrolled; for another it waits for the event that brings one."
+    if event.kind == "created" and not event.profile.get("name"):
+        yield "! No name: Whop shows the one that the user has there."
+    yield from _remarks_on_times(event, document, preset)
+    if event.kind != "deleted":
+        yield from _remarks_on_profile(document, preset)
+
+
+def _remarks_on_times(event: UserEvent, document: Document, preset: Preset) -> Iterator[str]:
+    source = _source(event.version, document, preset)
+    if source == "delivery.received_at":
+        yield "! Nothing in the body orders it, so the time of receipt counts: an old event that is sent late wins."
+    if event.kind != "updated":
+        return
+    if re.search(r"created_?at", source, re.IGNORECASE):
+        yield f"! The version comes from {source}, which does not move when a user changes."
+    for now, before in _PREVIOUS:
+        moved = find(now, document)
+        if moved and moved == find(before, document):
+            yield f"! {now} is what it was before the change: it does not move, so it cannot order changes."
+
+
+def _remarks_on_profile(document: Document, preset: Preset) -> Iterator[str]:
+    for expression in preset.name:
+        name = find(expression, document)
+        if isinstance(name, str) and name.strip() and not any(map(_is_seen, name)):
+            yield f"! The name at {expression} has no character that can be seen."
+    picture = _first_filled(preset.picture, document)
+    url = find(picture, document) if picture else None
+    if not isinstance(url, str):
+        return
+    if url.lower().startswith("data:"):
+        yield "! The picture stands in the body (data:): it is dropped. Send the https address of one."
+    elif url.lower().startswith("http:"):
+        yield "! The picture's address is http: only https is fetched."
+    elif not url.lower().startswith("https:"):
+        yield "! The picture's address is no https URL, so it can never be fetched: send the whole address."
+
+
+def _is_seen(character: str) -> bool:
+    return unicodedata.category(character)[0] not in "CZ" and character not in "\u115f\u1160\u2800\u3164\uffa0"
+
+
+def _names(preset: Preset) -> list[str]:
+    return [name for kind in _EVENTS for name in getattr(preset, kind)]
