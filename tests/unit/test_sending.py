@@ -1,0 +1,82 @@
+"""What the tool posts is what the receiver takes: every preset's samples, about any user, under every scheme."""
+
+import base64
+import json
+
+import pytest
+
+from whop_sync.receiving.payloads import parse, read
+from whop_sync.receiving.platforms import PLATFORMS, configured
+from whop_sync.receiving.signatures import Hmac, Jwt, Scheme, Standard, Token, parse_secrets
+from whop_user_sync.sending import SAMPLES, Person, UnknownSampleError, about, sample, signed_headers
+
+NOW = 1_795_000_000.0
+TEXT_SECRET = "a secret of enough characters"
+BASE64_SECRET = base64.b64encode(b"a secret of enough bytes").decode()
+
+PERSON = Person(user_id="4711", email="bea@shop.test", name="Bea Cee", picture="https://cdn.shop.test/bea.png")
+
+
+@pytest.mark.parametrize("preset", sorted(folder.name for folder in SAMPLES.iterdir() if folder.is_dir()))
+def test_a_sample_is_made_about_one_user_and_true_now(preset: str) -> None:
+    platform = PLATFORMS[preset]
+    for kind in ("created", "updated"):
+        try:
+            found = sample(preset, platform, kind, now=NOW)
+        except UnknownSampleError:
+            assert kind == "updated"  # a hook that is called at a sign-up only
+            continue
+        webhook = about(found, platform, PERSON, now=NOW)
+        document = parse(webhook.body, webhook.headers, received_at=NOW)
+        event = read(document, platform.preset, event_id="msg_1")
+        assert event is not None
+        assert (event.kind, event.user_id) == (kind, "4711")
+        assert event.email in ("bea@shop.test", None)
+        assert event.profile.get("name") in ("Bea Cee", None)  # some samples clear it
+        assert abs(event.version / 1_000_000 - NOW) <= 1
+
+
+def test_an_event_is_found_by_the_name_that_its_sender_gives_it() -> None:
+    webhook = sample("clerk", PLATFORMS["clerk"], "user.deleted", now=NOW)
+    assert json.loads(webhook.body)["type"] == "user.deleted"
+    with pytest.raises(UnknownSampleError, match=r"user\.created"):
+        sample("clerk", PLATFORMS["clerk"], "user.renamed", now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("scheme", "secret"),
+    [
+        (Standard(), "whsec_" + base64.b64encode(b"0123456789abcdef0123456789").decode()),
+        (Hmac(header="x-signature"), TEXT_SECRET),
+        (Hmac(header="x-signature", prefix="sha256=", encoding="base64"), TEXT_SECRET),
+        (Hmac(header="x-signature", content="timestamp.body"), TEXT_SECRET),
+        (Hmac(header="x-signature", content="timestamp.body", timestamp_prefix="ts=", prefix="h1="), TEXT_SECRET),
+        (
+            Hmac(header="x-sig", content="v0:{timestamp}:{body}", timestamp_header="x-time", prefix="v0=", unit="ms"),
+            TEXT_SECRET,
+        ),
+        (Hmac(header="x-sig", content="{body}{timestamp}", timestamp_header="x-time", unit="iso"), TEXT_SECRET),
+        (
+            Hmac(header="x-sig", content="{id}.{timestamp}.{body}", timestamp_header="x-t", id_header="x-id"),
+            TEXT_SECRET,
+        ),
+        (Hmac(header="x-sig", algorithm="sha512", key_form="base64"), BASE64_SECRET),
+        (Hmac(header="x-sig", algorithm="sha1"), TEXT_SECRET),
+        (Token(), TEXT_SECRET),
+        (Token(header="x-token", prefix="Key "), TEXT_SECRET),
+        (Jwt(), TEXT_SECRET),
+    ],
+)
+def test_the_headers_prove_the_body_to_the_receiver_and_no_other_body(scheme: Scheme, secret: str) -> None:
+    headers = signed_headers(scheme, b'{"a":1}', secret, delivery_id="msg_1", now=NOW)
+    keys = parse_secrets(json.dumps([secret]), scheme)
+    scheme.verify(b'{"a":1}', headers, keys, now=NOW)
+    if isinstance(scheme, (Standard, Hmac)):
+        with pytest.raises(Exception, match="signature"):
+            scheme.verify(b'{"a":2}', headers, keys, now=NOW)
+
+
+def test_a_secret_that_cannot_be_one_is_refused_without_a_part_of_it() -> None:
+    with pytest.raises(ValueError, match="whsec_") as refusal:
+        signed_headers(configured({"PAYLOAD_PRESET": "clerk"}).scheme, b"{}", "hunter2", delivery_id="m", now=NOW)
+    assert "hunter2" not in str(refusal.value)

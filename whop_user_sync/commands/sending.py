@@ -1,0 +1,181 @@
+"""`send`: posts one signed webhook, as a platform would, and waits for what becomes of it."""
+
+import os
+import secrets
+import time
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import httpx
+import typer
+
+from whop_sync.receiving.platforms import PLATFORMS, Platform, configured
+from whop_sync.users.directory import Directory
+from whop_user_sync.commands.common import (
+    CommandError,
+    EndpointOption,
+    Exit,
+    JsonOption,
+    RegionOption,
+    StackOption,
+    chosen_stack,
+    output,
+)
+from whop_user_sync.logs import LogLine, Logs
+from whop_user_sync.preview import header_lines
+from whop_user_sync.sending import Person, UnknownSampleError, Webhook, about, read_webhook, sample, signed_headers
+from whop_user_sync.stack import Stack
+
+NEEDS = (
+    "cloudformation:DescribeStacks; lambda:GetFunctionConfiguration on the function receive-webhook;"
+    " logs:DescribeLogGroups, logs:StartQuery and logs:GetQueryResults on the log groups of the functions;"
+    " dynamodb:GetItem on the table."
+)
+
+SECRET_VARIABLE = "WHOP_USER_SYNC_SIGNING_SECRET"  # noqa: S105 - the name of a variable
+
+DONE = ("enrolled", "adopted", "mapped", "synced", "stale", "ignored")
+"""The outcomes after which nothing more happens and nothing is wrong."""
+
+_POLL_SECONDS = 0.5
+_LOOK_BACK_SECONDS = 60
+
+
+def send(
+    *,
+    preset: Annotated[str | None, typer.Argument(help="Whose form: clerk, shopify … Without it, the stack's.")] = None,
+    event: Annotated[str, typer.Argument(help="The sender's name of the event, or created, updated, deleted …")] = "",
+    file: Annotated[Path | None, typer.Option("--file", help="Post this body instead of a sample.")] = None,
+    headers: Annotated[Path | None, typer.Option("--headers", help="With --file: `Name: value` lines.")] = None,
+    user: Annotated[str, typer.Option("--user", help="The user's id on the platform.")] = "12345",
+    email: Annotated[str | None, typer.Option("--email", help="Their e-mail address.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Their name.")] = None,
+    picture: Annotated[str | None, typer.Option("--picture", help="The URL of their picture.")] = None,
+    url: Annotated[
+        str | None, typer.Option("--url", envvar="WHOP_USER_SYNC_WEBHOOK_URL", help="Where to post.")
+    ] = None,
+    wait: Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for the outcome.")] = 60,
+    stack: StackOption = None,
+    region: RegionOption = None,
+    endpoint_url: EndpointOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Post one signed webhook and wait for its outcome. The secret is read from WHOP_USER_SYNC_SIGNING_SECRET."""
+    out = output(as_json=as_json)
+    target = chosen_stack(stack, region, endpoint_url) if stack or not url else None
+    settings = dict(target.settings("receive-webhook")) if target else {}
+    if preset and preset != settings.get("PAYLOAD_PRESET"):
+        settings = {"PAYLOAD_PRESET": preset}
+    platform = _platform(settings)
+    now = time.time()
+    if file:
+        webhook = _from_file(file, headers, platform, now)
+    else:
+        person = Person(user_id=user, email=email, name=name, picture=picture)
+        webhook = _from_sample(settings["PAYLOAD_PRESET"], platform, event, person, now)
+    delivery_id = f"msg_{secrets.token_hex(12)}"
+    where = url or _webhook_url(target)
+    answer = _post(where, webhook, platform, delivery_id, now)
+    out.say(f"{where} answered {answer.status_code}.")
+    if not answer.is_success or target is None:
+        out.document({"status": answer.status_code, "delivery_id": delivery_id, "outcome": None})
+        if answer.status_code == httpx.codes.UNAUTHORIZED:
+            out.warn("The signature is not the one that the receiver expects: is the secret that of the stack?")
+        return Exit.DONE if answer.is_success else Exit.ATTENTION
+    line = _outcome(target, delivery_id, webhook, now, wait)
+    user_id = None if line is None else line.fields.get("user_id")
+    row = Directory(target.client("dynamodb"), target.table).entry(str(user_id)) if user_id else None
+    out.document(
+        {
+            "status": answer.status_code,
+            "delivery_id": delivery_id,
+            "outcome": line and line.fields.get("outcome"),
+            "reason": line and line.fields.get("reason"),
+            "row": row and asdict(row),
+        }
+    )
+    if line is None:
+        out.say(f"No outcome within {wait:g} seconds. Follow it with: whop-user-sync trace --stack {target.name}")
+        return Exit.ATTENTION
+    out.say(str(line))
+    if row:
+        out.say(f"Recorded: {row.status}, on Whop {row.whop_user_id} of {row.whop_company_id}.")
+    return Exit.DONE if line.fields.get("outcome") in DONE else Exit.ATTENTION
+
+
+def _platform(settings: Mapping[str, str]) -> Platform:
+    try:
+        return configured(settings)
+    except ValueError as error:
+        raise CommandError(str(error)) from None
+
+
+def _from_sample(preset: str, platform: Platform, event: str, person: Person, now: float) -> Webhook:
+    if not event:
+        raise CommandError(f"Which event? For example: send {preset} created. Presets: {', '.join(PLATFORMS)}.")
+    try:
+        return about(sample(preset, platform, event, now=now), platform, person, now=now)
+    except UnknownSampleError as error:
+        raise CommandError(str(error)) from None
+
+
+def _from_file(file: Path, headers: Path | None, platform: Platform, now: float) -> Webhook:
+    for each in (file, headers):
+        if each and not each.is_file():
+            raise CommandError(f"{each} is not a file.")
+    try:
+        given = header_lines(headers.read_text()) if headers else {}
+        return read_webhook(file.read_bytes(), given, platform, now=now)
+    except ValueError as error:
+        raise CommandError(str(error)) from None
+
+
+def _post(url: str, webhook: Webhook, platform: Platform, delivery_id: str, now: float) -> httpx.Response:
+    secret = os.environ.get(SECRET_VARIABLE, "")
+    if not secret:
+        raise CommandError(f"Set {SECRET_VARIABLE} to the signing secret of your platform.")
+    try:
+        proof = signed_headers(platform.scheme, webhook.body, secret, delivery_id=delivery_id, now=now)
+    except ValueError as error:
+        raise CommandError(f"{SECRET_VARIABLE}: {error}") from None
+    headers = {"content-type": "application/json", **webhook.headers, **proof}
+    try:
+        # Loopback goes by no proxy, whatever the environment says.
+        with httpx.Client(trust_env=not _is_loopback(url), timeout=30) as client:
+            return client.post(url, content=webhook.body, headers=headers)
+    except httpx.HTTPError as error:
+        raise CommandError(f"{url} did not answer: {error}", Exit.UNAVAILABLE) from None
+    except httpx.InvalidURL as error:
+        raise CommandError(f"{url} is not a URL: {error}") from None
+
+
+def _is_loopback(url: str) -> bool:
+    return httpx.URL(url).host in ("127.0.0.1", "localhost", "::1")
+
+
+def _webhook_url(stack: Stack | None) -> str:
+    if stack is None:
+        raise CommandError("Where to? Name a stack, or a --url.")
+    stacks: Any = stack.client("cloudformation").describe_stacks(StackName=stack.name)["Stacks"]
+    for each in stacks[0].get("Outputs", []):
+        if each["OutputKey"] == "WebhookUrl":
+            return str(each["OutputValue"])
+    raise CommandError(f"The stack {stack.name} has no output WebhookUrl: name a --url.")
+
+
+def _outcome(stack: Stack, delivery_id: str, webhook: Webhook, now: float, wait: float) -> LogLine | None:
+    """The log line that says what became of this very delivery: its last one, once it is decided."""
+    logs = Logs(stack)
+    event_id = webhook.event_id or delivery_id
+    until = time.time() + wait
+    while True:
+        lines = logs.find({"event_id": event_id}, since=now - _LOOK_BACK_SECONDS)
+        outcomes = [line for line in lines if line.fields.get("outcome") not in (None, "accepted")]
+        is_out_of_time = time.time() >= until
+        if outcomes and (is_out_of_time or outcomes[-1].fields["outcome"] != "retried"):
+            return outcomes[-1]
+        if is_out_of_time:
+            return None
+        time.sleep(_POLL_SECONDS)
