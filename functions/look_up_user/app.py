@@ -7,5 +7,5 @@ from whop_sync import assembly
 look_up = assembly.look_up()
 
 
-def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+def handler(event: Any, _context: object) -> object:
     return look_up.answer(event)

@@ -7,5 +7,5 @@ from whop_sync import assembly
 chat_tokens = assembly.chat_tokens()
 
 
-def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+def handler(event: Any, _context: object) -> object:
     return chat_tokens.answer(event)
