@@ -29,7 +29,7 @@ from whop_sync.receiving.signatures import (
     parse_secrets,
     sign,
 )
-from whop_user_sync.preview import header_lines
+from whop_user_sync.preview.captured import header_lines
 
 _INSTALLED = Path(__file__).with_name("payloads")
 SAMPLES = _INSTALLED if _INSTALLED.is_dir() else Path(__file__).resolve().parents[1] / "tests" / "payloads"

@@ -24,7 +24,7 @@ from whop_user_sync.commands.common import (
     output,
 )
 from whop_user_sync.logs import LogLine, Logs
-from whop_user_sync.preview import header_lines
+from whop_user_sync.preview.captured import header_lines
 from whop_user_sync.sending import Person, UnknownSampleError, Webhook, about, read_webhook, sample, signed_headers
 from whop_user_sync.stack import Stack
 
