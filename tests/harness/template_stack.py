@@ -89,9 +89,16 @@ class Surroundings:
                 return self._known[name]
             case {"Fn::GetAtt": [name, _]}:
                 return self._known[name]
+            case {"Fn::If": [condition, there, absent]}:
+                return self._resolved(there if self._holds(condition) else absent)
             case {"Fn::Sub": text}:
                 return re.sub(r"\$\{([\w:]+)\}", lambda found: self._known[found[1]], text)
         return str(value)
+
+    def _holds(self, condition: str) -> bool:
+        """Whether a condition of the template holds; those used here compare one parameter with one text."""
+        parameter, text = self._template["Conditions"][condition]["Fn::Equals"]
+        return self._resolved(parameter) == text
 
 
 def load(path: Path) -> ModuleType:

@@ -19,6 +19,7 @@ from whop_sync.users.mappings import LEASE_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMESPACE = "WhopUserSync"
+CLOUDWATCH = {"Service": "cloudwatch.amazonaws.com"}
 AWS_METRICS = {
     "AWS/SQS": (
         {
@@ -30,6 +31,7 @@ AWS_METRICS = {
     ),
     "AWS/Lambda": ({"Errors", "Throttles", "Duration", "ConcurrentExecutions"}, "FunctionName"),
     "AWS/ApiGateway": ({"Count", "4xx", "5xx", "Latency"}, "ApiId"),
+    "AWS/States": ({"ExecutionsFailed"}, "StateMachineArn"),
 }
 """The metrics of AWS that are used, and their dimension: a misspelt one would be watched in silence for ever."""
 
@@ -74,33 +76,86 @@ def test_every_alarm_tells_somebody_when_it_starts_and_when_it_ends(alarm: str) 
     assert "TreatMissingData" in properties
 
 
+def watched(alarm: dict[str, Any]) -> list[dict[str, Any]]:
+    """The metrics of an alarm: its own, or those of its expression."""
+    if "Metrics" not in alarm:
+        return [alarm]
+    return [each["MetricStat"]["Metric"] for each in alarm["Metrics"] if "MetricStat" in each]
+
+
 @pytest.mark.parametrize("alarm", ALARMS)
 def test_every_alarm_watches_a_metric_that_exists(alarm: str, emitted: set[tuple[str, tuple[str, ...]]]) -> None:
-    properties = ALARMS[alarm]
-    dimensions = tuple(dimension["Name"] for dimension in properties["Dimensions"])
-    if properties["Namespace"] == NAMESPACE:
-        assert (properties["MetricName"], dimensions) in emitted
-        assert properties["Dimensions"][0]["Value"] == {"Ref": "AWS::StackName"}
-    else:
-        names, dimension = AWS_METRICS[properties["Namespace"]]
-        assert properties["MetricName"] in names
-        assert dimensions == (dimension,)
+    for metric in watched(ALARMS[alarm]):
+        dimensions = tuple(dimension["Name"] for dimension in metric["Dimensions"])
+        if metric["Namespace"] == NAMESPACE:
+            assert (metric["MetricName"], dimensions) in emitted
+            assert metric["Dimensions"][0]["Value"] == {"Ref": "AWS::StackName"}
+        else:
+            names, dimension = AWS_METRICS[metric["Namespace"]]
+            assert metric["MetricName"] in names
+            assert dimensions == (dimension,)
+
+
+def test_an_expression_of_an_alarm_uses_what_it_measures() -> None:
+    expressions = [alarm for alarm in ALARMS.values() if "Metrics" in alarm]
+    assert expressions
+    for alarm in expressions:
+        [result] = [each for each in alarm["Metrics"] if "Expression" in each]
+        measured = {each["Id"] for each in alarm["Metrics"] if "MetricStat" in each}
+        assert measured == set(re.findall(r"[a-z]\w*", result["Expression"]))
+        assert all(each["ReturnData"] is False for each in alarm["Metrics"] if "MetricStat" in each)
+
+
+def test_an_outage_of_whop_alone_does_not_raise_the_alarm_of_the_receiver() -> None:
+    """The API's own 5xx would count the routes that ask Whop as well."""
+    alarm = ALARMS["Receiver5xxAlarm"]
+    assert (alarm["Namespace"], alarm["MetricName"]) == (NAMESPACE, "DeliveryDeferred")
+
+
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_every_function_that_is_ended_or_does_not_start_raises_an_alarm(function: str) -> None:
+    if function == "ImportUsersFunction":  # the run that calls it fails
+        assert ALARMS["ImportFailedAlarm"]["MetricName"] == "ExecutionsFailed"
+        return
+    assert any(
+        (metric["MetricName"], metric["Dimensions"][0]["Value"]) == ("Errors", {"Ref": function})
+        for alarm in ALARMS.values()
+        for metric in watched(alarm)
+    )
+
+
+@pytest.mark.parametrize("function", ["ReceiveWebhookFunction", "UserCreatedFunction", "ProfileUpdatedFunction"])
+def test_a_function_without_concurrency_raises_an_alarm(function: str) -> None:
+    """A new account may have ten in all."""
+    assert any(
+        (metric["MetricName"], metric["Dimensions"][0]["Value"]) == ("Throttles", {"Ref": function})
+        for alarm in ALARMS.values()
+        for metric in watched(alarm)
+    )
 
 
 def test_every_queue_where_something_is_left_lying_raises_an_alarm() -> None:
-    watched = {
-        alarm["Dimensions"][0]["Value"]["Fn::GetAtt"][0]: alarm["MetricName"]
+    watching = {
+        (alarm["Dimensions"][0]["Value"]["Fn::GetAtt"][0], alarm["MetricName"]): alarm["Threshold"]
         for alarm in ALARMS.values()
-        if alarm["Namespace"] == "AWS/SQS"
+        if alarm.get("Namespace") == "AWS/SQS"
     }
     for name, queue in QUEUES.items():
-        worked = "RedrivePolicy" in queue
-        assert watched[name] == ("ApproximateAgeOfOldestMessage" if worked else "ApproximateNumberOfMessagesVisible")
+        assert (name, "ApproximateAgeOfOldestMessage") in watching
+        if "RedrivePolicy" not in queue:
+            assert watching[name, "ApproximateNumberOfMessagesVisible"] == 0
+            # And once more while there are days left before SQS forgets them.
+            assert watching[name, "ApproximateAgeOfOldestMessage"] == 10 * 86400 < queue["MessageRetentionPeriod"]
 
 
 def widgets() -> list[dict[str, Any]]:
     [dashboard] = of_type("AWS::CloudWatch::Dashboard").values()
-    found: list[dict[str, Any]] = json.loads(dashboard["DashboardBody"]["Fn::Sub"].replace("${!", "${"))["widgets"]
+    text, conditional = dashboard["DashboardBody"]["Fn::Sub"]
+    for name, value in conditional.items():
+        condition, there, absent = value["Fn::If"]
+        assert (condition, absent) == (RESOURCES[name]["Condition"], "")
+        text = text.replace(f"${{{name}}}", there["Fn::Sub"])
+    found: list[dict[str, Any]] = json.loads(text.replace("${!", "${"))["widgets"]
     return found
 
 
@@ -155,6 +210,13 @@ def statements(resource: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield from policy["PolicyDocument"]["Statement"]
 
 
+# Step Functions delivers its logs by these; AWS lets no resource be named for them.
+WITHOUT_RESOURCES = {
+    *("logs:CreateLogDelivery", "logs:GetLogDelivery", "logs:UpdateLogDelivery", "logs:DeleteLogDelivery"),
+    *("logs:ListLogDeliveries", "logs:PutResourcePolicy", "logs:DescribeResourcePolicies", "logs:DescribeLogGroups"),
+}
+
+
 @pytest.mark.parametrize("role", of_type("AWS::IAM::Role"))
 def test_no_role_has_more_than_named_actions_on_named_resources(role: str) -> None:
     properties = RESOURCES[role]["Properties"]
@@ -165,7 +227,18 @@ def test_no_role_has_more_than_named_actions_on_named_resources(role: str) -> No
             entry if isinstance(entry, list) else [entry] for entry in (statement["Action"], statement["Resource"])
         )
         assert not [action for action in actions if "*" in action]
-        assert "*" not in resources
+        assert "*" not in resources or set(actions) <= WITHOUT_RESOURCES
+
+
+def test_tracing_gives_no_more_than_the_right_to_trace_and_only_when_it_is_switched_on() -> None:
+    policies = of_type("AWS::IAM::ManagedPolicy")
+    for name, policy in policies.items():
+        assert RESOURCES[name]["Condition"] in ("Traces", "TracesImport")
+        [statement] = policy["PolicyDocument"]["Statement"]
+        assert all(action.startswith("xray:") for action in statement["Action"])
+    roles = [role["Ref"] for policy in policies.values() for role in policy["Roles"]]
+    assert {function["Role"]["Fn::GetAtt"][0] for function in FUNCTIONS.values()} <= set(roles)
+    assert TEMPLATE["Parameters"]["Tracing"]["Default"] == "false"
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -202,14 +275,38 @@ def test_two_stacks_in_one_account_share_no_name() -> None:
 # -- what is kept, and how ---------------------------------------------------------------------------------------------
 
 
-def test_the_table_can_be_restored_is_encrypted_and_outlives_the_stack() -> None:
+def test_the_table_can_be_restored_and_outlives_the_stack() -> None:
     [table] = of_type("AWS::DynamoDB::Table").values()
     assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
-    assert table["SSESpecification"] == {"SSEEnabled": True}
     assert table["DeletionProtectionEnabled"] == {"Ref": "TableDeletionProtection"}
     assert table["BillingMode"] == "PAY_PER_REQUEST"
-    assert RESOURCES["UserMappings"]["DeletionPolicy"] == "RetainExceptOnCreate"
     assert RESOURCES["UserMappings"]["UpdateReplacePolicy"] == "Retain"
+
+
+def test_the_table_costs_nothing_for_its_encryption() -> None:
+    """SSEEnabled would take the key aws/dynamodb, whose use costs; DynamoDB's own key is free and always on."""
+    [table] = of_type("AWS::DynamoDB::Table").values()
+    assert "SSESpecification" not in table
+
+
+def test_a_table_that_was_kept_blocks_no_later_deployment() -> None:
+    """A first deployment that fails cannot delete a protected table, and who comes back has one of before."""
+    [table] = of_type("AWS::DynamoDB::Table").values()
+    assert RESOURCES["UserMappings"]["DeletionPolicy"] == "Retain"
+    assert table["TableName"]["Fn::If"][:2] == ["OnAws", {"Ref": "AWS::NoValue"}]
+    # And a later stack takes it by name: nothing else speaks of the stack's own.
+    either = {"Fn::If": ["MakesTable", {"Ref": "UserMappings"}, {"Ref": "UserMappingsTable"}]}
+    assert RESOURCES["UserMappings"]["Condition"] == "MakesTable"
+    assert TEMPLATE["Outputs"]["UserMappingsTableName"]["Value"] == either
+    users = {name: each["Environment"]["Variables"].get("USER_MAPPINGS_TABLE") for name, each in FUNCTIONS.items()}
+    assert {json.dumps(each) for each in users.values() if each} == {json.dumps(either)}
+    text = json.dumps(TEMPLATE)
+    assert text.count('"UserMappings"') == text.count(json.dumps(either)) + 1  # the resource itself
+
+
+def test_nothing_else_that_stays_has_a_name_that_a_later_stack_needs() -> None:
+    for name, each in RESOURCES.items():
+        assert each.get("DeletionPolicy", "Delete") == "Delete" or name == "UserMappings"
 
 
 @pytest.mark.parametrize("queue", QUEUES)
@@ -222,8 +319,40 @@ def test_alarms_are_encrypted_with_a_key_that_cloudwatch_may_use() -> None:
     [topic] = of_type("AWS::SNS::Topic").values()
     key = RESOURCES[topic["KmsMasterKeyId"]["Ref"]]["Properties"]
     assert key["EnableKeyRotation"] is True
-    users = [statement["Principal"] for statement in key["KeyPolicy"]["Statement"]]
-    assert {"Service": "cloudwatch.amazonaws.com"} in users
+    [cloudwatch] = [each for each in key["KeyPolicy"]["Statement"] if each["Principal"] == CLOUDWATCH]
+    # For alarms of this account alone.
+    assert cloudwatch["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
+
+
+def test_dead_letters_come_from_one_queue_alone() -> None:
+    for queue in QUEUES.values():
+        if "RedrivePolicy" in queue:
+            dead_letters = QUEUES[queue["RedrivePolicy"]["deadLetterTargetArn"]["Fn::GetAtt"][0]]
+            [allowed] = dead_letters["RedriveAllowPolicy"]["sourceQueueArns"]
+            account = "arn:${AWS::Partition}:sqs:${AWS::Region}:${AWS::AccountId}:"
+            assert allowed["Fn::Sub"] == account + queue["QueueName"]["Fn::Sub"]
+    assert QUEUES["ParkedDeliveriesQueue"]["RedriveAllowPolicy"] == {"redrivePermission": "denyAll"}
+
+
+def test_what_a_local_engine_lacks_is_asked_for_only_when_it_is_wanted() -> None:
+    [stage] = of_type("AWS::ApiGatewayV2::Stage").values()
+    condition, settings, absent = stage["AccessLogSettings"]["Fn::If"]
+    assert (condition, absent) == ("HasAccessLogs", {"Ref": "AWS::NoValue"})
+    assert json.loads(settings["Format"])["status"] == "$context.status"
+    assert TEMPLATE["Parameters"]["AccessLogs"]["Default"] == "false"
+
+
+def test_the_dashboards_address_is_right_in_every_partition() -> None:
+    text, parts = TEMPLATE["Outputs"]["DashboardUrl"]["Value"]["Fn::Sub"]
+    assert text.startswith("https://${AWS::Region}.${Console}/cloudwatch/")
+    assert parts["Console"]["Fn::If"][:2] == ["InChina", "console.amazonaws.cn"]
+    assert parts["Console"]["Fn::If"][2]["Fn::If"][1:] == ["console.amazonaws-us-gov.com", "console.aws.amazon.com"]
+
+
+def test_the_longest_name_that_a_stack_may_have_leaves_room_for_every_function() -> None:
+    """Lambda allows 64 characters, the docs promise 48 for the stack."""
+    for function in FUNCTIONS.values():
+        assert len(function["FunctionName"]["Fn::Sub"].removeprefix("${AWS::StackName}")) <= 64 - 48
 
 
 # -- times and sizes that have to fit ----------------------------------------------------------------------------------
