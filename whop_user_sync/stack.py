@@ -42,7 +42,8 @@ class Stack:
 
     @property
     def table(self) -> str:
-        return f"{self.name}-user-mappings"
+        """CloudFormation makes its name, or it is one of an earlier stack. Raises botocore's errors."""
+        return self.settings("look-up-user")["USER_MAPPINGS_TABLE"]
 
     def queue_url(self, sqs: Any, queue: str) -> str:
         """`queue` is the last part of a queue's name."""

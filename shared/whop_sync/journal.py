@@ -34,7 +34,7 @@ class Journal:
     """
 
     def __init__(self) -> None:
-        self._logger = Logger()
+        self._logger = Logger(use_rfc3339=True)  # Lambda takes the level of a line only with such a time
         self._metrics: dict[tuple[tuple[str, str], ...], EphemeralMetrics] = {}
         self._counting = threading.Lock()
         self._levels = {

@@ -5,6 +5,7 @@ The steps build on each other, so they are one story in one module and run in th
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -46,11 +47,11 @@ def client(engine: Engine, service: str) -> Any:
     )
 
 
-def deployed(stack: LocalStack, built: Path, **parameters: str) -> Deployment:
+def deployed(stack: LocalStack, built: Path, *, name: str = STACK, **parameters: str) -> Deployment:
     return deploy(
         stack.deployment.engine,
         built,
-        stack=STACK,
+        stack=name,
         signing_secrets=[SECRET],
         whop_api_key=stack.whop.api_key,
         parameters={
@@ -280,3 +281,50 @@ def test_a_removed_stack_leaves_its_table_and_nothing_else(stack: LocalStack, se
         engine.cloudformation.describe_stacks(StackName=STACK)
     # And the other stack is as it was
     assert sign_up(stack.deployment, "afterwards").status_code == 401
+
+
+def test_a_stack_that_comes_back_takes_the_table_it_left(stack: LocalStack, second: Deployment) -> None:
+    # Given the table that a removed stack has left
+    tables = second.engine.dynamodb.meta.client.list_tables()["TableNames"]
+    # When the stack is deployed again with its name
+    again = deployed(stack, stack.built, UserMappingsTable=second.table)
+    # Then it made none of its own
+    assert second.engine.dynamodb.meta.client.list_tables()["TableNames"] == tables
+    # And who was enrolled before is still that one
+    made = len(stack.fake.calls_to("POST /companies"))
+    assert sign_up(again, "side-by-side").status_code == 200
+    assert sign_up(again, "after-the-return").status_code == 200
+    assert becomes_true(lambda: is_synced(again, "after-the-return"), 60), again.log_lines("user-created")
+    assert becomes_true(lambda: again.waiting() == 0, 60)
+    assert len(stack.fake.calls_to("POST /companies")) == made + 1
+    removed(again.engine, STACK)
+    assert is_synced(second, "after-the-return")
+
+
+def test_a_first_deployment_that_failed_blocks_no_second_one(stack: LocalStack, tmp_path: Path) -> None:
+    """With the table's name left to CloudFormation, as on AWS; only the local stack's samples need to know it."""
+    shutil.copytree(stack.built, tmp_path / "built")
+    template = tmp_path / "built" / "template.yaml"
+    as_on_aws, replaced = re.subn(
+        r"Fn::Sub: \$\{AWS::StackName\}-user-mappings", "Ref: AWS::NoValue", template.read_text()
+    )
+    assert replaced == 1
+    template.write_text(as_on_aws.replace("Resources:\n", IMPOSSIBLE, 1))
+    with pytest.raises(DeploymentError):
+        deployed(stack, tmp_path / "built", name="e2e-third", TableDeletionProtection="true")
+    removed(stack.deployment.engine, "e2e-third")
+    # When what was wrong is put right, then the same deployment works
+    template.write_text(as_on_aws)
+    third = deployed(stack, tmp_path / "built", name="e2e-third", TableDeletionProtection="true")
+    assert sign_up(third, "first").status_code == 200
+    table = third.environment("look-up-user")["USER_MAPPINGS_TABLE"]
+    assert becomes_true(
+        lambda: "Item" in third.engine.dynamodb.Table(table).get_item(Key={"key": "user#first"}, ConsistentRead=True),
+        60,
+    )
+    removed(third.engine, "e2e-third")
+
+
+def removed(engine: Engine, name: str) -> None:
+    engine.cloudformation.delete_stack(StackName=name)
+    engine.cloudformation.get_waiter("stack_delete_complete").wait(StackName=name, WaiterConfig={"Delay": 1})

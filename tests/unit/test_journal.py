@@ -1,11 +1,14 @@
 """What the application tells of itself: metrics in CloudWatch's embedded format, and log lines."""
 
 import json
+import re
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from datetime import datetime
+from typing import Any, get_args
 
 import pytest
 
@@ -13,7 +16,7 @@ from harness import Clock, event
 from whop_sync.aws.queues import Queue
 from whop_sync.errors import OperatorNeeded, Permanent, Reason, SyncError, Transient, Unauthentic
 from whop_sync.events import UserEvent
-from whop_sync.journal import Journal
+from whop_sync.journal import DeliveryOutcome, EventOutcome, Journal, RequestOutcome
 from whop_sync.syncing.synchronization import Outcome, Result
 from whop_sync.syncing.worker import Record, Worker
 
@@ -234,3 +237,60 @@ def test_threads_do_not_mix_up_their_deliveries(journal: Journal) -> None:
     with ThreadPoolExecutor(2) as pool:
         assert list(pool.map(id_within, ("u1", "u2"))) == ["msg_u1_1", "msg_u2_1"]
     assert journal.correlation_id() is None
+
+
+def fresh_journal(monkeypatch: pytest.MonkeyPatch) -> Journal:
+    """With a logger of its own, as a new environment has it."""
+    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", f"stack-{uuid.uuid4()}")
+    return Journal()
+
+
+def logged_at(level: str, told: Told, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+    """Level and message of all that is logged when everything happens once."""
+    monkeypatch.setenv("POWERTOOLS_LOG_LEVEL", level)
+    journal = fresh_journal(monkeypatch)
+    error = Permanent("whop_refused")
+    for delivery in get_args(DeliveryOutcome.__value__):
+        journal.delivery(delivery, error=error)
+    for outcome in get_args(EventOutcome.__value__):
+        journal.event(outcome, event(), age=0, error=error)
+    for request in get_args(RequestOutcome.__value__):
+        journal.request("LookUp", request, user_id="u1", error=error)
+    journal.whop_call("POST /companies", status=200, seconds=1, request_id=None)
+    journal.crash(ValueError(), event())
+    return [(line["level"], line.get("outcome", line["message"])) for line in told.lines()]
+
+
+@pytest.mark.parametrize(
+    ("level", "missing"),
+    [
+        ("INFO", set()),
+        ("WARN", {"INFO"}),
+        ("ERROR", {"INFO", "WARNING"}),
+    ],
+)
+def test_no_log_level_drops_what_was_parked_deferred_failed_or_crashed(
+    told: Told, monkeypatch: pytest.MonkeyPatch, level: str, missing: set[str]
+) -> None:
+    everything = logged_at("INFO", told, monkeypatch)
+    kept = logged_at(level, told, monkeypatch) if level != "INFO" else everything
+    assert kept == [entry for entry in everything if entry[0] not in missing]
+    assert [outcome for _, outcome in kept].count("parked") == 2  # a delivery and an event
+    assert {"deferred", "failed", "crash"} <= {outcome for _, outcome in kept}
+    assert {"rejected", "retried"} <= {outcome for _, outcome in kept} or level == "ERROR"
+
+
+def test_metrics_are_whole_at_every_log_level(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POWERTOOLS_LOG_LEVEL", "ERROR")
+    journal = Journal()
+    journal.delivery("accepted")
+    journal.flush()
+    assert told.metrics()[("DeliveryAccepted", ())] == [1]
+
+
+def test_lines_hold_the_time_as_lambda_reads_it(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lambda takes a line whose time is not of RFC 3339 for one of level INFO."""
+    fresh_journal(monkeypatch).crash(ValueError())
+    [line] = [line for line in told.lines() if line.get("message") == "crash"]
+    assert datetime.fromisoformat(line["timestamp"]).tzinfo
+    assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", line["timestamp"])

@@ -137,7 +137,8 @@ def test_a_short_wait_named_again_and_again_does_not_use_up_the_receives() -> No
 def test_a_wait_is_never_longer_than_sqs_can_hide_a_message() -> None:
     bench = Bench(failing(Transient("whop_rate_limited", retry_after=10**6)))
     bench.run(bench.record(event()))
-    assert bench.sqs.postponed["receipt-m1"] == 12 * 3600
+    # Counted from the receive, of which some time has gone by.
+    assert 11 * 3600 < bench.sqs.postponed["receipt-m1"] <= 12 * 3600 - 900
 
 
 def test_what_can_never_work_is_parked_at_once_with_its_reason() -> None:

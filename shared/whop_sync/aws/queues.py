@@ -14,7 +14,11 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
 
 _MAX_ATTRIBUTE_LENGTH = 1000
-_MAX_VISIBILITY_SECONDS = 12 * 3600
+
+# SQS counts its twelve hours from the receive, and refuses what would go beyond
+# (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/APIReference/API_ChangeMessageVisibility.html). A quarter of
+# an hour covers a worker's two minutes and the time for which Lambda holds a message before it calls one.
+_MAX_VISIBILITY_SECONDS = 12 * 3600 - 900
 
 # SQS's limits for one call that sends several messages.
 _BATCH_MESSAGES = 10
@@ -47,7 +51,7 @@ class Queue:
                 raise Transient("sqs_unavailable", "SQS did not take all messages of a batch")
 
     def waiting(self) -> int:
-        """About how many messages nobody has begun with."""
+        """About how many messages no worker has begun with."""
         name: Literal["ApproximateNumberOfMessages"] = "ApproximateNumberOfMessages"
         with aws_errors("sqs_unavailable"):
             answer = self._client.get_queue_attributes(QueueUrl=self._url, AttributeNames=[name])
@@ -81,7 +85,7 @@ class Queue:
         self._send(body if isinstance(body, str) else base64.b64encode(body).decode(), details)
 
     def postpone(self, receipt_handle: str, seconds: float) -> None:
-        """Shows a received message to no worker for so long, counted from now."""
+        """Hides a received message for so long, counted from now, or for as long as SQS can hide it."""
         with aws_errors("sqs_unavailable"):
             self._client.change_message_visibility(
                 QueueUrl=self._url,
