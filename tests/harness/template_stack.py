@@ -98,7 +98,7 @@ class Surroundings:
     def _holds(self, condition: str) -> bool:
         """Whether a condition of the template holds; those used here compare one parameter with one text."""
         parameter, text = self._template["Conditions"][condition]["Fn::Equals"]
-        return self._resolved(parameter) == text
+        return bool(self._resolved(parameter) == text)
 
 
 def load(path: Path) -> ModuleType:
