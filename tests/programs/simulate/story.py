@@ -94,21 +94,29 @@ class Decision(NamedTuple):
 ORDINARY = Decision()
 
 
+_CREATES = frozenset({"POST /companies", "POST /accounts"})
+"""What is done there cannot be undone, so it goes wrong more often than the rest."""
+
+
 class Chance(Protocol):
-    def decide(self, point: Point, to: str, elapsed: float) -> Decision:
+    def decide(self, point: Point, to: str, name: str, elapsed: float) -> Decision:
         """What happens to a call. `to` is aws, whop or picture, `elapsed` seconds since the beginning."""
 
 
 @dataclass(frozen=True, slots=True)
 class Seeded:
-    """Decides by a seed and the point alone, so that a call fares alike whatever else is left out of a story."""
+    """Decides by a seed and the point alone, so that a call fares alike whatever else is left out of a story.
+
+    Each is the share of calls: that fail, of creates that do, that take longer, and after which a worker stands still.
+    """
 
     seed: int
     faults: float
+    creates: float
     delays: float
     pauses: float
 
-    def decide(self, point: Point, to: str, elapsed: float) -> Decision:
+    def decide(self, point: Point, to: str, name: str, elapsed: float) -> Decision:
         if elapsed > FAULTY_SECONDS:
             return ORDINARY
         chance = random.Random(hash((self.seed, *point[1:], *map(ord, point.event_id))))
@@ -122,7 +130,7 @@ class Seeded:
             after = chance.choice((40.0, 100.0, 190.0, 400.0))
         fault: Fault | None = None
         late = 0.0
-        if roll() < self.faults:
+        if roll() < (self.creates if name in _CREATES else self.faults):
             fault = chance.choice(FAULTS[to])
             late = chance.choice((1.0, 10.0, MAX_LATE_SECONDS))
         return Decision(round(before, 3), round(after, 3), fault, late if fault else 0.0, frozen)
@@ -134,7 +142,7 @@ class Written:
 
     decisions: Mapping[Point, Decision]
 
-    def decide(self, point: Point, to: str, elapsed: float) -> Decision:  # noqa: ARG002 - as the others
+    def decide(self, point: Point, to: str, name: str, elapsed: float) -> Decision:  # noqa: ARG002 - as the others
         return self.decisions.get(point, ORDINARY)
 
 
@@ -190,18 +198,21 @@ def sign_in_id(address: str) -> str:
 
 def generate(seed: int, traits: Traits) -> Story:
     chance = random.Random(seed)
-    users = [f"u{number}" for number in range(1, chance.choice((1, 1, 2, 2, 3)) + 1)]
+    crowded = chance.random() < 0.4  # one user, several events within seconds, and creates that get lost
+    users = [f"u{number}" for number in range(1, (1 if crowded else chance.choice((1, 2, 2, 3))) + 1)]
     addresses = {user: f"{user}@shop.test" for user in users}
     if traits.shared_email and len(users) > 1 and chance.random() < 0.5:
         addresses[users[1]] = addresses[users[0]]
-    gap = chance.choice((0.0, 0.2, 3.0, 40.0, 400.0))
-    numbers = chance.randint(2, 9)
+    gap = chance.choice((0.2, 3.0, 20.0) if crowded else (0.0, 0.2, 3.0, 40.0, 400.0))
+    numbers = chance.randint(2, 5 if crowded else 9)
     versions = dict.fromkeys(users, 0)
     started: set[str] = set()
     arrivals: list[Arrival] = []
     for number in range(1, numbers + 1):
         user = chance.choice(users)
         versions[user] += chance.choice((0, 1, 1, 1, 2))
+        if traits.new_email and user in started and chance.random() < 0.15:
+            addresses[user] = f"{user}.{number}@shop.test"
         event = _event(
             chance,
             traits,
@@ -236,7 +247,9 @@ def generate(seed: int, traits: Traits) -> Story:
     )
     rough = chance.choice((0.0, 0.03, 0.08, 0.15))
     delays, pauses = chance.choice((0.0, 0.2, 0.5)), chance.choice((0.0, 0.01, 0.03))
-    return Story(seed=seed, settings=settings, arrivals=arrivals, chance=Seeded(seed, rough, delays, pauses))
+    lost = chance.choice((0.3, 0.6)) if crowded else 2 * rough
+    seeded = Seeded(seed, faults=rough, creates=lost, delays=delays, pauses=pauses)
+    return Story(seed=seed, settings=settings, arrivals=arrivals, chance=seeded)
 
 
 def _event(
@@ -246,8 +259,6 @@ def _event(
     if kind != "created" and "updated" in traits.kinds and chance.random() < 0.3:
         kind = "updated"
     email: str | None = address
-    if traits.new_email and chance.random() < 0.15:
-        email = f"{user}.new@shop.test"
     if traits.no_email and chance.random() < 0.3:
         email = None
     profile: dict[ProfileField, str | None] = {}
@@ -282,7 +293,7 @@ def _switches(chance: random.Random, traits: Traits) -> dict[str, Any]:
         return value if chance.random() < 0.3 else otherwise
 
     return {
-        "list_lag": maybe(chance.choice((1.0, 20.0, MAX_LIST_LAG)), 0.0),
+        "list_lag": chance.choice((0.0, 0.0, 1.0, 20.0, MAX_LIST_LAG)),
         "list_order": maybe("asc", "desc"),
         "legacy_idempotency": maybe(True, False),
         "idempotency_stores_5xx": maybe(True, False),

@@ -333,7 +333,7 @@ class World:
         label = self._labels.setdefault(self.timeline.current(), _Label("batch", 1))
         label.call += 1
         point = Point(label.event_id, label.delivery, label.call)
-        decision = self.story.chance.decide(point, to, self.timeline.now - START)
+        decision = self.story.chance.decide(point, to, name, self.timeline.now - START)
         if decision != ORDINARY:
             history.decisions[point] = decision
         what = f"{label.event_id}: {name}"
