@@ -189,6 +189,8 @@ class Traits:
     sign_in: bool = False
     refused_nulls: bool = False
     event_times: bool = False
+    bare: bool = False
+    """Events that speak of no field."""
 
 
 def sign_in_id(address: str) -> str:
@@ -265,7 +267,7 @@ def _event(
     if kind in ("created", "updated") or chance.random() < 0.3:
         if chance.random() < 0.8:
             profile["name"] = None if chance.random() < 0.08 else f"{user} {chance.choice('ABCDEFGH')}{number}"
-        if chance.random() < 0.35:
+        if chance.random() < 0.35 or not (profile or traits.bare):
             profile["picture"] = None if chance.random() < 0.15 else f"https://img.test/{chance.choice('rgbxy')}"
     return UserEvent(
         kind=kind,
