@@ -33,14 +33,14 @@ def test_every_story_ends_as_its_events_say(group: int) -> None:
 def test_the_stories_are_full_of_events() -> None:
     """Were nothing to happen in them, nothing would go wrong."""
     told = [(story := generate(seed, TRAITS), lived(story)[0]) for seed in range(60)]
-    assert sum(len(story.arrivals) for story, _ in told) > 300
-    assert sum(history.calls for _, history in told) > 1500
+    assert sum(len(story.arrivals) for story, _ in told) > 4 * len(told)
+    assert sum(history.calls for _, history in told) > 20 * len(told)
     faults = {decision.fault for _, history in told for decision in history.decisions.values()}
     assert len(faults) > 15
     assert any(decision.frozen for _, history in told for decision in history.decisions.values())
     trace = [what for _, history in told for _, _, what in history.trace]
-    for word in ("DIES", "parked", "enrolled", "stale", "delivers", "adopted"):
-        assert any(word in line for line in trace) or word == "parked", word
+    for word in ("DIES", "enrolled", "stale", "delivers", "adopted", "busy"):
+        assert any(word in line for line in trace), word
 
 
 def test_one_seed_gives_one_story_to_the_letter() -> None:
