@@ -1,0 +1,42 @@
+"""The first commands that a reader types after the demo, as docs/local-stack.md prints them."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from harness.pages import Page
+from local_stack import ROOT
+from local_stack.up import running
+
+STARTED_BY_THE_READER = "something that `make up` started is running: stop it with `make down`"
+
+
+def make(command: str) -> "subprocess.CompletedProcess[str]":
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "WHOP_"))}
+    return subprocess.run(
+        ["bash", "-c", command], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=170, check=False
+    )
+
+
+@pytest.fixture
+def lines() -> Iterator[list[str]]:
+    if running():
+        pytest.skip(STARTED_BY_THE_READER)
+    block = next(block for block in Page("docs/local-stack.md").code() if block.text.startswith("make up\n"))
+    yield block.text.splitlines()
+    if running():
+        make("make down")
+
+
+@pytest.mark.timeout(600)
+def test_the_first_commands_do_what_the_docs_say(lines: list[str]) -> None:
+    printed = {}
+    for line in lines:
+        result = make(line)
+        assert result.returncode == 0, f"{line}\n{result.stdout}{result.stderr}"
+        printed[line] = result.stdout
+    [trace] = [text for line, text in printed.items() if line.startswith("make trace")]
+    assert "synced" in trace
+    assert running() is None
