@@ -14,7 +14,7 @@ import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
 from whop_sync.errors import SyncError, Transient
-from whop_user_sync.commands import importing, parked, platform, preview, sending, tracing
+from whop_user_sync.commands import checking, importing, parked, platform, preview, sending, tracing
 from whop_user_sync.commands.common import CommandError, Exit
 from whop_user_sync.importing import NotResumableError
 from whop_user_sync.stack import explained
@@ -56,6 +56,7 @@ def _failed(sentence: str, status: Exit) -> Exit:
 
 _command("preview", preview.preview)
 _command("platform", platform.platform)
+_command("check", checking.check, needs=checking.CHECK_NEEDS)
 _command("send", sending.send, needs=sending.NEEDS)
 _command("parked", parked.parked, needs=parked.LIST_NEEDS)
 _command("redrive", parked.redrive, needs=parked.REDRIVE_NEEDS)

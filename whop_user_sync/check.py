@@ -1,0 +1,325 @@
+"""Whether a deployed stack can work, found out without creating anything: its settings, its secrets, Whop, its alarms.
+
+Every defect gives one finding with one sentence, which says what to do. A check that depends on a defect is left out,
+so that one mistake is not reported five times.
+"""
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any, Literal
+
+import httpx
+from botocore.exceptions import ClientError
+
+from whop_sync.aws.secrets import Secret, UnavailableReason
+from whop_sync.config import WHOP_API_URLS
+from whop_sync.errors import OperatorNeeded, Permanent, SyncError, Transient
+from whop_sync.receiving.platforms import configured
+from whop_sync.receiving.signatures import parse_secrets
+from whop_sync.whop.api_key import parse_api_key
+from whop_sync.whop.client import Whop, http_client
+from whop_sync.whop.generations import chosen_generation
+from whop_user_sync.stack import Stack
+
+type About = Literal[
+    "settings",
+    "whop_api_key",
+    "whop_company",
+    "whop_scope",
+    "whop_api_version",
+    "whop",
+    "signing_secret",
+    "queues",
+    "alarms",
+    "alarm_mail",
+    "clock",
+]
+type Verdict = Literal["ok", "warning", "wrong"]
+
+_NO_QUEUE = ("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist")
+
+MAX_CLOCK_SECONDS = 60
+"""AWS refuses signed requests from clocks that are five minutes off, and tokens lose as much of their life."""
+
+DASHBOARDS = {
+    "production": "https://whop.com/dashboard/developer",
+    "sandbox": "https://sandbox.whop.com/dashboard/developer",
+}
+"""Where API keys are made and changed (https://docs.whop.com/developer/quickstart)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """`about` is a fixed word for programs. `wrong` means that something does not work; a `warning` leaves the choice
+    to a person."""
+
+    about: About
+    verdict: Verdict
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """Permissions of the API key of which one is needed, the first one being the better one, and what for."""
+
+    any_of: tuple[str, ...]
+    purpose: str
+
+
+def needs(enrollment: str, token_actions: Sequence[str]) -> Iterator[Need]:
+    """What the API key must be allowed (https://docs.whop.com/developer/guides/chat/sync-users and the reference of
+    each call)."""
+    if enrollment == "companies":
+        yield Need(("company:create",), "to enroll users")
+        yield Need(("company:basic:read",), "to enroll users and to find an account again after a lost answer")
+    else:
+        # The text of the refusal speaks of connected accounts, the reference allows either.
+        yield Need(("company:create_child", "company:create"), "to enroll users")
+    yield Need(("user:profile:update",), "to set names and pictures")
+    for action in token_actions:
+        yield Need((action,), "because ChatTokenActions passes it on to users")
+
+
+def check_whop(
+    settings: Mapping[str, str],
+    token_actions: Sequence[str],
+    secret: Callable[[], str],
+    *,
+    http: httpx.Client | None = None,
+) -> Iterator[Finding]:
+    """The API key, its company, its permissions and the API version, asked of Whop by calls that only read.
+
+    `settings` are a worker's environment variables. `secret` is the text of the API key's secret.
+    """
+    environment, company = settings["WHOP_ENVIRONMENT"], settings["WHOP_COMPANY_ID"]
+    try:
+        generation = chosen_generation(settings["WHOP_ENROLLMENT"], settings.get("WHOP_API_VERSION", ""))
+    except ValueError as error:
+        yield Finding("whop_api_version", "wrong", f"{error}.")
+        return
+    try:
+        key = parse_api_key(secret())
+    except OperatorNeeded as error:
+        yield Finding("whop_api_key", "wrong", f"{_sentence(error.explanation)} Whop was not asked.")
+        return
+    version = settings.get("WHOP_API_VERSION") or generation.default_version
+    whop = Whop(
+        http or http_client(),
+        url=settings.get("WHOP_API_URL") or WHOP_API_URLS[environment],
+        version=version,
+        api_key=lambda: key,
+        generation=generation,
+    )
+    where = DASHBOARDS[environment]
+    try:
+        yield from _check_key(whop, company, list(needs(settings["WHOP_ENROLLMENT"], token_actions)), where)
+    except SyncError as error:
+        yield _whop_finding(error, environment=environment, version=version, where=where)
+        return
+    yield Finding("whop_api_version", "ok", f"Whop takes Api-Version-Date {version}.")
+
+
+def _check_key(whop: Whop, company: str, needed: Sequence[Need], where: str) -> Iterator[Finding]:
+    """Raises SyncError where Whop refuses the call as a whole."""
+    actions = sorted({action for need in needed for action in need.any_of} | {"company:balance:read"})
+    granted, unknown = _permissions(whop, company, actions)
+    if not any(granted.values()):
+        yield Finding(
+            "whop_company",
+            "wrong",
+            f"The API key may do nothing in WhopCompanyId {company}: it is the key of another company, or has no"
+            f" permissions. Use an account API key of {company}, made at {where}.",
+        )
+        return
+    if granted["company:balance:read"]:
+        own = whop.own_account().get("id")
+        if own != company:
+            yield Finding(
+                "whop_company",
+                "wrong",
+                f"The API key is that of {own}, and WhopCompanyId is {company}: use the key of the company itself.",
+            )
+            return
+    yield Finding("whop_api_key", "ok", "Whop takes the API key.")
+    missing = [need for need in needed if not any(granted[action] for action in need.any_of)]
+    for need in missing:
+        action = need.any_of[0]
+        if action in unknown:
+            sentence = f"Whop knows no permission {action}: correct ChatTokenActions."
+        else:
+            sentence = f"The API key lacks {action}, needed {need.purpose}: grant it at {where}."
+        yield Finding("whop_scope", "wrong", sentence)
+    if not missing:
+        yield Finding("whop_scope", "ok", f"The API key has the {len(needed)} permissions that are needed.")
+
+
+def _permissions(whop: Whop, company: str, actions: Sequence[str]) -> tuple[dict[str, bool], set[str]]:
+    """What is granted, and which actions Whop refuses to be asked about. Whether it does so is not documented."""
+    try:
+        return whop.permissions(company, actions), set()
+    except Permanent as error:
+        if error.reason != "whop_refused":
+            raise
+    granted: dict[str, bool] = {}
+    unknown: set[str] = set()
+    for action in actions:
+        try:
+            granted |= whop.permissions(company, [action])
+        except Permanent:
+            granted[action] = False
+            unknown.add(action)
+    return granted, unknown
+
+
+def _whop_finding(error: SyncError, *, environment: str, version: str, where: str) -> Finding:
+    match error.reason:
+        case "whop_key_rejected":
+            return Finding(
+                "whop_api_key",
+                "wrong",
+                f"Whop's {environment} refuses the API key: it is one of the other environment, was rotated, has"
+                f" expired, or its IP allowlist leaves this machine out. Keys are made at {where}.",
+            )
+        case "whop_gone":
+            return Finding(
+                "whop_api_version",
+                "wrong",
+                f"Whop does not know Api-Version-Date {version}, or has retired this call at it: leave WhopApiVersion"
+                " empty.",
+            )
+        case _:
+            kind = "could not be asked" if isinstance(error, Transient) else "refuses to say what the key may do"
+            return Finding("whop", "wrong", f"Whop {kind} ({error.reason}). {_sentence(error.explanation)}".strip())
+
+
+def check_signing_secret(settings: Mapping[str, str], secret: Callable[[], str]) -> Iterator[Finding]:
+    """Whether the receiver's settings can be read, and its signing secrets go with its scheme."""
+    try:
+        scheme = configured(settings).scheme
+    except ValueError as error:
+        yield Finding("settings", "wrong", _sentence(str(error)))
+        return
+    try:
+        keys = parse_secrets(secret(), scheme)
+    except OperatorNeeded as error:
+        yield Finding("signing_secret", "wrong", f"There are no signing secrets: {error.explanation}.")
+    except ValueError as error:
+        yield Finding("signing_secret", "wrong", f"The signing secrets cannot be used: {error}.")
+    else:
+        yield Finding("signing_secret", "ok", f"{len(keys)} signing secret(s) of the form of scheme {scheme.name}.")
+
+
+def check_queues(sqs: Any, expected: Sequence[str]) -> Iterator[Finding]:
+    """`expected` are the URLs of the queues that were deployed."""
+    names = [url.rpartition("/")[2] for url in expected]
+    missing = []
+    for name in names:
+        try:
+            sqs.get_queue_url(QueueName=name)
+        except ClientError as error:
+            if error.response["Error"]["Code"] not in _NO_QUEUE:
+                raise
+            missing.append(name)
+    if missing:
+        yield Finding("queues", "wrong", f"These queues are gone: {', '.join(missing)}. Deploy the stack again.")
+    else:
+        yield Finding("queues", "ok", f"The {len(names)} queues are there.")
+
+
+def check_alarms(alarms: Sequence[Mapping[str, Any]], expected: Sequence[str]) -> Iterator[Finding]:
+    """`alarms` as CloudWatch describes them, `expected` the names of those that were deployed."""
+    found = {alarm["AlarmName"]: alarm for alarm in alarms}
+    missing = [name for name in expected if name not in found]
+    silent = [name for name in expected if name in found and not found[name].get("ActionsEnabled", True)]
+    ringing = [name for name in expected if name in found and found[name].get("StateValue") == "ALARM"]
+    if missing:
+        yield Finding("alarms", "wrong", f"These alarms are gone: {', '.join(missing)}. Deploy the stack again.")
+    if silent:
+        yield Finding("alarms", "wrong", f"The actions of these alarms are switched off: {', '.join(silent)}.")
+    if ringing:
+        yield Finding("alarms", "warning", f"In alarm now: {', '.join(ringing)}.")
+    if not missing and not silent:
+        yield Finding("alarms", "ok", f"The {len(expected)} alarms are there.")
+
+
+def check_alarm_mail(subscriptions: Sequence[Mapping[str, str]]) -> Finding:
+    """`subscriptions` of the alarms' topic, as SNS lists them."""
+    waiting = [each for each in subscriptions if not each.get("SubscriptionArn", "").startswith("arn:")]
+    if waiting:
+        return Finding(
+            "alarm_mail",
+            "wrong",
+            "The address that alarms go to has not confirmed: open the mail of AWS Notifications and confirm.",
+        )
+    if not subscriptions:
+        return Finding(
+            "alarm_mail", "warning", "Alarms reach no person: set AlarmEmail, or subscribe to the output AlarmTopic."
+        )
+    return Finding("alarm_mail", "ok", f"Alarms go to {len(subscriptions)} confirmed subscription(s).")
+
+
+def check_clock(date: str | None, now: float) -> Iterator[Finding]:
+    """`date` is the Date header of an answer of AWS, `now` this machine's clock."""
+    if not date:
+        return
+    ahead = now - parsedate_to_datetime(date).timestamp()
+    if abs(ahead) > MAX_CLOCK_SECONDS:
+        way = "ahead" if ahead > 0 else "behind"
+        yield Finding("clock", "wrong", f"The clock of this machine is {abs(round(ahead))} seconds {way}: set it.")
+    else:
+        yield Finding("clock", "ok", "The clock of this machine agrees with that of AWS.")
+
+
+def check(stack: Stack, *, clock: Callable[[], float] = time.time, http: httpx.Client | None = None) -> list[Finding]:
+    """All checks of a stack. Raises botocore's errors where the operator's credentials do not reach it."""
+    worker, receiver = stack.settings("user-created"), stack.settings("receive-webhook")
+    actions = stack.settings("mint-chat-token")["CHAT_TOKEN_ACTIONS"].split(",")
+    secrets_manager = stack.client("secretsmanager")
+
+    def secret(arn: str, unavailable: UnavailableReason) -> Callable[[], str]:
+        return Secret(secrets_manager, arn, unavailable=unavailable, clock=time.monotonic).text
+
+    deployed = _deployed(stack)
+    cloudwatch = stack.client("cloudwatch")
+    alarms = [
+        alarm
+        for page in cloudwatch.get_paginator("describe_alarms").paginate(AlarmNamePrefix=f"{stack.name}-")
+        for alarm in page["MetricAlarms"]
+    ]
+    return [
+        *check_whop(worker, actions, secret(worker["WHOP_API_KEY_ARN"], "whop_api_key_unavailable"), http=http),
+        *check_signing_secret(receiver, secret(receiver["WEBHOOK_SIGNING_SECRETS_ARN"], "signing_secrets_unavailable")),
+        *check_queues(stack.client("sqs"), deployed["AWS::SQS::Queue"]),
+        *check_alarms(alarms, deployed["AWS::CloudWatch::Alarm"]),
+        check_alarm_mail(_subscriptions(stack.client("sns"), deployed["AWS::SNS::Topic"])),
+        *check_clock(_date(stack), clock()),
+    ]
+
+
+def _deployed(stack: Stack) -> Mapping[str, list[str]]:
+    """The physical ids of what CloudFormation made, by type."""
+    pages = stack.client("cloudformation").get_paginator("list_stack_resources").paginate(StackName=stack.name)
+    found: defaultdict[str, list[str]] = defaultdict(list)
+    for page in pages:
+        for resource in page["StackResourceSummaries"]:
+            found[resource["ResourceType"]].append(resource.get("PhysicalResourceId", ""))
+    return found
+
+
+def _date(stack: Stack) -> str | None:
+    answer = stack.client("sts").get_caller_identity()
+    date: str | None = answer["ResponseMetadata"]["HTTPHeaders"].get("date")
+    return date
+
+
+def _subscriptions(sns: Any, topics: Sequence[str]) -> list[Mapping[str, str]]:
+    pages = (sns.get_paginator("list_subscriptions_by_topic").paginate(TopicArn=topic) for topic in topics)
+    return [each for topic in pages for page in topic for each in page["Subscriptions"]]
+
+
+def _sentence(text: str) -> str:
+    """With a capital letter and a full stop."""
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}." if text else ""
