@@ -12,11 +12,14 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import TYPE_CHECKING, BinaryIO, Self
 
 from whop_sync.aws.queues import Queue
 from whop_sync.importing.rows import MAX_WAITING, Chunk, Sink, Source, import_rows
-from whop_sync.importing.user_files import Place, Row, open_users, rows, user_id
+from whop_sync.importing.user_files import Offset, Row, open_users, rows, user_id
+
+if TYPE_CHECKING:
+    from whop_sync.errors import Reason
 
 PAUSE_SECONDS = 5.0
 """Between two looks at a queue that is full."""
@@ -86,7 +89,7 @@ class Import:
         self._dry = dry
         self._sink = sink
         self._report = report
-        self.reasons: Counter[str] = Counter()
+        self.reasons: Counter[Reason] = Counter()
         self._state_file = file.with_name(file.name + ".import.json")
         self.rejected_file = file.with_name(file.name + ".rejected.ndjson")
         self.state = State.new(file, as_of)
@@ -116,13 +119,13 @@ class Import:
     def run(self) -> State:
         """Raises Malformed if it is no file of users, and Transient when the queue does not take a chunk."""
         with self._file.open("rb") as stream, self.rejected_file.open("a+b") as rejected:
-            form, start = open_users(stream, self._file.name)
+            file_format, start = open_users(stream, self._file.name)
             if self.state.offset:
-                start = Place(self.state.offset, self.state.line)
-                stream.seek(start.offset)
+                start = Offset(self.state.offset, self.state.line)
+                stream.seek(start.byte)
             rejected.truncate(self.state.rejected_bytes)
-            source = Source(form=form, name=self._file.name, as_of=self.state.as_of)
-            for chunk in import_rows(rows(stream, form, start), source, self._sink, clock=time.time):
+            source = Source(format=file_format, name=self._file.name, as_of=self.state.as_of)
+            for chunk in import_rows(rows(stream, file_format, start), source, self._sink, clock=time.time):
                 self._note(chunk, rejected)
         self.state = replace(self.state, offset=self.state.size)
         if not self._dry:
@@ -138,7 +141,7 @@ class Import:
         rejected.flush()
         self.state = replace(
             self.state,
-            offset=chunk.end.offset,
+            offset=chunk.end.byte,
             line=chunk.end.line,
             sent=self.state.sent + chunk.sent,
             rejected=self.state.rejected + len(chunk.rejections),
@@ -158,9 +161,9 @@ _COUNTS = ("offset", "line", "sent", "rejected", "rejected_bytes")
 def import_user(file: Path, wanted: str, sink: Sink, *, as_of: str) -> Iterator[Chunk]:
     """Sends the rows of one user only. Raises as Import.run does."""
     with file.open("rb") as stream:
-        form, start = open_users(stream, file.name)
-        source = Source(form=form, name=file.name, as_of=as_of)
-        theirs: Iterator[Row] = (row for row in rows(stream, form, start) if user_id(row, form) == wanted)
+        file_format, start = open_users(stream, file.name)
+        source = Source(format=file_format, name=file.name, as_of=as_of)
+        theirs: Iterator[Row] = (row for row in rows(stream, file_format, start) if user_id(row, file_format) == wanted)
         yield from import_rows(theirs, source, sink, clock=time.time)
 
 

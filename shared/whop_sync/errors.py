@@ -30,7 +30,9 @@ type Reason = Literal[
     "token_too_long_lived",
     "wrong_signature",
     # Malformed, of a delivery
+    "bad_email",
     "bad_time",
+    "bad_user_id",
     "bad_whop_user_id",
     "no_event_type",
     "no_user_id",
@@ -44,6 +46,9 @@ type Reason = Literal[
     "version_in_future",
     # Malformed, of a file of users or of one of its rows
     "bad_header",
+    "bad_line_ends",
+    "bad_status",
+    "duplicate_email",
     "not_csv",
     "not_utf8",
     "too_long",
@@ -91,6 +96,7 @@ type Reason = Literal[
     "picture_bad_url",
     "picture_compressed",
     "picture_failed",
+    "picture_inline",
     "picture_not_an_image",
     "picture_not_found",
     "picture_not_public",

@@ -21,7 +21,7 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "whop": frozenset({"bottom", "aws", "users"}),
     "receiving": BELOW | {"bottom"},
     "syncing": BELOW | {"bottom"},
-    "importing": BELOW | {"bottom", "receiving"},
+    "importing": BELOW | {"bottom"},
     "backend_api": BELOW | {"bottom"},
     "assembly": BELOW | {"bottom", "receiving", "syncing", "importing", "backend_api"},
 }

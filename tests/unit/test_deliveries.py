@@ -339,6 +339,7 @@ GOOD = json.dumps(UPDATED).encode()
     ("keys", "body", "told"),
     [
         ((KEY,), GOOD, ("DeliveryAccepted", "accepted", "msg_1", None)),
+        ((KEY,), with_picture(1000), ("DeliveryAccepted", "accepted", "msg_1", "picture_inline")),
         ((KEY,), b'{"type": "order.paid"}', ("DeliveryIgnored", "ignored", "msg_1", None)),
         ((KEY,), b"[]", ("DeliveryParked", "parked", "msg_1", "not_an_object")),
         ((KEY,), b" " * (MAX_BODY_BYTES + 1), ("DeliveryRejected", "rejected", None, "too_large")),

@@ -3,19 +3,21 @@
 import csv
 import io
 import json
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whop_sync.errors import Malformed
+from whop_sync.errors import Malformed, Reason
 from whop_sync.events import UserEvent
+from whop_sync.importing.rows import Source, import_rows
 from whop_sync.importing.user_files import (
     LONG_AGO,
     MAX_ROW_BYTES,
-    Form,
-    Place,
+    Format,
+    Offset,
     Row,
     event,
     open_users,
@@ -28,19 +30,19 @@ NOW = 1_772_359_300.0
 HEADER = b"id,email,name\n"
 
 
-def read(content: bytes, name: str) -> tuple[Form, list[Row]]:
+def read(content: bytes, name: str) -> tuple[Format, list[Row]]:
     stream = io.BytesIO(content)
-    form, start = open_users(stream, name)
-    return form, list(rows(stream, form, start))
+    file_format, start = open_users(stream, name)
+    return file_format, list(rows(stream, file_format, start))
 
 
 def outcomes(content: bytes, name: str = "users.csv", as_of: str = LONG_AGO) -> list[UserEvent | str]:
     """For each row its event, or the reason why there is none."""
-    form, found = read(content, name)
+    file_format, found = read(content, name)
     told: list[UserEvent | str] = []
     for row in found:
         try:
-            told.append(event(row, form, source=name, as_of=as_of, now=NOW))
+            told.append(event(row, file_format, source=name, as_of=as_of, now=NOW))
         except Malformed as error:
             told.append(error.reason)
     return told
@@ -105,7 +107,7 @@ def test_csv_as_spreadsheets_write_it() -> None:
         b'u2,b@shop.test,"two\r\nlines"\r\nu3,c@shop.test,5" tall\r\n'
     )
     found = [each for each in outcomes(content) if isinstance(each, UserEvent)]
-    assert [each.profile["name"] for each in found] == ['Bee, "Ann"', "two\r\nlines", '5" tall']
+    assert [each.profile["name"] for each in found] == ['Bee, "Ann"', "two lines", '5" tall']
     # And each event tells the line where its row begins
     assert [each.event_id for each in found] == ["users.csv:3", "users.csv:4", "users.csv:6"]
 
@@ -129,7 +131,13 @@ def test_ndjson_may_have_a_byte_order_mark_blank_lines_and_no_last_line_end() ->
         (b'{"id":"u1","updated_at":"soon"}', "bad_time"),
         (b'{"id":"u1","updated_at":' + b"9" * 400 + b"}", "bad_time"),
         (b'{"id":"u1","updated_at":"' + b"9" * 5000 + b'"}', "bad_time"),
-        (b'{"id":"u1","updated_at":"2030-01-01"}', "version_in_future"),
+        (b'{"id":"u1","updated_at":"20260301"}', "bad_time"),
+        (b'{"id":12345.0}', "bad_user_id"),
+        (b'{"id":"1.23457E+14"}', "bad_user_id"),
+        (b'{"id":"u1","email":"not-an-email"}', "bad_email"),
+        (b'{"id":"u1","email":"b@x;c@x"}', "bad_email"),
+        (b'{"id":"u1","email":"D <d@x>"}', "bad_email"),
+        (b'{"id":"u1","status":"gone"}', "bad_status"),
         (b'{"id":"u1","whop_user_id":"biz_1"}', "bad_whop_user_id"),
         (b"[" * 50_000, "not_json"),
         (b'{"id":"u1","name":"' + b"x" * MAX_ROW_BYTES + b'"}', "too_long"),
@@ -145,6 +153,10 @@ def test_a_bad_line_of_ndjson_costs_itself_and_no_other(row: bytes, reason: str)
         (b"u1,a@shop.test", "wrong_columns"),
         (b"u1,a@shop.test,Ann,more", "wrong_columns"),
         (b',a@shop.test,"Ann"', "no_user_id"),
+        (b"NULL,a@shop.test,Ann", "no_user_id"),
+        (b"1.23457E+14,a@shop.test,Ann", "bad_user_id"),
+        (b"12345.0,a@shop.test,Ann", "bad_user_id"),
+        (b"u1,not-an-email,Ann", "bad_email"),
         (b"u1,a@shop.test,\xff\xfe", "not_utf8"),
         (b'u1,a@shop.test,"never closed', "not_csv"),
         (b'u1,a@shop.test,"closed" too soon', "not_csv"),
@@ -160,10 +172,12 @@ def test_a_bad_row_of_csv_costs_itself_and_no_other(row: bytes, reason: str) -> 
 
 
 def test_a_rejected_row_tells_its_id_if_it_has_one() -> None:
-    form, found = read(
+    file_format, found = read(
         b'{"id":"u1","name":7}\n{"id":2,"name":7}\n{"id":true}\n{"id":"u4"\n{"id":"' + b"x" * 300 + b'"}', "u.jsonl"
     )
-    assert [user_id(row, form) for row in found] == ["u1", "2", None, None, "x" * 255]
+    assert [user_id(row, file_format) for row in found] == ["u1", "2", None, None, "x" * 255]
+    file_format, found = read(b'{"id":12345.0}\n', "u.jsonl")
+    assert [user_id(row, file_format) for row in found] == ["12345.0"]
 
 
 @pytest.mark.parametrize(
@@ -172,7 +186,6 @@ def test_a_rejected_row_tells_its_id_if_it_has_one() -> None:
         (b"", "u.csv"),
         (b"\n\n", "u.csv"),
         (b"email,name\n", "u.csv"),
-        (b"id;email\n", "u.csv"),
         (b"id,id\n", "u.csv"),
         (b'id,"open\n', "u.csv"),
         (b"\xff\xfei\x00d\x00\n", "u.csv"),
@@ -183,6 +196,146 @@ def test_a_rejected_row_tells_its_id_if_it_has_one() -> None:
 def test_a_file_that_is_none_of_users_is_refused_as_a_whole(content: bytes, name: str) -> None:
     with pytest.raises(Malformed):
         open_users(io.BytesIO(content), name)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason", "sentence"),
+    [
+        (b"", "bad_header", "there is none"),
+        (b"12345,ann@shop.test\n", "bad_header", "one of them must be called id"),
+        (b"id,email,name,email\n", "bad_header", "two columns are called email"),
+        ("id,email\nu1,a@x\n".encode("utf-16"), "not_utf8", "UTF-16: save it as UTF-8"),
+        ("id,email\nu1,a@x\n".encode("utf-16-be"), "not_utf8", "UTF-16"),
+        ("id,email,prénom\n".encode("latin-1"), "not_utf8", "not in UTF-8"),
+        (b"id,email\ru1,a@x\ru2,b@x\r", "bad_line_ends", "CR alone"),
+        (b"sep=;\nid,email\n", "bad_header", "one of them must be called id"),
+    ],
+)
+def test_a_file_is_refused_with_what_is_wrong_with_it(content: bytes, reason: str, sentence: str) -> None:
+    with pytest.raises(Malformed, match=sentence) as refusal:
+        open_users(io.BytesIO(content), "u.csv")
+    assert refusal.value.reason == reason
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("named", [False, True])
+def test_cells_are_separated_by_what_the_header_shows(separator: str, named: bool) -> None:
+    lines = [["id", "email", "name"], ["u1", "a@x", '"Bee, Ann; and | more\t"'], ["u2", "b@x", ""]]
+    content = "\r\n".join(separator.join(line) for line in lines)
+    found = outcomes((f"sep={separator}\r\n" if named else "").encode() + content.encode())
+    assert [each.user_id for each in found if isinstance(each, UserEvent)] == ["u1", "u2"]
+    assert isinstance(found[0], UserEvent)
+    assert found[0].profile == {"name": "Bee, Ann; and | more"}
+
+
+def test_a_separator_that_only_its_line_names_is_taken_too() -> None:
+    assert ids(b"\xef\xbb\xbfsep=^\nid^email\nu1^a@x\n") == ["u1"]
+
+
+@pytest.mark.parametrize("row", [b"u1,a@x,Ann,,", b"u1,a@x,Ann,", b"u1,a@x,Ann", b"u1,a@x,Ann, , ,"])
+def test_empty_columns_at_the_end_count_for_nothing(row: bytes) -> None:
+    event = only(b"id,email,name,,\n" + row + b"\n")
+    assert (event.user_id, event.profile) == ("u1", {"name": "Ann"})
+
+
+def test_a_column_without_a_name_is_not_read() -> None:
+    assert only(b"id,,email\nu1,x,a@x\n").email == "a@x"
+    assert ids(b"id,,,email\nu1,x,y,a@x\n") == ["u1"]
+
+
+@pytest.mark.parametrize("blank", [b",,", b" , ,", b"   ", b'"","",""', b"", b",,,,"])
+def test_a_blank_row_is_none(blank: bytes) -> None:
+    assert ids(HEADER + b"u1,a@x,A\n" + blank + b"\nu2,b@x,B\n") == ["u1", "u2"]
+
+
+def test_a_row_whose_last_cells_are_missing_says_how_many_there_are() -> None:
+    file_format, [row] = read(HEADER + b"u1,a@x\n", "users.csv")
+    with pytest.raises(Malformed, match="the row has 2 cells and the header 3: empty cells count too"):
+        event(row, file_format, source="", as_of=LONG_AGO, now=NOW)
+
+
+@pytest.mark.parametrize("content", [HEADER, b"", b"\n"])
+def test_a_file_without_rows_has_none(content: bytes) -> None:
+    assert ids(content, "users.csv" if content == HEADER else "users.ndjson") == []
+
+
+@pytest.mark.parametrize("identifier", ["u1   ", "  u1", "\ufeffu1", "u1\u00a0", "\u200bu1"])
+def test_blanks_around_an_id_make_no_other_user(identifier: str) -> None:
+    assert ids(f"id,email\n{identifier},a@x\n".encode()) == ["u1"]
+    assert ids(json.dumps({"id": identifier}).encode(), "u.ndjson") == ["u1"]
+    file_format, [row] = read(f"id,email\n{identifier},a@x\n".encode(), "u.csv")
+    assert user_id(row, file_format) == "u1"
+
+
+@pytest.mark.parametrize("null", ["NULL", "\\N", " NULL "])
+def test_the_nulls_of_exports_are_empty(null: str) -> None:
+    event = only(f"id,email,name,avatar_url,updated_at,whop_user_id\nu1,{null},{null},{null},{null},{null}\n".encode())
+    assert (event.email, event.profile, event.version, event.whop_user_id) == (
+        None,
+        {"name": None, "picture": None},
+        1_000_000,
+        None,
+    )
+    assert only(json.dumps({"id": "u1", "name": null}).encode(), "u.ndjson").profile == {"name": None}
+
+
+def test_a_time_ahead_counts_as_none() -> None:
+    row = b'{"id":"u1","updated_at":"2030-01-01T00:00:00Z"}'
+    assert only(row, "u.ndjson").version == 1_000_000
+    assert only(row, "u.ndjson", "2026-03-01T10:00Z").version == 1_772_359_200_000_000
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "standing"),
+    [
+        ("", "created", "active"),
+        ("active", "created", "active"),
+        ("Suspended", "created", "suspended"),
+        ("deleted", "deleted", "deleted"),
+        ("NULL", "created", "active"),
+    ],
+)
+def test_a_status_is_a_standing(status: str, kind: str, standing: str) -> None:
+    event = only(f"id,email,status\nu1,a@x,{status}\n".encode())
+    assert (event.kind, event.standing) == (kind, standing)
+    assert event.email == (None if kind == "deleted" else "a@x")
+
+
+# -- what is sent on ---------------------------------------------------------------------------------------------------
+
+
+class Remembering:
+    def __init__(self) -> None:
+        self.bodies: list[str] = []
+
+    def send_all(self, bodies: Iterable[str]) -> None:
+        self.bodies += bodies
+
+
+def imported(content: bytes, name: str = "users.csv") -> tuple[list[str], list[tuple[int, Reason]]]:
+    """The users who were sent, and line and reason of each rejection."""
+    file_format, found = read(content, name)
+    sink = Remembering()
+    source = Source(format=file_format, name=name, as_of=LONG_AGO)
+    chunks = list(import_rows(found, source, sink, clock=lambda: NOW))
+    rejections = [(each.line, each.reason) for chunk in chunks for each in chunk.rejections]
+    assert sum(chunk.sent for chunk in chunks) == len(sink.bodies)
+    return [UserEvent.from_json(body).user_id for body in sink.bodies], rejections
+
+
+def test_of_two_users_with_one_email_the_first_is_sent() -> None:
+    content = HEADER + b"u1,a@x,A\nu2,A@X,B\nu1,a@x,A\nu3,c@x,C\n"
+    assert imported(content) == (["u1", "u1", "u3"], [(3, "duplicate_email")])
+
+
+def test_who_has_a_whop_user_may_share_an_email() -> None:
+    content = b"id,email,whop_user_id\nu1,a@x,\nu2,a@x,user_1\n"
+    assert imported(content) == (["u1", "u2"], [])
+
+
+def test_a_user_without_an_email_is_rejected_unless_they_are_deleted() -> None:
+    content = b"id,email,status\nu1,,active\nu2,,deleted\nu3,,\n"
+    assert imported(content) == (["u2"], [(2, "no_email"), (4, "no_email")])
 
 
 # -- whatever a file holds -----------------------------------------------------------------------------------------
@@ -218,31 +371,31 @@ def test_any_bytes_become_events_or_reasons_and_no_byte_is_read_twice(content: b
     _, found = read(content, name)
     end = 0
     for row in found:
-        assert end <= row.start.offset < row.end.offset <= len(content)
-        assert content.count(b"\n", 0, row.start.offset) == row.start.line - 1
-        end = row.end.offset
+        assert end <= row.start.byte < row.end.byte <= len(content)
+        assert content.count(b"\n", 0, row.start.byte) == row.start.line - 1
+        end = row.end.byte
 
 
 @given(bad_files, st.sampled_from(["users.csv", "users.ndjson"]), st.integers(1, 300))
 def test_a_file_in_parts_or_resumed_anywhere_says_the_same(content: bytes, name: str, size: int) -> None:
     content = HEADER + content if name == "users.csv" else content
-    form, whole = read(content, name)
+    file_format, whole = read(content, name)
     # When it is cut up and each part is read by itself
     pieced: list[Row] = []
     for start, end in parts(whole, size):
-        pieced += rows(io.BytesIO(content[start.offset : end]), form, start)
+        pieced += rows(io.BytesIO(content[start.byte : end]), file_format, start)
     assert list(map(repr, pieced)) == list(map(repr, whole))
     # And when it is read from any row on to the end
     for index, row in enumerate(whole):
-        rest = rows(io.BytesIO(content[row.start.offset :]), form, row.start)
+        rest = rows(io.BytesIO(content[row.start.byte :]), file_format, row.start)
         assert list(map(repr, rest)) == list(map(repr, whole[index:]))
 
 
 def test_parts_are_about_as_large_as_asked_for() -> None:
     content = b'{"id":"u1"}\n' * 1000
-    form, found = read(content, "users.ndjson")
+    file_format, found = read(content, "users.ndjson")
     cut = list(parts(found, 1200))
-    assert [(start.offset, end) for start, end in cut] == [(offset, offset + 1200) for offset in range(0, 12_000, 1200)]
+    assert [(start.byte, end) for start, end in cut] == [(offset, offset + 1200) for offset in range(0, 12_000, 1200)]
     assert [start.line for start, _ in cut] == list(range(1, 1000, 100))
-    assert Place() == cut[0][0]
-    assert form.columns is None
+    assert Offset() == cut[0][0]
+    assert file_format.columns is None

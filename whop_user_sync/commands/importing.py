@@ -15,11 +15,11 @@ import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
 from whop_sync.aws.queues import Queue
-from whop_sync.errors import Malformed, Transient
+from whop_sync.errors import Malformed, Reason, Transient
 from whop_sync.events import UserEvent
 from whop_sync.importing.rows import Sink, Source
 from whop_sync.importing.user_files import LONG_AGO, open_users, rows
-from whop_sync.receiving.payloads import microseconds
+from whop_sync.values import microseconds
 from whop_user_sync.commands.common import (
     CommandError,
     EndpointOption,
@@ -227,7 +227,7 @@ def _import_one(out: Output, file: Path, user: str, sink: Sink, as_of: str, *, d
 
 
 def _summary(
-    out: Output, sent: int, rejected: int, reasons: Counter[str], rejected_file: Path | None, *, dry_run: bool
+    out: Output, sent: int, rejected: int, reasons: Counter[Reason], rejected_file: Path | None, *, dry_run: bool
 ) -> int:
     what = "would be sent" if dry_run else "sent"
     why = f" ({', '.join(f'{count:,} {reason}' for reason, count in reasons.most_common())})" if reasons else ""
@@ -239,9 +239,9 @@ def _summary(
 
 def _events(file: Path, as_of: str, unreadable: Counter[str]) -> Iterator[UserEvent]:
     with file.open("rb") as stream:
-        form, start = open_users(stream, file.name)
-        source = Source(form=form, name=file.name, as_of=as_of)
-        for row in rows(stream, form, start):
+        file_format, start = open_users(stream, file.name)
+        source = Source(format=file_format, name=file.name, as_of=as_of)
+        for row in rows(stream, file_format, start):
             try:
                 yield source.event(row, time.time())
             except Malformed as error:

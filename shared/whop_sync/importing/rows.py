@@ -1,8 +1,8 @@
 """Users that were there before the webhook: the rows of a file become user-created events in the workers' queue.
 
 From there on they are events like all others, so a file that is imported twice, or a row that is sent twice because a
-run was interrupted, changes nothing. New sign-ups go through the same queue, and Whop takes 600 calls a minute: who
-sends looks first how many events are waiting (MAX_WAITING), so that nobody's sign-up waits behind a million users.
+run was interrupted, changes nothing. New sign-ups go through the same queue, and Whop takes 600 calls a minute: an
+import looks first how many events are waiting (MAX_WAITING), so that no sign-up waits behind a million users.
 """
 
 import itertools
@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from whop_sync.errors import Malformed
+from whop_sync.errors import Malformed, Reason
 from whop_sync.events import UserEvent
-from whop_sync.importing.user_files import Form, Place, Row, event, user_id
+from whop_sync.importing.user_files import Format, Offset, Row, event, user_id
 
 MAX_WAITING = 1000
 """Events in the queue above which an import waits: less than two minutes' work at Whop's rate limit."""
@@ -28,66 +28,80 @@ class Sink(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """Where rows come from: how the file tells of users, its name for people who search, and the time (ISO 8601) of
-    rows that tell none themselves."""
+    """A file: its format, its name for people who search, and the time (ISO 8601) of rows that have none."""
 
-    form: Form
+    format: Format
     name: str
     as_of: str
 
     def event(self, row: Row, now: float) -> UserEvent:
         """The event that a row stands for. `now` is in Unix seconds. Raises Malformed."""
-        return event(row, self.form, source=self.name, as_of=self.as_of, now=now)
+        return event(row, self.format, source=self.name, as_of=self.as_of, now=now)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rejection:
-    """A row that no event can be made of. Of the row it tells the line and the id, and nothing else."""
+    """A row that no event can be made of. Of the row it holds the line and the id, and nothing else."""
 
     line: int
     user_id: str | None
-    reason: str
+    reason: Reason
     explanation: str
 
     @classmethod
     def of(cls, row: Row, source: Source, error: Malformed) -> "Rejection":
         return cls(
             line=row.start.line,
-            user_id=user_id(row, source.form),
+            user_id=user_id(row, source.format),
             reason=error.reason,
             explanation=error.explanation,
         )
 
     def to_json(self) -> str:
-        told = {"line": self.line, "id": self.user_id, "reason": self.reason, "explanation": self.explanation}
-        return json.dumps(told)
+        return json.dumps(
+            {"line": self.line, "id": self.user_id, "reason": self.reason, "explanation": self.explanation}
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chunk:
     """Rows that are done: stored or rejected. `end` is where the next one begins."""
 
-    end: Place
+    end: Offset
     sent: int
     rejections: Sequence[Rejection]
 
 
 def import_rows(rows: Iterable[Row], source: Source, sink: Sink, *, clock: Callable[[], float]) -> Iterator[Chunk]:
-    """Sends rows on in chunks, and tells of each when it is stored.
+    """Sends rows on in chunks, and yields each when it is stored.
 
-    Raises Transient when the queue does not take a chunk; the place to go on from is the end of the last one told.
+    A user whose e-mail an earlier row has for another user is rejected: Whop enrolls no two users with one address.
+
+    Raises Transient when the queue does not take a chunk; continue from the end of the last one that was yielded.
     """
+    users_by_email: dict[int, int] = {}
     for chunk in itertools.batched(rows, CHUNK_ROWS, strict=False):
         bodies: list[str] = []
         rejections: list[Rejection] = []
         for row in chunk:
             try:
                 found = source.event(row, clock())
-                if not (found.email or found.whop_user_id):
-                    raise Malformed("no_email", "Whop enrolls nobody without an e-mail")  # noqa: TRY301 - joins the rest
+                _check(found, users_by_email)
             except Malformed as error:
                 rejections.append(Rejection.of(row, source, error))
             else:
                 bodies.append(found.to_json())
         sink.send_all(bodies)
         yield Chunk(end=chunk[-1].end, sent=len(bodies), rejections=rejections)
+
+
+def _check(event: UserEvent, users_by_email: dict[int, int]) -> None:
+    """Raises Malformed if nothing could come of an event. `users_by_email` grows by hashes of what is let through."""
+    if event.standing == "deleted":
+        return
+    if not (event.email or event.whop_user_id):
+        raise Malformed("no_email", "Whop enrolls no user without an e-mail")
+    if event.email and not event.whop_user_id:
+        user = hash(event.user_id)
+        if users_by_email.setdefault(hash(event.email.lower()), user) != user:
+            raise Malformed("duplicate_email", "an earlier row has this e-mail for another user")

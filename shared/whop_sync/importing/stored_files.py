@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from whop_sync.aws.queues import Queue
 from whop_sync.errors import Malformed
 from whop_sync.importing.rows import MAX_WAITING, Source, import_rows
-from whop_sync.importing.user_files import LONG_AGO, Form, Place, open_users, parts, rows
-from whop_sync.receiving.payloads import microseconds
+from whop_sync.importing.user_files import LONG_AGO, Format, Offset, open_users, parts, rows
+from whop_sync.values import microseconds
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -56,15 +56,15 @@ class StoredImports:
         as_of = answer["Metadata"].get("as-of", LONG_AGO)
         microseconds(as_of)  # raises Malformed, better now than once a row
         stream = _buffered(answer["Body"])
-        form, start = open_users(stream, key)
+        file_format, start = open_users(stream, key)
         size = max(PART_BYTES, answer["ContentLength"] // MAX_PARTS)
         return {
             "bucket": bucket,
             "key": key,
             "etag": answer["ETag"],
             "as_of": as_of,
-            "columns": form.columns,
-            "parts": [(begin.offset, end, begin.line) for begin, end in parts(rows(stream, form, start), size)],
+            "columns": file_format.columns and {"names": file_format.columns, "separator": file_format.separator},
+            "parts": [(begin.byte, end, begin.line) for begin, end in parts(rows(stream, file_format, start), size)],
         }
 
     def send_part(self, order: Mapping[str, Any]) -> dict[str, Any]:
@@ -77,15 +77,15 @@ class StoredImports:
             return {"waiting": True}
         offset, end, line = order["part"]
         columns = order["columns"]
-        form = Form(columns=None if columns is None else tuple(columns))
+        file_format = Format(tuple(columns["names"]), columns["separator"]) if columns else Format(columns=None)
         answer = self.s3.get_object(
             Bucket=order["bucket"],
             Key=order["key"],
             IfMatch=order["etag"],  # the plan is of no use for another file of that name
             Range=f"bytes={offset}-{end - 1}",
         )
-        source = Source(form=form, name=order["key"].rpartition("/")[2], as_of=order["as_of"])
-        found = rows(_buffered(answer["Body"]), form, Place(offset, line))
+        source = Source(format=file_format, name=order["key"].rpartition("/")[2], as_of=order["as_of"])
+        found = rows(_buffered(answer["Body"]), file_format, Offset(offset, line))
         sent = 0
         rejections: list[str] = []
         for chunk in import_rows(found, source, self.queue, clock=self.clock):

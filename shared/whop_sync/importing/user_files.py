@@ -1,140 +1,197 @@
 """Files of users, as a platform exports them: rows in, user events out, and a reason for every row that is none.
 
-NDJSON (a JSON object a line) or CSV (RFC 4180, with a header), in UTF-8, with or without a byte order mark. The fields
-are those of our own webhook form: id, email, name or first_name and last_name, avatar_url, updated_at, whop_user_id.
-A field that is missing, or a column that the header lacks, is not spoken of; null or an empty cell clears.
+NDJSON (a JSON object a line) or CSV (RFC 4180, with a header; separated by commas, semicolons, tabs or bars), in UTF-8,
+with or without a byte order mark. The fields are those of our own webhook form: id, email, name or first_name and
+last_name, avatar_url, updated_at, whop_user_id, and status (active, suspended or deleted). A field that is missing, or
+a column that the header lacks, is not spoken of; null, an empty cell, and the NULL and \\N of database exports clear.
 
 Nothing here holds more than a row at a time, and no row can be longer than MAX_ROW_BYTES, so a file may be of any size.
 A row is read the same from wherever reading begins, as long as a row begins there: files can be cut up and resumed.
 """
 
 import csv
+import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, get_args
 
+from whop_sync import values
 from whop_sync.errors import Malformed
-from whop_sync.events import MAX_USER_ID_LENGTH, UserEvent
-from whop_sync.receiving.payloads import Document, Preset, parse, read
+from whop_sync.events import MAX_USER_ID_LENGTH, Standing, UserEvent
 
 MAX_ROW_BYTES = 64 * 1024
 
 LONG_AGO = "1970-01-01T00:00:01Z"
-"""The version of a row that tells no time of its own, if nobody says when the file was written: any webhook outranks
-it, and the same row told twice is old news."""
+"""The version of a row that has no time of its own, if the import names none: any webhook outranks it, and the same row
+sent twice changes nothing."""
+
+SEPARATORS = (",", ";", "\t", "|")
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-
-_FIELDS = Preset(
-    event="'row'",
-    created=("row",),
-    updated=(),
-    user_id="id",
-    email="email",
-    name=("name", "[first_name, last_name]"),
-    picture=("avatar_url",),
-    version=("updated_at", "delivery.as_of"),
-    whop_user_id="whop_user_id",
-)
+_UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_SEPARATOR_LINE = re.compile(rb'"?sep=(.)"?\r?\n?', re.IGNORECASE)
+"""Excel writes and reads one above the header."""
+_NO_VALUE = ("NULL", "\\N")
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a row begins: bytes from the file's start, and the number of its line, from 1."""
+class Offset:
+    """Where a row begins: the number of its first byte, from 0, and of its line, from 1."""
 
-    offset: int = 0
+    byte: int = 0
     line: int = 1
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
-    """How a file tells of users: CSV with these columns, NDJSON with None."""
+class Format:
+    """NDJSON where `columns` is None, else CSV. Columns without a name are not read."""
 
     columns: tuple[str, ...] | None
+    separator: str = ","
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What lies between two places: a line of NDJSON, the cells of CSV, or why it is neither."""
+    """What lies between two offsets: a line of NDJSON, the cells of CSV, or why it is neither."""
 
-    start: Place
-    end: Place
+    start: Offset
+    end: Offset
     content: bytes | list[str] | Malformed
 
 
-def open_users(stream: BinaryIO, name: str) -> tuple[Form, Place]:
-    """The form of a file, by its name and header, and where its first row begins, which is read next.
+def open_users(stream: BinaryIO, name: str) -> tuple[Format, Offset]:
+    """The format of a file, by its name and header, and where its first row begins, which is read next.
 
     Raises Malformed with a sentence for the person who made the file.
     """
     if name.lower().endswith((".ndjson", ".jsonl")):
-        return Form(columns=None), Place()
+        return Format(columns=None), Offset()
     if not name.lower().endswith(".csv"):
         raise Malformed("unknown_format", "the file's name must end with .csv, .ndjson or .jsonl")
-    for line in _lines(stream, Place()):
-        cells = _cells(line.content) if isinstance(line.content, bytes) else None
-        if cells == []:
-            continue
-        columns = tuple(cell.strip().lower() for cell in cells or ())
-        if "id" not in columns or len(set(columns)) < len(columns):
-            raise Malformed(
-                "bad_header", "the first line must name the columns, separated by commas, and id among them"
-            )
-        return Form(columns), line.end
-    raise Malformed("bad_header", "the file is empty")
+    separators: Sequence[str] = SEPARATORS
+    for line in _lines(stream, Offset()):
+        if not isinstance(line.content, bytes):
+            break
+        _check_encoding(line.content)
+        if line.start.byte == 0 and (named := _SEPARATOR_LINE.fullmatch(line.content)):
+            separators = (named[1].decode("latin-1"),)
+        elif line.content.strip():
+            return _csv_format(line.content, separators), line.end
+    raise Malformed("bad_header", "the first line must name the columns, and there is none to be read")
 
 
-def rows(stream: BinaryIO, form: Form, start: Place) -> Iterator[Row]:
-    """The rows of a stream that stands at `start`. Blank lines are none."""
+def _check_encoding(header: bytes) -> None:
+    if header.startswith(_UTF_16_MARKS) or b"\x00" in header:
+        raise Malformed("not_utf8", "the file is in UTF-16: save it as UTF-8, which Excel calls CSV UTF-8")
+    try:
+        header.decode()
+    except UnicodeDecodeError:
+        raise Malformed("not_utf8", "the first line is not in UTF-8: save the file as UTF-8") from None
+    if b"\r" in header.rstrip(b"\r\n"):
+        raise Malformed("bad_line_ends", "the lines end with CR alone: save the file with LF or CRLF")
+
+
+def _csv_format(header: bytes, separators: Iterable[str]) -> Format:
+    found = [Format(_columns(_cells(header, separator) or ()), separator) for separator in separators]
+    with_id = [each for each in found if "id" in (each.columns or ())]
+    if not with_id:
+        raise Malformed("bad_header", "the first line must name the columns, and one of them must be called id")
+    chosen = max(with_id, key=lambda each: len(each.columns or ()))
+    named = [column for column in chosen.columns or () if column]
+    twice = next((column for column in named if named.count(column) > 1), None)
+    if twice:
+        raise Malformed("bad_header", f"two columns are called {twice}")
+    return chosen
+
+
+def _columns(cells: Iterable[str]) -> tuple[str, ...]:
+    """The names in a header, without empty ones at its end, which spreadsheets add."""
+    return _trimmed([values.strip_unseen(cell).lower() for cell in cells])
+
+
+def rows(stream: BinaryIO, file_format: Format, start: Offset) -> Iterator[Row]:
+    """The rows of a stream that stands at `start`. Blank ones are left out."""
     lines = _lines(stream, start)
-    found = lines if form.columns is None else _records(lines, len(form.columns))
+    found = lines if file_format.columns is None else _records(lines, file_format)
     return (row for row in found if not _blank(row))
 
 
-def parts(rows: Iterable[Row], size: int) -> Iterator[tuple[Place, int]]:
-    """Where to cut a file into parts of about `size` bytes: where each begins, and the offset where it ends."""
-    start: Place | None = None
+def parts(rows: Iterable[Row], size: int) -> Iterator[tuple[Offset, int]]:
+    """Where to cut a file into parts of about `size` bytes: where each begins, and the byte where it ends."""
+    start: Offset | None = None
     end = 0
     for row in rows:
-        if start and row.end.offset - start.offset > size:
+        if start and row.end.byte - start.byte > size:
             yield start, end
             start = None
         start = start or row.start
-        end = row.end.offset
+        end = row.end.byte
     if start:
         yield start, end
 
 
-def event(row: Row, form: Form, *, source: str, as_of: str, now: float) -> UserEvent:
-    """The user-created event that a row stands for. `source` names the file to people who search.
+def event(row: Row, file_format: Format, *, source: str, as_of: str, now: float) -> UserEvent:
+    """The event that a row stands for: a user who was created, or one who was deleted.
 
-    `as_of`, ISO 8601, is the version of a row without updated_at; `now` is in Unix seconds. Raises Malformed, whose
-    explanation holds no value of the row.
+    Args:
+        source: names the file to people who search.
+        as_of: ISO 8601, the version of a row without updated_at, or with one that lies ahead: such a clock is wrong.
+        now: Unix seconds.
+
+    Raises Malformed, whose explanation holds no value of the row.
     """
-    document = {**_document(row, form, now)}
-    document["delivery"] = {**document["delivery"], "as_of": as_of}
-    # Every row is an event, unlike webhooks.
-    return cast("UserEvent", read(document, _FIELDS, event_id=f"{source}:{row.start.line}"))
+    found = _fields(row, file_format)
+    user_id = values.user_id(found.get("id"))
+    event_id = f"{source}:{row.start.line}"
+    version = values.microseconds(found.get("updated_at"))
+    if version is None or version > now * 1_000_000:
+        version = values.microseconds(as_of) or 1
+    standing = _standing(found.get("status"))
+    if standing == "deleted":
+        return UserEvent(kind="deleted", event_id=event_id, user_id=user_id, version=version, standing=standing)
+    return UserEvent(
+        kind="created",
+        event_id=event_id,
+        user_id=user_id,
+        version=version,
+        standing=standing,
+        email=values.email(found.get("email")),
+        profile=values.profile(
+            values.name((found.get("name"), [found.get("first_name"), found.get("last_name")])),
+            values.picture((found.get("avatar_url"),)),
+        ),
+        whop_user_id=values.whop_user_id(found.get("whop_user_id")),
+    )
 
 
-def user_id(row: Row, form: Form) -> str | None:
+def user_id(row: Row, file_format: Format) -> str | None:
     """The id that a row carries, for people who look for the row, None if it carries none that could be one."""
     try:
-        found = _document(row, form, 0.0).get("id")
+        found = _fields(row, file_format).get("id")
     except Malformed:
         return None
-    return str(found)[:MAX_USER_ID_LENGTH] if type(found) in (str, int) and found != "" else None
+    return values.strip_unseen(str(found))[:MAX_USER_ID_LENGTH] or None if type(found) in (str, int, float) else None
 
 
-def _document(row: Row, form: Form, now: float) -> Document:
+def _standing(found: object) -> Standing:
+    written = (values.text(found, "the status") or "active").lower()
+    standings: tuple[Standing, ...] = get_args(Standing.__value__)
+    for standing in standings:
+        if standing == written:
+            return standing
+    raise Malformed("bad_status", f"the status must be {', '.join(standings[:-1])} or {standings[-1]}")
+
+
+def _fields(row: Row, file_format: Format) -> Mapping[str, Any]:
     if isinstance(row.content, Malformed):
         raise row.content
     if isinstance(row.content, bytes):
-        return parse(row.content, {}, received_at=now)
+        found = values.json_object(row.content)
+    else:
+        found = dict(zip(file_format.columns or (), row.content, strict=True))
     return {
-        **dict(zip(form.columns or (), row.content, strict=True)),
-        "delivery": {"received_at": now, "judged_at": now, "signed_at": None},
+        name: "" if isinstance(value, str) and value.strip() in _NO_VALUE else value for name, value in found.items()
     }
 
 
@@ -142,33 +199,34 @@ def _blank(row: Row) -> bool:
     return row.content == [] or (isinstance(row.content, bytes) and not row.content.strip())
 
 
-def _lines(stream: BinaryIO, start: Place) -> Iterator[Row]:
-    place = start
+def _lines(stream: BinaryIO, start: Offset) -> Iterator[Row]:
+    at = start
     while content := stream.readline(MAX_ROW_BYTES + 1):
         size = len(content)
         too_long = size > MAX_ROW_BYTES
         while not content.endswith(b"\n") and too_long and (content := stream.readline(MAX_ROW_BYTES)):
             size += len(content)
-        end = Place(place.offset + size, place.line + 1)
+        end = Offset(at.byte + size, at.line + 1)
         if too_long:
-            yield Row(place, end, Malformed("too_long", f"the line has more than {MAX_ROW_BYTES} bytes"))
+            yield Row(at, end, Malformed("too_long", f"the line has more than {MAX_ROW_BYTES} bytes"))
         else:
-            yield Row(place, end, content if place.offset else content.removeprefix(_BYTE_ORDER_MARK))
-        place = end
+            yield Row(at, end, content if at.byte else content.removeprefix(_BYTE_ORDER_MARK))
+        at = end
 
 
-def _records(lines: Iterator[Row], columns: int) -> Iterator[Row]:
+def _records(lines: Iterator[Row], file_format: Format) -> Iterator[Row]:
     """Rows of CSV, whose cells may span lines. A quote that is never closed costs its own line and no other."""
     ahead: deque[Row] = deque()
+    columns = len(file_format.columns or ())
     while line := ahead.popleft() if ahead else next(lines, None):
         if not isinstance(line.content, bytes):
             yield line
             continue
-        cells = _cells(line.content)
+        cells = _cells(line.content, file_format.separator)
         if cells is None and line.content.count(b'"') % 2:
             taken = [line]
-            cells = _spanning(taken, ahead, lines)
-            if cells is not None and len(cells) == columns:
+            cells = _spanning(taken, ahead, lines, file_format.separator)
+            if cells is not None and len(_trimmed(cells, columns)) == columns:
                 yield Row(line.start, taken[-1].end, _checked(b"".join(_bytes(taken)), cells, columns))
                 continue
             ahead.extendleft(reversed(taken[1:]))
@@ -176,17 +234,17 @@ def _records(lines: Iterator[Row], columns: int) -> Iterator[Row]:
         yield Row(line.start, line.end, _checked(line.content, cells, columns))
 
 
-def _spanning(taken: list[Row], ahead: deque[Row], lines: Iterator[Row]) -> list[str] | None:
+def _spanning(taken: list[Row], ahead: deque[Row], lines: Iterator[Row], separator: str) -> list[str] | None:
     """Adds to `taken` what follows, up to the line that closes the open cell; the cells, or None if none closes it."""
     size = len(b"".join(_bytes(taken)))
     while line := ahead.popleft() if ahead else next(lines, None):
         taken.append(line)
-        size += line.end.offset - line.start.offset
+        size += line.end.byte - line.start.byte
         if not isinstance(line.content, bytes) or size > MAX_ROW_BYTES:
             return None
         if b'"' in line.content:
             together = b"".join(_bytes(taken))
-            cells = _cells(together)
+            cells = _cells(together, separator)
             if cells is not None or together.count(b'"') % 2 == 0:
                 return cells
     return None
@@ -196,12 +254,20 @@ def _bytes(taken: Iterable[Row]) -> Iterator[bytes]:
     return (line.content for line in taken if isinstance(line.content, bytes))
 
 
-def _cells(content: bytes) -> list[str] | None:
+def _cells(content: bytes, separator: str) -> list[str] | None:
     """The cells of one record, none for a blank one, None if it is no CSV by itself."""
     try:
-        return next(csv.reader([content.decode("utf-8", "surrogateescape")], strict=True))
+        return next(csv.reader([content.decode("utf-8", "surrogateescape")], delimiter=separator, strict=True))
     except csv.Error:
         return None
+
+
+def _trimmed(cells: Sequence[str], length: int = 0) -> tuple[str, ...]:
+    """Without the empty cells at the end that go beyond `length`."""
+    end = len(cells)
+    while end > length and not cells[end - 1].strip():
+        end -= 1
+    return tuple(cells[:end])
 
 
 def _checked(content: bytes, cells: list[str] | None, columns: int) -> list[str] | Malformed:
@@ -211,6 +277,11 @@ def _checked(content: bytes, cells: list[str] | None, columns: int) -> list[str]
         return Malformed("not_utf8", "the row is not in UTF-8")
     if cells is None:
         return Malformed("not_csv", "a quote is never closed, or stands where none may")
-    if cells and len(cells) != columns:
-        return Malformed("wrong_columns", f"the row has {len(cells)} cells and the header {columns}")
-    return cells
+    if not any(cell.strip() for cell in cells):
+        return []
+    found = list(_trimmed(cells, columns))
+    if len(found) != columns:
+        return Malformed(
+            "wrong_columns", f"the row has {len(found)} cells and the header {columns}: empty cells count too"
+        )
+    return found

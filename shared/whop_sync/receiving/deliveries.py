@@ -21,7 +21,8 @@ from whop_sync.aws.queues import Queue
 from whop_sync.errors import Malformed, OperatorNeeded, SyncError, Transient, Unauthentic
 from whop_sync.events import UserEvent
 from whop_sync.journal import DeliveryOutcome, Journal
-from whop_sync.receiving.payloads import find, identify, parse, read, user_id_of
+from whop_sync.receiving.expressions import find
+from whop_sync.receiving.payloads import dropped_picture, identify, parse, read, user_id_of
 from whop_sync.receiving.platforms import Platform
 from whop_sync.receiving.signatures import Scheme
 
@@ -74,7 +75,10 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
+    """`dropped` says why a picture of the body was left out, None if none was."""
+
     event: UserEvent
+    dropped: SyncError | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,9 +136,10 @@ def understood(delivery: Delivery, platform: Platform, *, now: float) -> Accepte
         event = read(document, preset, event_id=event_id)
         if event is None or _changes_nothing(event):
             return Ignored(event_id=event_id, event_type=find(preset.event, document), event=event)
+        dropped = dropped_picture(document, preset)
     except Malformed as error:
         return Unreadable(event_id=event_id, user_id=user_id, error=error)
-    return Accepted(event=event)
+    return Accepted(event=event, dropped=dropped)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,9 +228,9 @@ class Receiver:
     def _conclude(self, verdict: Accepted | Ignored | Unreadable) -> DeliveryOutcome:
         """Stores what was accepted and logs the verdict. Raises Transient when it could not be stored."""
         match verdict:
-            case Accepted(event=event):
+            case Accepted(event=event, dropped=dropped):
                 (self.created if event.kind == "created" else self.changed).send(event.to_json())
-                self.journal.delivery("accepted", event=event)
+                self.journal.delivery("accepted", event=event, error=dropped)
                 return "accepted"
             case Ignored(event_id=event_id, event_type=event_type, event=nothing_new):
                 shown = event_type if _EVENT_TYPE.fullmatch(event_type) else None

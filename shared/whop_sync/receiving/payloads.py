@@ -1,31 +1,22 @@
 """What a webhook body means: JMESPath expressions find in it what a user event is made of."""
 
 import dataclasses
-import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from typing import Any, Never
+from datetime import timedelta
 
-import jmespath
-import jmespath.exceptions
-import jmespath.functions
-
-from whop_sync.errors import Malformed
-from whop_sync.events import MAX_USER_ID_LENGTH, Kind, ProfileField, Standing, UserEvent
+from whop_sync import values
+from whop_sync.errors import Malformed, Permanent
+from whop_sync.events import Kind, Standing, UserEvent
+from whop_sync.receiving.expressions import Document, find, problem, reads
 
 MAX_CLOCK_LEAD = timedelta(days=1)
-"""A version further ahead than this is a wrong unit or clock. Taken as it is, it would outrank every later change."""
+"""A time further ahead than this is a wrong unit or clock. Taken as it is, it would outrank every later change."""
 
-_WHOP_USER_ID = re.compile(r"user_[A-Za-z0-9]+", re.ASCII)
 _EVENT_ID = re.compile(r"[!-~]{1,255}", re.ASCII)
-_EMAIL = r"[^@\s]+@[^@\s.]+\.[^@\s]+\Z"
 _LONGEST_LAG = 600.0
 """Seconds between signing and receipt. Beyond them it no longer matters how long it took."""
-_MAX_DIGITS = 100
-"""Of a number that may be a time. Python's arithmetic fails on much longer ones."""
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,9 +79,6 @@ class Preset:
 _EVENT_LISTS = ("created", "updated", "suspended", "restored", "deleted")
 _OPTIONAL = ("deleted_user_id",)
 
-type Document = Mapping[str, Any]
-"""A parsed body with `delivery` beside its own keys."""
-
 
 def check(preset: Preset) -> None:
     """Raises ValueError if a setting can never be right, with a sentence that names it and says why."""
@@ -99,9 +87,13 @@ def check(preset: Preset) -> None:
         if field.name in (*_EVENT_LISTS, "default_pictures") or (field.name in _OPTIONAL and not setting):
             continue
         for expression in (setting,) if isinstance(setting, str) else setting:
-            problem = _problem(field.name, expression)
-            if problem:
-                raise ValueError(f"{field.name}: {expression or 'the empty text'} {problem}")
+            wrong = problem(
+                expression,
+                headers=field.name in ("event", "event_id"),
+                times=field.name in ("version", "event_time", "life_cycle_version"),
+            )
+            if wrong:
+                raise ValueError(f"{field.name}: {expression or 'the empty text'} {wrong}")
     for pattern in preset.default_pictures:
         try:
             re.compile(pattern)
@@ -126,7 +118,7 @@ def check_times(preset: Preset, *, replayable: bool) -> None:
     for name in ("version", "event_time", "life_cycle_version"):
         if name == "life_cycle_version" and not (preset.suspended or preset.restored):
             continue  # a deletion that is repeated changes nothing where ids are never given again
-        if any("delivery.received_at" in expression for expression in getattr(preset, name)):
+        if any("delivery.received_at" in reads(expression) for expression in getattr(preset, name)):
             raise ValueError(
                 f"{name} must not fall back to delivery.received_at where SIGNATURE_CONTENT holds no {{timestamp}}:"
                 " such a delivery can be sent again for ever, and each time it would be the newest"
@@ -152,7 +144,7 @@ def parse(
         replayable: whether the signature covers the body alone, so that a copy can be sent again at any time.
     """
     return {
-        **_parse(body),
+        **values.json_object(body),
         "delivery": {
             "headers": headers,
             "received_at": received_at,
@@ -187,21 +179,26 @@ def read(document: Document, preset: Preset, *, event_id: str) -> UserEvent | No
         return UserEvent(
             kind=kind,
             event_id=event_id,
-            user_id=_user_id(find(preset.deleted_user_id or preset.user_id, document)),
-            version=_version(document, _life_cycle_version(preset)),
+            user_id=values.user_id(find(preset.deleted_user_id or preset.user_id, document)),
+            version=_version(document, preset, _life_cycle_version(preset)),
             event_time=_event_time(document, preset),
             standing="deleted",
         )
     return UserEvent(
         kind=kind,
         event_id=event_id,
-        user_id=_user_id(find(preset.user_id, document)),
-        version=_version(document, preset.version if kind in ("created", "updated") else _life_cycle_version(preset)),
+        user_id=values.user_id(find(preset.user_id, document)),
+        version=_version(
+            document, preset, preset.version if kind in ("created", "updated") else _life_cycle_version(preset)
+        ),
         event_time=_event_time(document, preset),
         standing=_standing(kind, document, preset),
-        email=_text(find(preset.email, document), "the e-mail") or None,
-        profile=_profile(document, preset),
-        whop_user_id=_whop_user_id(find(preset.whop_user_id, document)),
+        email=values.email(find(preset.email, document)),
+        profile=values.profile(
+            values.name(find(expression, document) for expression in preset.name),
+            values.picture((find(expression, document) for expression in preset.picture), preset.default_pictures),
+        ),
+        whop_user_id=values.whop_user_id(find(preset.whop_user_id, document)),
     )
 
 
@@ -209,7 +206,7 @@ def user_id_of(document: Document, preset: Preset) -> str | None:
     """The user's id in a document of which something else cannot be read; None where the id cannot be read either."""
     for expression in dict.fromkeys((preset.user_id, preset.deleted_user_id or preset.user_id)):
         try:
-            return _user_id(find(expression, document))
+            return values.user_id(find(expression, document))
         except Malformed:
             continue
     return None
@@ -233,111 +230,65 @@ def _flag(found: object, document: Document) -> bool | None:
     """None if the body does not speak of it. A time means true until then, by the clock of the receiver."""
     if found is None or isinstance(found, bool):
         return found
-    until = microseconds(found)
+    until = values.microseconds(found)
     return until is not None and until > document["delivery"]["judged_at"] * 1_000_000
 
 
-def _parse(body: bytes) -> dict[str, Any]:
-    try:
-        document = _decode(body.decode("utf-8"))
-    except (ValueError, RecursionError):
-        raise Malformed("not_json", "the body is not JSON in UTF-8") from None
-    if not isinstance(document, dict):
-        raise Malformed("not_an_object", "the body is not a JSON object")
-    return document
-
-
-def _decode(text: str) -> Any:
-    """JSON whose nulls are empty text wherever they are a key's value: so they are told from keys that are absent."""
-    return json.loads(
-        text,
-        parse_constant=_refuse_constant,
-        object_hook=lambda found: {key: "" if value is None else value for key, value in found.items()},
-    )
-
-
-def _refuse_constant(name: str) -> Never:
-    raise ValueError(f"{name} is not JSON")
-
-
-def _user_id(found: object) -> str:
-    if isinstance(found, int) and not isinstance(found, bool):
-        found = str(found)
-    user_id = found if isinstance(found, str) else ""
-    if not user_id.strip() or len(user_id) > MAX_USER_ID_LENGTH or not _encodable(user_id):
-        raise Malformed(
-            "no_user_id", f"the user's id must be a number or a text of 1 to {MAX_USER_ID_LENGTH} characters"
-        )
-    return user_id
-
-
-def _whop_user_id(found: object) -> str | None:
-    if found is None or found == "":
-        return None
-    if not isinstance(found, str) or not _WHOP_USER_ID.fullmatch(found):
-        raise Malformed("bad_whop_user_id", "the Whop user id must have the form user_...")
-    return found
-
-
-def _profile(document: Document, preset: Preset) -> dict[ProfileField, str | None]:
-    profile: dict[ProfileField, str | None] = {}
-    # Platforms fill in for what a user has not told: for the picture a generated one, for the name the e-mail address,
-    # which chat would show to strangers.
-    fields: tuple[tuple[ProfileField, tuple[str, ...], tuple[str, ...]], ...] = (
-        ("name", preset.name, (_EMAIL,)),
-        ("picture", preset.picture, preset.default_pictures),
-    )
-    for name, expressions, stopgaps in fields:
-        found = (_text(find(expression, document), f"the {name}") for expression in expressions)
-        told = [text for text in found if text is not None]
-        if told:
-            chosen = (text for text in told if text and not any(re.match(stopgap, text) for stopgap in stopgaps))
-            profile[name] = next(chosen, None)
-    return profile
-
-
-def _text(found: object, what: str) -> str | None:
-    """None if the body does not speak of it, empty text if it is empty."""
-    if found is None:
-        return None
-    if found is False:
-        return ""
-    if isinstance(found, list) and not any(isinstance(part, list) for part in found):
-        parts = [part for part in (_text(part, what) for part in found) if part is not None]
-        return " ".join(part for part in parts if part) if parts else None
-    if not isinstance(found, str) or not _encodable(found):
-        raise Malformed("not_text", f"{what} is neither text nor null")
-    return found.strip()
-
-
-def _encodable(text: str) -> bool:
-    """JSON can spell half of a surrogate pair, which no database and no API takes."""
-    return not any("\ud800" <= character <= "\udfff" for character in text)
+def dropped_picture(document: Document, preset: Preset) -> Permanent | None:
+    """Why a picture of the body is not handed on, None if none was left out. Raises Malformed."""
+    texts = (values.text(find(expression, document), "the picture") for expression in preset.picture)
+    if any(values.is_data_url(each or "") for each in texts):
+        return Permanent("picture_inline", "the picture is a data: URL, not the address of one")
+    return None
 
 
 def _life_cycle_version(preset: Preset) -> tuple[str, ...]:
     return preset.life_cycle_version or (*preset.event_time, *preset.version)
 
 
-def _version(document: Document, expressions: Sequence[str]) -> int:
+def _version(document: Document, preset: Preset, expressions: Sequence[str]) -> int:
+    """Microseconds. A time ahead is that of a wrong clock and counts as the time of receipt: taken as it is, it would
+    outrank all that happens until then.
+
+    Not so where a copy can be sent again for ever and each would be received later: there it counts as the time of the
+    event, else up to a day ahead as it is.
+    """
     version = _first_time(document, expressions)
     if version is None:
         raise Malformed("no_version", f"the body holds no time at {' or '.join(expressions)}")
-    if version > (document["delivery"]["judged_at"] + MAX_CLOCK_LEAD.total_seconds()) * 1_000_000:
+    now = _now(document)
+    if version <= now or version == document["delivery"]["signed_at"]:
+        return version
+    if not document["delivery"]["replayable"]:
+        return now
+    event_time = _first_time(document, preset.event_time)
+    if event_time is not None and event_time <= now:
+        return event_time
+    if version > now + MAX_CLOCK_LEAD // timedelta(microseconds=1):
         raise Malformed("version_in_future", "the user's updated-at lies more than a day ahead")
     return version
 
 
 def _event_time(document: Document, preset: Preset) -> int:
-    """Microseconds, 0 if nothing that is signed names a time."""
+    """Microseconds, 0 if nothing that is signed names a time. A time ahead is treated as in a version."""
+    signed_at: int = document["delivery"]["signed_at"] or 0
     found = _first_time(document, preset.event_time)
-    return found if found is not None else _first_time(document, ("delivery.signed_at",)) or 0
+    if found is None or found == signed_at:
+        return signed_at
+    now = _now(document)
+    if not document["delivery"]["replayable"]:
+        return min(found, now)
+    return found if found <= now + MAX_CLOCK_LEAD // timedelta(microseconds=1) else 0
+
+
+def _now(document: Document) -> int:
+    return int(document["delivery"]["judged_at"] * 1_000_000)
 
 
 def _first_time(document: Document, expressions: Iterable[str]) -> int | None:
     """Of the first expression that finds a time."""
     for expression in expressions:
-        found = microseconds(find(expression, document))
+        found = values.microseconds(find(expression, document))
         if found is not None:
             return found
     return None
@@ -354,91 +305,3 @@ def _signed_microseconds(signed_at: float, received_at: float) -> int:
     unit = 1_000_000 if signed_at == int(signed_at) else 1000
     lag = min(max(received_at - signed_at, -_LONGEST_LAG), _LONGEST_LAG)
     return round(signed_at * 1_000_000) + int((lag + _LONGEST_LAG) / (2 * _LONGEST_LAG) * (unit - 1))
-
-
-def microseconds(time: object) -> int | None:
-    """A point in time as integer microseconds since 1970, from what platforms write; None if it tells none.
-
-    Takes ISO 8601 text (without a zone: UTC) and numbers by their size: seconds below 1e11, milliseconds below 1e14,
-    else microseconds. Empty text and times before 1970, which Go programs write for "never", count as none.
-    Raises Malformed.
-    """
-    if time is None or time == "":
-        return None
-    if isinstance(time, str):
-        text = time.strip()
-        is_number = text.isascii() and text.isdigit() and len(text) <= _MAX_DIGITS
-        result = _scaled(int(text)) if is_number else _from_iso(text)
-    elif isinstance(time, (int, float)) and not isinstance(time, bool) and abs(time) < 10**_MAX_DIGITS:
-        result = _scaled(time)
-    else:
-        raise Malformed("bad_time", "a time is neither ISO 8601 text nor a number")
-    return result if result > 0 else None
-
-
-def _scaled(number: float) -> int:
-    if number < 1e11:  # noqa: PLR2004 - the year 5138 in seconds, 1973 in milliseconds
-        return round(number * 1_000_000)
-    return round(number * 1000) if number < 1e14 else round(number)  # noqa: PLR2004 - likewise
-
-
-def _from_iso(text: str) -> int:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise Malformed("bad_time", "a time is neither ISO 8601 text nor a number") from None
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return (aware - _EPOCH) // timedelta(microseconds=1)
-
-
-class _Functions(jmespath.functions.Functions):
-    @jmespath.functions.signature({"types": ["array", "string", "null"]}, {"types": ["string"]}, {"types": []})
-    def _func_find_by(self, items: object, key: str, value: object) -> Any:
-        """The first object of a list whose `key` has the value, else null. Plain JMESPath cannot ask for it."""
-        if not isinstance(items, list) or value in (None, ""):
-            return None
-        return next((item for item in items if isinstance(item, dict) and item.get(key) == value), None)
-
-    @jmespath.functions.signature({"types": ["string", "null"]})
-    def _func_from_json(self, text: str | None) -> Any:
-        """What a text says that is JSON itself, null for none."""
-        return _decode(text) if text else None
-
-
-_OPTIONS = jmespath.Options(custom_functions=_Functions())
-
-
-def find(expression: str, document: Document) -> Any:
-    """What an expression finds in a document, None for nothing. Raises Malformed."""
-    # JMESPath keeps what it compiled, so an expression is parsed once per environment.
-    try:
-        return jmespath.search(expression, document, options=_OPTIONS)
-    except (ValueError, TypeError, ArithmeticError, RecursionError):  # functions on values they are not made for
-        raise Malformed("unexpected_shape", f"{expression} cannot be read from the body") from None
-
-
-def _problem(field: str, text: str) -> str | None:
-    """Why an expression of a preset can never be evaluated, None if it can."""
-    try:
-        tree = jmespath.compile(text).parsed
-    except (jmespath.exceptions.JMESPathError, RecursionError) as error:
-        return f"is not a JMESPath expression: {' '.join(str(error).split())}"
-    for node in _nodes(tree):
-        # JMESPath itself would only notice when a body comes along.
-        if node["type"] == "function_expression":
-            function = _Functions.FUNCTION_TABLE.get(node["value"])
-            if function is None:
-                return f"calls {node['value']}(), which is no function"
-            given, wanted = len(node["children"]), function["signature"]
-            if given < len(wanted) or (given > len(wanted) and not wanted[-1].get("variadic")):
-                return f"calls {node['value']}() with {given} arguments in place of {len(wanted)}"
-    if field not in ("event", "event_id") and "delivery.headers" in text:
-        return "reads a header, which no signature covers: only event and event_id may"
-    return None
-
-
-def _nodes(tree: Any) -> Iterator[Any]:
-    yield tree
-    for child in tree["children"]:
-        if isinstance(child, dict):  # a slice has numbers
-            yield from _nodes(child)

@@ -1,0 +1,164 @@
+"""JMESPath (https://jmespath.org/specification.html) on a webhook body: what an expression finds, and what it may read.
+
+The library evaluates; what stands here is which parts of a delivery an expression can reach, since what no signature
+covers must not say who a user is. It is decided on the parsed expression, so every spelling of a path counts.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jmespath
+import jmespath.exceptions
+import jmespath.functions
+
+from whop_sync.errors import Malformed
+from whop_sync.values import decode_json
+
+type Document = Mapping[str, Any]
+"""A parsed body with `delivery` beside its own keys."""
+
+type Place = str
+"""A part of a document: "" the whole, "delivery", "delivery.headers", one key below one of these; or _BODY."""
+
+TIMES = frozenset(("delivery.received_at", "delivery.signed_at"))
+
+_BODY: Place = "body"
+_CONTAINERS = frozenset(("", "delivery", "delivery.headers"))
+_SHAPE_FUNCTIONS = frozenset(("keys", "length", "type"))
+"""They read of an object no more than which keys it has, which for all but the headers is known beforehand."""
+
+
+class _Functions(jmespath.functions.Functions):
+    @jmespath.functions.signature({"types": ["array", "string", "null"]}, {"types": ["string"]}, {"types": []})
+    def _func_find_by(self, items: object, key: str, value: object) -> Any:
+        """The first object of a list whose `key` has the value, else null. Plain JMESPath cannot ask for it."""
+        if not isinstance(items, list) or value in (None, ""):
+            return None
+        return next((item for item in items if isinstance(item, dict) and item.get(key) == value), None)
+
+    @jmespath.functions.signature({"types": ["string", "null"]})
+    def _func_from_json(self, text: str | None) -> Any:
+        """The value of a text that is JSON itself, null for none."""
+        return decode_json(text) if text else None
+
+
+_OPTIONS = jmespath.Options(custom_functions=_Functions())
+
+
+def find(expression: str, document: Document) -> Any:
+    """What an expression finds in a document, None for nothing. Raises Malformed."""
+    # JMESPath keeps what it compiled, so an expression is parsed once per environment.
+    try:
+        return jmespath.search(expression, document, options=_OPTIONS)
+    except (ValueError, TypeError, ArithmeticError, RecursionError):  # functions on values they are not made for
+        raise Malformed("unexpected_shape", f"{expression} cannot be read from the body") from None
+
+
+def problem(expression: str, *, headers: bool, times: bool) -> str | None:
+    """Why an expression can never be right, as the rest of a sentence that begins with it; None if it can.
+
+    Args:
+        headers: whether it may read headers, which no signature covers.
+        times: whether it may read when a delivery came or was signed.
+    """
+    try:
+        tree = jmespath.compile(expression).parsed
+        nodes, places = list(_nodes(tree)), sorted(_reads(tree))
+    except (jmespath.exceptions.JMESPathError, RecursionError) as error:
+        return f"is not a JMESPath expression: {' '.join(str(error).split())}"
+    calls = (_call_problem(node) for node in nodes if node["type"] == "function_expression")
+    paths = (_place_problem(place, headers=headers, times=times) for place in places)
+    return next((found for found in (*calls, *paths) if found), None)
+
+
+def _call_problem(call: Any) -> str | None:
+    """JMESPath itself would only notice when a body comes along."""
+    function = _Functions.FUNCTION_TABLE.get(call["value"])
+    if function is None:
+        return f"calls {call['value']}(), which is no function"
+    given, wanted = len(call["children"]), function["signature"]
+    if given < len(wanted) or (given > len(wanted) and not wanted[-1].get("variadic")):
+        return f"calls {call['value']}() with {given} arguments in place of {len(wanted)}"
+    return None
+
+
+def _place_problem(place: Place, *, headers: bool, times: bool) -> str | None:
+    if place in _CONTAINERS:
+        return f"reads all of {place or 'the body and its delivery'} at once: name the keys"
+    if place.startswith("delivery.headers."):
+        name = place.removeprefix("delivery.headers.")
+        if not headers:
+            return "reads a header, which no signature covers: only event and event_id may"
+        if name != name.lower():
+            return f"reads the header {name}, which can never be found: names of headers are in lower case here"
+    elif place not in TIMES:
+        return f"reads {place}, which does not exist: there are delivery.headers, {' and '.join(sorted(TIMES))}"
+    elif not times:
+        return f"reads {place}, which only version, event_time and life_cycle_version may"
+    return None
+
+
+def reads(expression: str) -> frozenset[Place]:
+    """Which parts of a delivery an expression that has no `problem` can reach, such as `delivery.headers.x-topic`."""
+    return frozenset(_reads(jmespath.compile(expression).parsed))
+
+
+def _reads(tree: Any) -> set[Place]:
+    found: set[Place] = set()
+    found |= _places(tree, frozenset(("",)), found) - {_BODY}
+    return found
+
+
+def _places(  # noqa: PLR0911 - a case for each kind of node
+    node: Any, context: frozenset[Place], found: set[Place]
+) -> frozenset[Place]:
+    """Where the values of a node can come from, if the current value can come from `context`.
+
+    What is looked at on the way, in a condition or as an argument, is added to `found`. A list counts as its members.
+    """
+    kind, children = node["type"], node["children"]
+    match kind:
+        case "identity" | "current":
+            return context
+        case "literal":
+            return frozenset((_BODY,))
+        case "field":
+            return frozenset(_key(place, node["value"]) for place in context)
+        case "subexpression" | "pipe" | "index_expression" | "projection":
+            for child in children:
+                context = _places(child, context, found)
+            return context
+        case "index" | "slice" | "flatten":
+            return _places(children[0], context, found) if kind == "flatten" else context
+        case "value_projection":
+            members = _places(children[0], context, found)
+            found |= members & _CONTAINERS
+            return _places(children[1], frozenset((_BODY,)), found)
+        case "filter_projection":
+            members = _places(children[0], context, found)
+            found |= _places(children[2], members, found) - {_BODY}
+            return _places(children[1], members, found)
+        case "or_expression" | "and_expression":
+            left, right = (_places(child, context, found) for child in children)
+            found |= left - _CONTAINERS - {_BODY}
+            return left | right
+        case "function_expression" if node["value"] in _SHAPE_FUNCTIONS:
+            found |= _places(children[0], context, found) - {_BODY, "", "delivery"}
+            return frozenset((_BODY,))
+        case _:  # whatever takes values in: lists, objects, comparisons, negations, functions
+            for child in children:
+                found |= _places(child, context, found) - {_BODY}
+            return frozenset((_BODY,))
+
+
+def _key(place: Place, key: str) -> Place:
+    if place == "":
+        return "delivery" if key == "delivery" else _BODY
+    return f"{place}.{key}" if place in _CONTAINERS else _BODY
+
+
+def _nodes(tree: Any) -> Iterator[Any]:
+    yield tree
+    for child in tree["children"]:
+        if isinstance(child, dict):  # a slice has numbers
+            yield from _nodes(child)
