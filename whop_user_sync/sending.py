@@ -16,7 +16,8 @@ from typing import Any
 
 from whop_sync.errors import Malformed
 from whop_sync.events import UserEvent
-from whop_sync.receiving.payloads import find, identify, microseconds, parse, read
+from whop_sync.receiving.expressions import find
+from whop_sync.receiving.payloads import identify, parse, read
 from whop_sync.receiving.platforms import Platform
 from whop_sync.receiving.signatures import (
     CONTENTS,
@@ -29,6 +30,7 @@ from whop_sync.receiving.signatures import (
     parse_secrets,
     sign,
 )
+from whop_sync.values import microseconds
 from whop_user_sync.preview.captured import header_lines
 
 _INSTALLED = Path(__file__).with_name("payloads")

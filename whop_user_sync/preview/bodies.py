@@ -12,7 +12,8 @@ from typing import Any
 from whop_sync.errors import Malformed
 from whop_sync.events import Kind, ProfileField, UserEvent
 from whop_sync.receiving.deliveries import Accepted, Delivery, Ignored, Unreadable, understood, within_limit
-from whop_sync.receiving.payloads import Document, Preset, find, identify, parse, read
+from whop_sync.receiving.expressions import Document, find
+from whop_sync.receiving.payloads import Preset, identify, parse, read
 from whop_sync.receiving.platforms import Platform
 from whop_user_sync.preview.captured import why_not_json
 
