@@ -12,10 +12,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from whop_sync.errors import Malformed
-from whop_sync.events import UserEvent
+from whop_sync.events import Kind, UserEvent
 from whop_sync.receiving.expressions import find
 from whop_sync.receiving.payloads import identify, parse, read
 from whop_sync.receiving.platforms import Platform
@@ -73,7 +73,7 @@ def read_webhook(body: bytes, headers: Mapping[str, str], platform: Platform, *,
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """What a sample shall say of its user; None leaves what it says. `picture` is a URL."""
+    """What a sample shall say of its user. None leaves what it says, but a picture goes: its URL would lead nowhere."""
 
     user_id: str
     email: str | None = None
@@ -84,7 +84,10 @@ class Person:
 def sample(preset: str, platform: Platform, event: str, *, now: float) -> Webhook:
     """The sample of a preset whose event, or whose kind of event, this is. Raises UnknownSampleError."""
     events: list[str] = []
-    for file in sorted((SAMPLES / preset).glob("*.json")):
+    files = (SAMPLES / preset).glob("*.json")
+    for file in sorted(
+        files, key=lambda file: (file.stem not in get_args(Kind.__value__), file.stem)
+    ):  # plain ones first
         found = file.with_suffix(".headers")
         headers = header_lines(found.read_text()) if found.exists() else {}
         webhook = read_webhook(file.read_bytes(), headers, platform, now=now)
@@ -98,16 +101,22 @@ def sample(preset: str, platform: Platform, event: str, *, now: float) -> Webhoo
     )
 
 
+def _plain_first(file: Path) -> tuple[bool, str]:
+    return file.stem not in get_args(Kind.__value__), file.stem
+
+
 def about(webhook: Webhook, platform: Platform, person: Person, *, now: float) -> Webhook:
     """The same webhook about this person, true at this moment (Unix seconds)."""
     event = webhook.event
     if event is None:
         return webhook
-    changes: dict[str, str] = {event.user_id: person.user_id}
+    changes: dict[str, str | None] = {event.user_id: person.user_id}
     if webhook.event_id:
         changes[webhook.event_id] = f"{webhook.event_id}-{secrets.token_hex(6)}"  # a sender never uses one twice
-    given = {event.email: person.email, event.profile.get("picture"): person.picture}
-    changes |= {old: new for old, new in given.items() if old and new}
+    if event.email and person.email:
+        changes[event.email] = person.email
+    if picture := event.profile.get("picture"):
+        changes[picture] = person.picture
     name = event.profile.get("name")
     if name and person.name:
         first, _, last = person.name.partition(" ")
@@ -163,7 +172,7 @@ def _hmac_headers(scheme: Hmac, body: bytes, key: bytes, delivery_id: str, now: 
     return {**headers, scheme.header: f"{scheme.prefix}{signature}"}
 
 
-def _changed(value: Any, changes: Mapping[str, str], moments: set[int], now: float) -> Any:
+def _changed(value: Any, changes: Mapping[str, str | None], moments: set[int], now: float) -> Any:
     if isinstance(value, dict):
         return {key: _changed(each, changes, moments, now) for key, each in value.items()}
     if isinstance(value, list):
@@ -175,15 +184,21 @@ def _changed(value: Any, changes: Mapping[str, str], moments: set[int], now: flo
     return value
 
 
-def _changed_leaf(value: str | float, changes: Mapping[str, str], moments: set[int], now: float) -> str | float:
+def _changed_leaf(
+    value: str | float, changes: Mapping[str, str | None], moments: set[int], now: float
+) -> str | float | None:
     moment = _moment(value)
     if moment in moments:
         return _moved(value, moment, now)
-    path, _, last = str(value).rpartition("/")  # Keycloak names a user by a path, users/<id>
-    if last not in changes or path not in ("", "users"):
+    text = str(value)
+    known = text if text in changes else text.removeprefix("users/")  # Keycloak names a user by a path too
+    if known not in changes:
         return value
-    new = str(value).removesuffix(last) + changes[last]
-    return int(new) if isinstance(value, int) and new.isdigit() else new
+    new = changes[known]
+    if new is None:
+        return None
+    whole = text.removesuffix(known) + new
+    return int(whole) if isinstance(value, int) and whole.isdigit() else whole
 
 
 def _moment(value: str | float) -> int | None:

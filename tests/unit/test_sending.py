@@ -39,6 +39,8 @@ def test_a_sample_is_made_about_one_user_and_true_now(preset: str) -> None:
 def test_an_event_is_found_by_the_name_that_its_sender_gives_it() -> None:
     webhook = sample("clerk", PLATFORMS["clerk"], "user.deleted", now=NOW)
     assert json.loads(webhook.body)["type"] == "user.deleted"
+    updated = sample("standard", PLATFORMS["standard"], "user.updated", now=NOW)
+    assert updated == sample("standard", PLATFORMS["standard"], "updated", now=NOW)  # not one of a special case
     with pytest.raises(UnknownSampleError, match=r"user\.created"):
         sample("clerk", PLATFORMS["clerk"], "user.renamed", now=NOW)
 
