@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from harness.openapi import check_answer
+from harness.senders import NOW, SENDERS, USER
 from harness.template_stack import Surroundings, load
 from local_stack import ROOT
 from local_stack.engine import Engine
@@ -36,12 +37,13 @@ class Later:
     """The receiver's clocks, which run ahead by what passed."""
 
     seconds: float = 0.0
+    now: float | None = None
 
     def monotonic(self) -> float:
         return time.monotonic() + self.seconds
 
     def time(self) -> float:
-        return time.time()
+        return self.now or time.time()
 
     def five_minutes_pass(self) -> None:
         self.seconds += 300
@@ -155,6 +157,30 @@ def test_without_a_usable_secret_senders_are_asked_to_come_again(engine: Engine,
     surroundings.set_signing_secrets(SECRET)
     later.five_minutes_pass()
     assert status(app, delivery) == 200
+
+
+@pytest.mark.parametrize("name", ["slack", "paddle", "ghost", "zendesk", "polar", "convoy advanced", "outpost"])
+def test_a_sender_that_no_preset_names_is_a_matter_of_parameters(
+    engine: Engine, later: Later, start: Start, name: str
+) -> None:
+    sender = SENDERS[name]
+    parameters = {"".join(map(str.capitalize, key.split("_"))): value for key, value in sender.settings.items()}
+    surroundings = Surroundings(engine, {**parameters, "PayloadPreset": "own", "SignatureScheme": "hmac"})
+    surroundings.set_signing_secrets(sender.secret)
+    app = start(surroundings)
+    later.now = NOW
+    assert app.handler(http_event(USER, sender.sent), None)["statusCode"] == 200
+    assert app.handler(http_event(USER + b" ", sender.sent), None)["statusCode"] == 401
+    (message,) = surroundings.messages("profile-updated")
+    assert UserEvent.from_json(message["Body"]).user_id == "u1"
+
+
+def test_wrong_settings_lose_no_delivery(engine: Engine, start: Start) -> None:
+    surroundings = Surroundings(engine, {"PayloadOverrides": '{"event": "delivery.headers."x-topic""}'})
+    app = start(surroundings)
+    answer = app.handler(http_event(b"{}", {}), None)
+    assert (answer["statusCode"], answer["headers"]["retry-after"]) == (503, "5")
+    assert app.handler(TestRedelivery.order(b"{}"), None) == {"redelivery": "deferred"}
 
 
 def test_a_defect_is_answered_without_a_word_so_that_the_delivery_comes_again(

@@ -503,6 +503,21 @@ def test_an_event_header_that_was_configured_wrongly_is_read_once_the_setting_is
     assert UserEvent.from_json(corrected.sqs.sent[0]["MessageBody"]).event_id == "msg_1"
 
 
+def test_a_parked_delivery_is_judged_by_the_clock_of_now() -> None:
+    """A ban that had not ended when the delivery came, and has ended when an operator lets it be read again."""
+    body = {
+        "schema": "auth",
+        "table": "users",
+        "type": "UPDATE",
+        "old_record": {},
+        "record": {"id": "u1", "updated_at": NOW - 7200, "banned_until": NOW - 1800},
+    }
+    endpoint = Endpoint(platform=PLATFORMS["supabase-db"])
+    content = base64.b64encode(json.dumps(body).encode()).decode()
+    endpoint.receiver.redeliver({"event_id": "x", "headers": {}, "received_at": NOW - 3600, "body": content})
+    assert UserEvent.from_json(endpoint.sqs.sent[0]["MessageBody"]).standing == "active"
+
+
 # -- settings that are wrong ---------------------------------------------------------------------------------------
 
 

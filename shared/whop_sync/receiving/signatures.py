@@ -29,8 +29,8 @@ TOLERANCE_SECONDS = 300
 """How far a signature's time may be from ours, either way (the tolerance of the Standard Webhooks libraries)."""
 
 MAX_TOKEN_LIFE_SECONDS = 3600
-"""A JSON Web Token proves the moment it was made at. One that is valid for longer is a password on the road: whoever
-reads it once can use it until it expires. Frontegg's and Keycloak's are valid for five minutes (observed)."""
+"""A JSON Web Token proves the moment it was made at. One that is valid for longer is a password: who reads it once can
+use it until it expires. Frontegg's and Keycloak's are valid for five minutes (observed)."""
 
 MIN_SECRET_LENGTH = 12
 """Characters of a secret that is used as text, or bytes of one that is decoded. Shorter ones can be guessed."""
@@ -271,7 +271,7 @@ class Token:
 
     name: ClassVar[str] = "token"
     is_replayable: ClassVar[bool] = False
-    """It can be forged by whoever has read one: what a capture can do is no property of a signature here."""
+    """Who has read a token can send anything: what can be done with a capture is no matter of signed times here."""
     header: str = "authorization"
     prefix: str = ""
 
