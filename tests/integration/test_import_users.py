@@ -162,10 +162,19 @@ def test_what_sqs_refuses_of_a_batch_is_sent_again_and_nothing_else(engine: Engi
 def test_a_dry_run_tells_the_same_and_sends_nothing(operator: Operator) -> None:
     operator.write(line(1), "{bad", line(2))
     assert operator.run("--dry-run") == 1
-    assert "2 would be sent, 1 rejected" in operator.printed()
+    printed = operator.printed()
+    assert "2 would be sent, 1 rejected" in printed
+    # And that Whop may write to so many people
+    assert "about 2 people. Whop may write to everyone" in printed
     assert [each["line"] for each in operator.rejected()] == [2]
     assert operator.received() == []
     assert not operator.state_file.exists()
+
+
+def test_before_people_are_enrolled_their_operator_reads_that_whop_may_write_to_them(operator: Operator) -> None:
+    operator.write(line(1))
+    assert operator.run() == 0
+    assert "Whop may write to everyone who is enrolled" in operator.printed()
 
 
 def test_one_user_can_be_sent_alone(operator: Operator) -> None:

@@ -50,6 +50,12 @@ VERIFY_NEEDS = (
     " on the secret whop-api-key and dynamodb:GetItem on the table, and for --repair dynamodb:UpdateItem."
 )
 
+MAIL_NOTICE = (
+    "Whop may write to everyone who is enrolled: account set-up and payment notices go to the e-mail address of the"
+    " account's owner, and no documented switch turns them off. Try it first with one address of your own: --user ID."
+)
+"""The notices are documented (https://docs.whop.com, enrolling accounts); which mails a plain create sends is not."""
+
 FileArgument = Annotated[Path, typer.Argument(help="Users, as .csv with a header or as .ndjson; - for standard input.")]
 
 
@@ -88,6 +94,8 @@ def import_users(
     with _readable(file, resumable=not dry_run) as readable:
         progress = Progress()
         sink = _sink(target, progress)
+        if target and user is None:
+            out.warn(MAIL_NOTICE)
         if user is not None:
             return _import_one(out, readable, user, sink, as_of, dry_run=dry_run)
         run = Import(readable, sink, as_of=as_of, dry=dry_run, report=progress)
@@ -233,6 +241,8 @@ def _summary(
     why = f" ({', '.join(f'{count:,} {reason}' for reason, count in reasons.most_common())})" if reasons else ""
     where = f": {rejected_file} says which and why" if rejected and rejected_file else ""
     out.say(f"{sent:,} {what}, {rejected:,} rejected{why}{where}.")
+    if dry_run and sent:
+        out.say(f"That is about {sent:,} people. {MAIL_NOTICE}")
     out.document({"sent": 0 if dry_run else sent, "would_be_sent": sent, "rejected": rejected, "by_reason": reasons})
     return Exit.ATTENTION if rejected else Exit.DONE
 
