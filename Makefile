@@ -63,7 +63,7 @@ event: $(DEV) ## Sign the sample events for now: a signature is good for five mi
 	@$(LOCAL_STACK) event
 
 preview: $(DEV) ## Show what a webhook's body would become (PRESET= FILE= HEADERS= SECRET= OVERRIDES= SIGNATURE_...=)
-	@$(if $(SECRET),WEBHOOK_SECRET="$$SECRET") $(TOOL) preview "$$FILE" $(if $(PRESET),--preset "$$PRESET") \
+	@$(if $(SECRET),WHOP_USER_SYNC_SIGNING_SECRET="$$SECRET") $(TOOL) preview "$$FILE" $(if $(PRESET),--preset "$$PRESET") \
 		$(if $(HEADERS),--headers "$$HEADERS") $(if $(OVERRIDES),--overrides "$$OVERRIDES") $(ARGS)
 
 parked: $(DEV) ## List what could not be handled (STACK=name, else that of `make up`; USER_ID= REASON= DELIVERY=)

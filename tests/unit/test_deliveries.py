@@ -6,7 +6,7 @@ import hmac
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, get_args
 
 import pytest
@@ -516,6 +516,26 @@ def test_a_parked_delivery_is_judged_by_the_clock_of_now() -> None:
     content = base64.b64encode(json.dumps(body).encode()).decode()
     endpoint.receiver.redeliver({"event_id": "x", "headers": {}, "received_at": NOW - 3600, "body": content})
     assert UserEvent.from_json(endpoint.sqs.sent[0]["MessageBody"]).standing == "active"
+
+
+@pytest.mark.parametrize(
+    ("body", "headers", "status"),
+    [
+        ("webhook_id=7", {}, 200),
+        ("webhook_id=7", {"x-signature": "0" * 64}, 401),
+        ("webhook_id=7&more=1", {}, 401),
+        ('{"type": "user.created"}', {}, 401),
+    ],
+)
+def test_a_platforms_own_test_of_the_address_is_answered_and_not_read(
+    caplog: pytest.LogCaptureFixture, body: str, headers: dict[str, str], status: int
+) -> None:
+    """WooCommerce posts a form without a signature when a webhook is made, and wants it answered 200."""
+    endpoint = Endpoint(platform=replace(PLATFORMS["own"], ping=r"webhook_id=\d+"))
+    assert endpoint.receiver.answer({"headers": headers, "body": body})["statusCode"] == status
+    assert endpoint.sqs.sent == []
+    assert logged(caplog, "event_type") == ["ping" if status == 200 else None]
+    assert Endpoint(platform=PLATFORMS["own"]).receiver.answer({"headers": {}, "body": body})["statusCode"] == 401
 
 
 # -- settings that are wrong ---------------------------------------------------------------------------------------

@@ -447,7 +447,7 @@ def test_the_command_shows_body_and_signature(
         assert text in out
 
     assert run(body, "--preset", "clerk", "--headers", headers, "--secret", SECRET[:-4] + "AAA=")[0] == 1
-    monkeypatch.setenv("WEBHOOK_SECRET", SECRET)
+    monkeypatch.setenv("WHOP_USER_SYNC_SIGNING_SECRET", SECRET)
     assert "✓ The signature is right." in run(body, "--preset", "clerk", "--headers", headers)[1]
 
 

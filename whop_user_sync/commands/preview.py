@@ -27,7 +27,9 @@ def preview(
     ] = None,
     secret: Annotated[
         str | None,
-        typer.Option("--secret", envvar="WEBHOOK_SECRET", help="The signing secret, or what is stored on AWS."),
+        typer.Option(
+            "--secret", envvar="WHOP_USER_SYNC_SIGNING_SECRET", help="The signing secret, or what is stored on AWS."
+        ),
     ] = None,
     as_json: JsonOption = False,
 ) -> int:

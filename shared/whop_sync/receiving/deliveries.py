@@ -157,7 +157,8 @@ class Receiver:
     def answer(self, http_event: HttpEvent) -> HttpAnswer:
         """The HTTP answer to a delivery. A 2xx means: stored for good, or not a user event.
 
-        200 accepted, ignored or parked, since senders switch off endpoints that refuse what a retry cannot change;
+        200 accepted, ignored, parked, or the platform's own test of the address, since senders switch off endpoints
+        that refuse what a retry cannot change;
         401 not genuine, without detail; 413 too large; 503 with Retry-After when it could not be stored; 500 after a
         defect, so that the delivery comes again.
         """
@@ -195,6 +196,9 @@ class Receiver:
                 self._park(delivery, verdict)
             self._conclude(verdict)
         except Unauthentic as error:
+            if is_ping(http_event, self.platform, error):
+                self.journal.delivery("ignored", event_type="ping")
+                return _response(200)
             self.journal.delivery("rejected", error=error, claimed_event_id=claimed_id(http_event, self.platform))
             return _response(401)
         except Malformed as error:
@@ -276,6 +280,13 @@ def raw_body(http_event: HttpEvent) -> bytes:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raise Unauthentic("malformed_body") from None
+
+
+def is_ping(http_event: HttpEvent, platform: Platform, refusal: Unauthentic) -> bool:
+    """Whether a refused request is the one with which the platform tries an address. It is answered and not read."""
+    if not platform.ping or refusal.reason != "missing_header":
+        return False
+    return re.fullmatch(platform.ping.encode(), raw_body(http_event)) is not None
 
 
 def lower_case(http_event: HttpEvent) -> dict[str, str]:

@@ -19,8 +19,12 @@ MAX_OVERRIDES_BYTES = 2500
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Platform:
+    """`ping` is a regular expression for the whole of an unsigned body with which the platform tries an address, and
+    which it wants answered 200; empty where there is none."""
+
     scheme: Scheme
     preset: Preset
+    ping: str = ""
 
 
 # Other platforms' secrets and API keys, which people paste by mistake.
@@ -399,7 +403,7 @@ def configured(settings: Mapping[str, str]) -> Platform:
         check_times(preset, replayable=scheme.is_replayable)
     except ValueError as error:
         raise ValueError(f"PAYLOAD_OVERRIDES: {error}") from None
-    return Platform(scheme=scheme, preset=preset)
+    return replace(row, scheme=scheme, preset=preset)
 
 
 def _preset(preset: Preset, overrides: str) -> Preset:
