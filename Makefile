@@ -29,20 +29,22 @@ export SAM_CLI_TELEMETRY := 0
 
 # Values of the command line reach the commands as they were typed, by the environment: make would eat a `$`, and a shell
 # quotes and blanks. A shell may well have a NAME or an EMAIL of its own, so those that were not typed are kept out.
-TEXTS := STACK USER_ID REASON DELIVERY FILE WHY DAYS TYPE NAME EMAIL PICTURE PRESET HEADERS SECRET OVERRIDES
+TEXTS := STACK USER_ID REASON DELIVERY FILE WHY DAYS TYPE NAME EMAIL PICTURE PRESET HEADERS SECRET OVERRIDES \
+	SCHEME LISTEN PORT FUNCTION EVENT
 $(foreach name,$(TEXTS),$(if $(filter command%,$(origin $(name))),\
 	$(eval override $(name) := $$(value $(name)))$(eval export $(name)),$(eval unexport $(name))))
 
 LOCAL_STACK := PYTHONPATH=shared:tests:tests/programs .venv/bin/python -m local_stack
 # Without STACK it is the one that `make up` left running.
 TOOL := .venv/bin/python -m whop_user_sync
-OF_STACK = $(if $(STACK),--stack "$$STACK",--stack whop-user-sync-local --endpoint-url http://127.0.0.1:4566)
+UP_URL = $(or $(shell sed -n 's/^ *"engine_url": "\(.*\)",*$$/\1/p' .local/up.json 2>/dev/null),http://127.0.0.1:4566)
+OF_STACK = $(if $(STACK),--stack "$$STACK",--stack whop-user-sync-local --endpoint-url $(UP_URL))
 CHOSEN = $(OF_STACK) $(if $(USER_ID),--user "$$USER_ID") $(if $(REASON),--reason "$$REASON") \
 	$(if $(DELIVERY),--delivery "$$DELIVERY")
 PYTEST := .venv/bin/python -m pytest --quiet
 WITH_TOOLS := PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" PYTHON="$(CURDIR)/$(TOOLS)/bin/python"
 
-.PHONY: help demo up send down event preview parked redrive discard trace tail import verify load bench simulate test lint validate build lock
+.PHONY: help demo up send down invoke event preview parked redrive discard trace tail import verify load bench simulate test containers lint validate build lock
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,14 +52,17 @@ help: ## Show this list
 demo: $(DEV) $(SAM) $(ENGINE) ## Run the whole application on this machine and show what it does
 	@$(LOCAL_STACK) demo
 
-up: $(DEV) $(SAM) $(ENGINE) ## Start the whole application on this machine and leave it running (LISTEN=address)
-	@$(LOCAL_STACK) up $(if $(LISTEN),--listen "$(LISTEN)")
+up: $(DEV) $(SAM) $(ENGINE) ## Start the whole application on this machine and leave it running (PRESET= SCHEME= OVERRIDES= SECRET= PORT= LISTEN=)
+	@$(LOCAL_STACK) up
 
-send: $(DEV) ## Send it one signed webhook (TYPE=created|updated USER_ID= NAME= EMAIL= PICTURE=)
+send: $(DEV) ## Send it one signed webhook (TYPE=created|updated|deleted USER_ID= NAME= EMAIL= PICTURE=)
 	@$(LOCAL_STACK) send
 
 down: $(DEV) ## Stop what `make up` left running
 	@$(LOCAL_STACK) down
+
+invoke: $(DEV) $(SAM) $(ENGINE) ## Run functions in containers by `sam local invoke` (FUNCTION= EVENT=; without, all sample events)
+	@$(LOCAL_STACK) invoke
 
 event: $(DEV) ## Sign the sample events for now: a signature is good for five minutes
 	@$(LOCAL_STACK) event
@@ -99,6 +104,9 @@ simulate: $(DEV) ## Live through thousands of random stories in virtual time (SE
 test: $(DEV) $(SAM) $(ENGINE) ## Run every test
 	$(PYTEST) tests/unit tests/integration --numprocesses auto
 	$(PYTEST) tests/e2e
+
+containers: $(DEV) $(SAM) $(ENGINE) ## Run the built functions in Docker's containers (skipped where no daemon answers)
+	$(PYTEST) tests/containers -rs
 
 lint: $(DEV) ## Check style, format and types
 	.venv/bin/ruff check functions whop_user_sync shared tests

@@ -1,127 +1,150 @@
-"""What the Makefile calls: `python -m local_stack demo | up | send | down | event`."""
+"""What the Makefile calls: `python -m local_stack demo | up | send | down | event | invoke | build`.
+
+What is asked for comes by the environment, in the names that one says to make: USER_ID, PRESET, LISTEN and so on.
+"""
 
 import argparse
 import os
+import shlex
 import signal
 import sys
-import time
+from types import FrameType
 
-from local_stack import ROOT, demo, samples, up
-from local_stack.deployment import Deployment, DeploymentError
-from local_stack.engine import Engine
-from local_stack.processes import LOOPBACK, StartError
-from local_stack.sending import Delivery, body
+from local_stack import ROOT, demo, invoking, samples, send, up
+from local_stack.deployment import DeploymentError, built
+from local_stack.errors import UsageError
+from local_stack.places import ENGINE_PORT, Places, agreed
+from local_stack.processes import LOOPBACK, NO_ACCOUNT, StartError, stop_all
+from local_stack.sam_local import DockerError
+from local_stack.settings import Settings
 from local_stack.terminal import Terminal
-from local_stack.waiting import becomes_true
+
+_ASKED = {"PRESET", "SCHEME", "OVERRIDES", "SECRET", "PORT", "LISTEN"}
+"""What one can say to `make up`; without any of it, what is running is shown as it is."""
+
+_SENTENCES = (UsageError, up.PortTakenError, DeploymentError, StartError, DockerError)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="local_stack", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    for name in ("demo", "send", "down", "event"):
-        commands.add_parser(name)
-    for name in ("up", "serve"):
-        commands.add_parser(name).add_argument("--listen", default=LOOPBACK, help="address to listen on")
-    options = parser.parse_args()
-    # Ended from outside, everything that was started is still wound up.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    commands = ("demo", "up", "serve", "send", "down", "event", "invoke", "build")
+    parser.add_argument("command", choices=commands)
+    command = parser.parse_args().command
+    signal.signal(signal.SIGTERM, _ended)
+    if signal.getsignal(signal.SIGINT) is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, _interrupted)
     terminal = Terminal()
     try:
-        match options.command:
-            case "demo":
-                return 0 if demo.run(terminal) else 1
-            case "up":
-                _up(terminal, options.listen)
-            case "serve":
-                up.serve(options.listen)
-            case "send":
-                return _send(terminal)
-            case "down":
-                up.stop()
-                terminal.line("stopped")
-            case "event":
-                for path in samples.write():
-                    terminal.line(str(path.relative_to(ROOT)))
-    except (demo.UsageError, up.PortTakenError, DeploymentError, StartError) as error:
+        return 0 if _run(command, terminal) else 1
+    except _SENTENCES as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
     except up.NotRunningError:
         print("Nothing is running: `make up` starts it.", file=sys.stderr)
-        return 0 if options.command == "down" else 1
+        return 0 if command == "down" else 1
     except KeyboardInterrupt:
+        stop_all()
         print("\nInterrupted. Everything that was started has been stopped.", file=sys.stderr)
         return 130
-    return 0
 
 
-def _up(terminal: Terminal, host: str) -> None:
+def _interrupted(_number: int, _frame: FrameType | None) -> None:
+    # Another Ctrl-C must not cut the winding up short.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _ended(_number: int, _frame: FrameType | None) -> None:
+    # Ended from outside, everything that was started is still wound up.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(143)
+
+
+def _run(command: str, terminal: Terminal) -> bool:
+    asked = os.environ
+    match command:
+        case "demo":
+            return demo.run(terminal)
+        case "up":
+            return _up(terminal, _places(), Settings.from_environment(asked))
+        case "serve":
+            up.serve()
+        case "send":
+            return send.run(terminal, _running(), asked)
+        case "invoke":
+            return invoking.run(terminal, function=asked.get("FUNCTION") or None, event=asked.get("EVENT") or None)
+        case "down":
+            up.stop()
+            terminal.line("stopped")
+        case "build":
+            built(terminal)
+        case "event":
+            for path in samples.write():
+                terminal.line(str(path.relative_to(ROOT)))
+    return True
+
+
+def _running() -> up.Running:
     found = up.running()
-    if found:
+    if found is None:
+        raise up.NotRunningError
+    return found
+
+
+def _places() -> Places:
+    port = os.environ.get("PORT") or str(ENGINE_PORT)
+    if not port.isdecimal() or not 1024 <= int(port) <= 65000:
+        raise UsageError("PORT is a number from 1024 to 65000; the three ports after it are used too.")
+    return agreed(os.environ.get("LISTEN") or LOOPBACK, int(port))
+
+
+def _up(terminal: Terminal, places: Places, settings: Settings) -> bool:
+    found = up.running()
+    if found is None:
+        found = up.start(terminal, places, settings)
+    elif (found.places, found.settings) == (places, settings) or not _ASKED & set(os.environ):
         terminal.line("it is running already")
     else:
-        found = up.start(terminal, host)
-    terminal.title("Running")
+        raise UsageError(
+            f"It is running already, for {found.settings.preset} on {found.places.host}:{found.places.engine}."
+            " Stop it first: make down"
+        )
+    _show(terminal, found)
+    return True
+
+
+def _show(terminal: Terminal, found: up.Running) -> None:
+    terminal.title(f"Running, for {found.settings.preset}")
     terminal.table(
         ("what", "where"),
         [
             ("webhooks", found.webhook_url),
+            ("signing secret", found.signing_secret),
+            ("users", f"{found.users_url}{{user_id}}"),
             ("Whop, to look at", found.whop_page),
             ("pictures, any colour", f"{found.pictures_origin}/c2410c.png"),
             ("AWS", found.engine_url),
         ],
     )
     terminal.title("Try")
-    terminal.line("make send")
-    terminal.line("make send TYPE=updated USER_ID=12345 NAME='Ada King'")
-    terminal.line("make down")
-    terminal.title("With the aws and sam commands")
-    terminal.line("export AWS_ACCESS_KEY_ID=test AWS_SECRET_ACCESS_KEY=test AWS_DEFAULT_REGION=us-east-1")
-    terminal.line(f"aws --endpoint-url {found.engine_url} dynamodb scan --table-name {samples.STACK}-user-mappings")
-    terminal.line("make event && sam local invoke UserCreatedFunction --env-vars events/env.json \\")
-    linux = sys.platform == "linux"
+    if found.settings.preset == "standard":
+        terminal.line("make send USER_ID=12345 NAME='Ada Lovelace'")
+        terminal.line("make send USER_ID=12345 NAME='Ada King' TYPE=updated")
+    else:
+        terminal.line(f"send a webhook of {found.settings.preset} to the URL above, signed with the secret above; then")
+    terminal.line("make trace USER_ID=12345")
+    key, secret = NO_ACCOUNT["AWS_ACCESS_KEY_ID"], NO_ACCOUNT["AWS_SECRET_ACCESS_KEY"]
     terminal.line(
-        "  --event events/user_created/user_created.json"
-        + (f" --add-host {samples.HOST}:host-gateway" if linux else "")
+        f"curl --aws-sigv4 aws:amz:{NO_ACCOUNT['AWS_DEFAULT_REGION']}:execute-api --user {key}:{secret} \\"
+        f"\n    {shlex.quote(found.users_url + '12345')}"
     )
-    if linux and host == LOOPBACK:
-        terminal.line("  (containers reach this only on Docker's bridge: make down up LISTEN=172.17.0.1)")
+    terminal.line("make invoke        every function with every sample event, in containers")
+    terminal.line("make down")
+    terminal.title("With the aws command")
+    names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION")
+    terminal.line("export " + " ".join(f"{name}={NO_ACCOUNT[name]}" for name in names))
+    terminal.line(f"aws --endpoint-url {found.engine_url} dynamodb scan --table-name {found.stack}-user-mappings")
     terminal.line()
-
-
-def _send(terminal: Terminal) -> int:
-    """Sends one webhook as the variables TYPE, USER_ID, NAME, EMAIL and PICTURE say, and shows what came of it."""
-    found = up.running()
-    if found is None:
-        raise up.NotRunningError
-    said = {name: os.environ[name] for name in ("TYPE", "USER_ID", "NAME", "EMAIL", "PICTURE") if name in os.environ}
-    kind = said.get("TYPE", "created")
-    if kind == "updated" and "USER_ID" not in said:
-        raise demo.UsageError("Which user? Say USER_ID=...")
-    if kind not in ("created", "updated"):
-        raise demo.UsageError("TYPE is created or updated.")
-    user_id = said.get("USER_ID", str(10000 + int(time.time()) % 90000))
-    user = {"id": user_id}
-    if kind == "created":
-        user |= {"email": f"user-{user_id}@people.test", "name": f"User {user_id}"}
-        user["avatar_url"] = f"{found.pictures_origin}/{int(time.time()) % 0x1000000:06x}.png"
-    keys = {"NAME": "name", "EMAIL": "email", "PICTURE": "avatar_url"}
-    user |= {key: said[name] for name, key in keys.items() if name in said}
-    delivery = Delivery(body("updated" if kind == "updated" else "created", user))
-    answer = delivery.send(found.webhook_url)
-    terminal.line(f"user.{kind} of user {user_id}, {delivery.id}: answered {answer.status_code}")
-    if not answer.is_success:
-        return 1
-    deployment = Deployment(Engine(found.engine_url), samples.STACK, found.webhook_url)
-    with terminal.step("handling it"):
-        handled = becomes_true(lambda: deployment.waiting() == 0, 30)
-    row = deployment.row(f"user#{user_id}") or {}
-    for name in ("status", "whop_user_id", "whop_company_id", "last_error", "last_event_id"):
-        if name in row:
-            terminal.line(f"{name:16}{row[name]}")
-    if not handled:
-        terminal.line("It is not done yet; the queue tries again by itself.")
-    terminal.line(f"see {found.whop_page}")
-    return 0
 
 
 if __name__ == "__main__":

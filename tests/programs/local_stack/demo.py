@@ -14,6 +14,7 @@ import httpx
 from local_stack.asking import show_answers
 from local_stack.asking_whop import SANDBOX_URL, WhopAccess
 from local_stack.deployment import FUNCTIONS, built
+from local_stack.errors import UsageError
 from local_stack.sending import Delivery, body
 from local_stack.stack import LocalStack, running_stack
 from local_stack.terminal import Terminal
@@ -44,10 +45,6 @@ class Cast:
     @property
     def enrolled(self) -> Sequence[Person]:
         return (self.ada, self.grace, self.katherine)
-
-
-class UsageError(Exception):
-    """The environment asks for something that cannot be done; the message says what to set."""
 
 
 def sandbox_from(environment: Mapping[str, str]) -> WhopAccess | None:

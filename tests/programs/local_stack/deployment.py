@@ -6,20 +6,22 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from local_stack import ROOT
 from local_stack.engine import Engine
-from local_stack.processes import GuardedProcess, installing_environment, new_scratch
+from local_stack.processes import TOOLS, GuardedProcess, installing_environment, new_scratch
 from local_stack.terminal import Terminal
 
 SAM = ROOT / ".local" / "sam" / "bin" / "sam"
 BUILDS = ROOT / ".local" / "build"
+WHEELS = ROOT / ".local" / "wheels"
 KEPT_BUILDS = 4
 WORKERS = ("user-created", "profile-updated")
 FUNCTIONS = ("receive-webhook", *WORKERS, "look-up-user", "mint-chat-token", "import-users")
@@ -68,24 +70,25 @@ class Deployment:
         ]
         return sum(int(count) for queue in queues for count in queue["Attributes"].values())
 
-    def messages(self, queue: str) -> list[dict[str, Any]]:
-        """What lies in a queue now. Each message is shown once, then hidden for half a minute."""
+    def messages(self, queue: str, *, hidden_for: int = 30) -> list[dict[str, Any]]:
+        """What lies in a queue now. Each message is shown once, then hidden for so many seconds."""
         found: list[dict[str, Any]] = []
         url = self.queue_url(queue)
         while batch := self.engine.sqs.receive_message(
             QueueUrl=url,
             MaxNumberOfMessages=10,
-            VisibilityTimeout=30,
+            VisibilityTimeout=hidden_for,
             MessageAttributeNames=["All"],
             MessageSystemAttributeNames=["All"],
         ).get("Messages"):
             found += [dict(message) for message in batch]
         return found
 
-    def log_lines(self, function: str) -> list[str]:
+    def log_lines(self, function: str, *, since: datetime | None = None) -> list[str]:
         """What a function wrote, oldest first. `function` is the last part of its name."""
         group = f"/aws/lambda/{self.stack}-{function}"
-        pages = self.engine.logs.get_paginator("filter_log_events").paginate(logGroupName=group)
+        start = int(since.timestamp() * 1000) if since else 0
+        pages = self.engine.logs.get_paginator("filter_log_events").paginate(logGroupName=group, startTime=start)
         return [event["message"].rstrip() for page in pages for event in page["events"]]
 
 
@@ -110,7 +113,23 @@ def built(terminal: Terminal) -> Path:
 
 def build(into: Path) -> None:
     """`sam build` of the whole template. Raises DeploymentError."""
-    _sam("build", "--template-file", ROOT / "template.yaml", "--build-dir", into)
+    offline = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(_wheels())}
+    _sam("build", "--template-file", ROOT / "template.yaml", "--build-dir", into, environment=offline)
+
+
+def _wheels() -> Path:
+    """The layer's packages, fetched once for each list of them: with them a build needs no network."""
+    requirements = ROOT / "shared" / "requirements.txt"
+    folder = WHEELS / hashlib.sha256(requirements.read_bytes()).hexdigest()[:16]
+    if not folder.exists():
+        WHEELS.mkdir(parents=True, exist_ok=True)
+        with _draft(WHEELS) as draft:
+            python = TOOLS / "python3.13"
+            options = "--quiet --disable-pip-version-check --no-deps --require-hashes --only-binary :all:"
+            fetching: list[str | Path] = [python, "-m", "pip", "download", *options.split(), "--python-version", "3.13"]
+            _run("pip download", [*fetching, "--dest", draft, "--requirement", requirements])
+            draft.rename(folder)
+    return folder
 
 
 def _fingerprint() -> str:
@@ -153,19 +172,26 @@ def deploy(
         "deploy",
         *("--template-file", built / "template.yaml", "--stack-name", stack, "--resolve-s3"),
         *("--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset"),
-        *("--parameter-overrides", *(f"{name}={value}" for name, value in settings.items())),
+        *("--parameter-overrides", *(_override(name, value) for name, value in settings.items())),
         # SAM looks every five seconds whether a deployment is through; this one takes less than one.
         environment={"AWS_ENDPOINT_URL": engine.url, "SAM_CLI_POLL_DELAY": "0.1"},
     )
-    _mend_event_sources(engine)
-    _mend_roles(engine, stack)
+    _correct_event_sources(engine)
+    _correct_roles(engine, stack)
     secrets = {"webhook-signing-secrets": json.dumps(signing_secrets), "whop-api-key": whop_api_key}
     for name, value in secrets.items():
         engine.secrets.put_secret_value(SecretId=f"{stack}/{name}", SecretString=value)
     return Deployment(engine, stack, _local_webhook_url(engine, stack))
 
 
-def _mend_event_sources(engine: Engine) -> None:
+def _override(name: str, value: str) -> str:
+    """A parameter as SAM reads it. It takes one escape off each quote, so JSON's own become code points."""
+    if '"' not in value:
+        return f"{name}={value}"
+    return f'{name}="' + value.replace('\\"', r"\u0022").replace('"', '\\"') + '"'
+
+
+def _correct_event_sources(engine: Engine) -> None:
     # The engine keeps a !Ref of a number as text and then cannot compare it; AWS knows the property's type.
     for source in engine.functions.list_event_source_mappings()["EventSourceMappings"]:
         concurrency = int(source["ScalingConfig"]["MaximumConcurrency"])
@@ -174,7 +200,7 @@ def _mend_event_sources(engine: Engine) -> None:
         )
 
 
-def _mend_roles(engine: Engine, stack: str) -> None:
+def _correct_roles(engine: Engine, stack: str) -> None:
     # The engine checks an action for batches that AWS does not have: there sqs:SendMessage allows both.
     queue = engine.sqs.get_queue_attributes(
         QueueUrl=engine.sqs.get_queue_url(QueueName=f"{stack}-user-created")["QueueUrl"], AttributeNames=["QueueArn"]
@@ -197,14 +223,19 @@ def _local_webhook_url(engine: Engine, stack: str) -> str:
 
 def _sam(command: str, *arguments: str | Path, environment: Mapping[str, str] | None = None) -> None:
     scratch = new_scratch()
-    process = GuardedProcess(
-        [SAM, command, "--config-file", no_settings(scratch), *arguments],
-        environment={**installing_environment(), **(environment or {})},
-        scratch=scratch,
-    )
-    with process:
+    _run(f"sam {command}", [SAM, command, "--config-file", no_settings(scratch), *arguments], scratch, environment)
+
+
+def _run(
+    what: str,
+    command: Sequence[str | Path],
+    scratch: Path | None = None,
+    environment: Mapping[str, str] | None = None,
+) -> None:
+    environment = {**installing_environment(), **(environment or {})}
+    with GuardedProcess(command, environment=environment, scratch=scratch) as process:
         if process.finish():
-            raise DeploymentError(f"sam {command} failed:\n{process.output()[-6000:]}")
+            raise DeploymentError(f"{what} failed:\n{process.output()[-6000:]}")
 
 
 def no_settings(folder: Path) -> Path:

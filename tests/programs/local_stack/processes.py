@@ -64,6 +64,16 @@ class StartError(Exception):
     """Something did not start; the message holds the end of what it printed."""
 
 
+_started: list["GuardedProcess"] = []
+"""What has not been stopped yet."""
+
+
+def stop_all() -> None:
+    """Stops what was started and, being interrupted, was not stopped by who started it."""
+    for process in [*_started]:
+        process.stop()
+
+
 class GuardedProcess:
     """A command that ends, with its children and its scratch folder, no later than this process does."""
 
@@ -90,6 +100,7 @@ class GuardedProcess:
             stderr=self._errors,
             start_new_session=True,
         )
+        _started.append(self)
 
     def wait_until(self, ready: Callable[[], bool], *, seconds: float, what: str) -> None:
         """Returns once `ready`. Raises StartError, with the end of the output, when it dies or takes too long."""
@@ -114,6 +125,8 @@ class GuardedProcess:
         if self._process.stdin:
             self._process.stdin.close()
         self._process.wait()
+        if self in _started:
+            _started.remove(self)
 
     def __enter__(self) -> Self:
         return self

@@ -39,9 +39,15 @@ class Docker:
     """Where this machine has to listen for containers to reach it."""
 
 
+def daemon() -> tuple[str, str]:
+    """The system and the architecture of the daemon that answers. Raises DockerError."""
+    system, _, machine = _docker("info", "--format", "{{.OperatingSystem}}|{{.Architecture}}").rpartition("|")
+    return system, machine
+
+
 def find_docker() -> Docker:
-    """Looks for a daemon and sees to the image. Raises DockerError."""
-    system, machine = _docker("info", "--format", "{{.OperatingSystem}}|{{.Architecture}}").rsplit("|", 1)
+    """The daemon that answers, with the image there. Raises DockerError."""
+    system, machine = daemon()
     architecture: Literal["x86_64", "arm64"] = "arm64" if machine in ("aarch64", "arm64") else "x86_64"
     # Docker Desktop takes containers to the loopback of the machine; on Linux they see only what is on the bridge.
     bridged = sys.platform == "linux" and system != "Docker Desktop"
@@ -54,7 +60,7 @@ def find_docker() -> Docker:
 
 def _bridge() -> str:
     gateway = _docker("network", "inspect", "bridge", "--format", "{{range .IPAM.Config}}{{.Gateway}}{{end}}")
-    return gateway or _BRIDGE_ADDRESS  # a daemon whose bridge nobody has used yet names none
+    return gateway or _BRIDGE_ADDRESS  # a daemon names none until the bridge is used
 
 
 def _image(name: str) -> str:

@@ -24,6 +24,9 @@ AGREED = agreed()
 HOST = "host.docker.internal"
 """This machine, seen from a container that `sam local invoke` starts."""
 
+type Event = dict[str, Any]
+"""What a function is handed, as parsed JSON."""
+
 _LOOK_UP, _MINT = "GET /users/{user_id}", "POST /users/{user_id}/chat-token"
 _ACCOUNT = "000000000000"
 _REGION = "us-east-1"
@@ -70,15 +73,11 @@ def samples(at: datetime, places: Places = AGREED) -> dict[Path, str]:
     }
 
 
-def events(at: datetime, places: Places = AGREED) -> dict[str, dict[str, Any]]:
+def events(at: datetime, places: Places = AGREED) -> dict[str, Event]:
     """Every sample event by its path below events/, as if it had been sent at that time."""
     picture = f"http://{HOST}:{places.pictures}/c2410c.png"
     with_picture = Delivery(body("created", {**_ADA, "avatar_url": picture}, at=_SIGNED_UP), "msg_sample_with_picture")
     return {
-        "receive_webhook/user_created.json": _webhook(_DELIVERIES["user_created"], at),
-        "receive_webhook/profile_updated.json": _webhook(_DELIVERIES["profile_updated"], at),
-        # What API Gateway makes of a body whose content type it takes for binary.
-        "receive_webhook/base64_body.json": _webhook(with_picture, at, encoded=True),
         "user_created/user_created.json": _sqs("user-created", _MESSAGES["user_created"], at),
         "user_created/user_created_with_picture.json": _sqs(
             "user-created",
@@ -93,6 +92,10 @@ def events(at: datetime, places: Places = AGREED) -> dict[str, dict[str, Any]]:
         "mint_chat_token/for_ten_minutes.json": _asked(
             _MINT, "/users/12345/chat-token", at, body='{"expires_in_seconds": 600}', user_id="12345"
         ),
+        "receive_webhook/user_created.json": _webhook(_DELIVERIES["user_created"], at),
+        "receive_webhook/profile_updated.json": _webhook(_DELIVERIES["profile_updated"], at),
+        # What API Gateway makes of a body whose content type it takes for binary.
+        "receive_webhook/base64_body.json": _webhook(with_picture, at, encoded=True),
         # What EventBridge tells of an object that was put into the import bucket.
         "import_users/plan.json": {"bucket": {"name": f"{STACK}-import"}, "object": {"key": "users/users.csv"}},
     }

@@ -35,6 +35,7 @@ def running_stack(
     places: Places | None = None,
     sandbox: WhopAccess | None = None,
     more_parameters: Mapping[str, str] | None = None,
+    signing_secret: str = SECRET,
 ) -> Iterator[LocalStack]:
     """Starts everything and deploys what `build` wrote; ends it all at the end of the block.
 
@@ -58,7 +59,7 @@ def running_stack(
                     engine,
                     built,
                     stack=name,
-                    signing_secrets=[SECRET],
+                    signing_secrets=[signing_secret],
                     whop_api_key=whop.api_key,
                     parameters={
                         "WhopEnvironment": "sandbox",

@@ -1,0 +1,64 @@
+"""For which platform the local stack runs: what `make up PRESET=...` was told, and the template's parameters for it."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Self
+
+from local_stack.errors import UsageError
+from local_stack.sending import SECRET
+from whop_sync.receiving.platforms import configured
+
+PLAIN_SECRET = "demo-secret-never-use-it-for-real"
+"""Signs for platforms whose secrets are plain text; the other one has the form of Standard Webhooks."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """A platform's preset with what differs from it: environment variables of the receiver by their names."""
+
+    variables: Mapping[str, str] = field(default_factory=dict)
+    signing_secret: str = field(default=SECRET, repr=False)
+
+    @classmethod
+    def from_environment(cls, environment: Mapping[str, str]) -> Self:
+        """Reads PRESET, SCHEME, OVERRIDES (JSON or a file of it), SIGNATURE_... and SECRET. Raises UsageError."""
+        variables = {name: text for name, text in environment.items() if name.startswith("SIGNATURE_") and text}
+        variables["PAYLOAD_PRESET"] = environment.get("PRESET") or "standard"
+        if scheme := environment.get("SCHEME"):
+            variables["SIGNATURE_SCHEME"] = scheme
+        if overrides := environment.get("OVERRIDES"):
+            variables["PAYLOAD_OVERRIDES"] = _json(overrides)
+        try:
+            scheme_of_it = configured(variables).scheme
+        except ValueError as error:
+            raise UsageError(str(error)) from None
+        for secret in [environment["SECRET"]] if environment.get("SECRET") else [SECRET, PLAIN_SECRET]:
+            try:
+                scheme_of_it.keys(secret)
+            except ValueError as error:
+                reason = str(error)
+            else:
+                return cls(variables=variables, signing_secret=secret)
+        raise UsageError(f"SECRET does not fit: {reason}")
+
+    @property
+    def preset(self) -> str:
+        return self.variables.get("PAYLOAD_PRESET", "standard")
+
+    def parameters(self) -> dict[str, str]:
+        """The template's parameters with their values."""
+        return {name.title().replace("_", ""): text for name, text in self.variables.items()}
+
+
+def _json(text: str) -> str:
+    if not text.lstrip().startswith("{"):
+        try:
+            text = Path(text).read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise UsageError(f"OVERRIDES is neither JSON nor a file of it: {error}") from None
+    try:
+        return json.dumps(json.loads(text))
+    except ValueError as error:
+        raise UsageError(f"OVERRIDES is no JSON: {error}") from None
