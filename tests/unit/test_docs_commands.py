@@ -20,7 +20,7 @@ NOT_RUN = {
     r"export ": "sets what the next lines read",
     r"make (demo|test|lint|validate|load|simulate)\b": "run by the gate and the end-to-end tests",
     r"make (up|send|trace|down|event|invoke)\b": "run by tests/e2e/test_docs_local_stack.py",
-    r"make preview .*(HEADERS|SECRET)": "needs the reader's captured delivery",
+    r"(make|whop-user-sync) preview .*(HEADERS|--headers)": "needs the reader's captured delivery",
     r"whop-user-sync (?!platform|preview|import)": "needs a stack",
     r"whop-user-sync import .*--stack": "needs a stack",
 }

@@ -14,9 +14,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+import jwt
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from local_stack import ROOT
 from whop_sync.aws.api_gateway import HttpAnswer
@@ -31,6 +34,7 @@ if TYPE_CHECKING:
 EXAMPLES = ROOT / "docs/examples"
 SECRET = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
 USER = {"id": "12345", "email": "ada@acme.test", "name": "Ada Lovelace", "avatar_url": "https://cdn.acme.test/ada.png"}
+EVENT = {"type": "user.created", "timestamp": "2026-01-05T09:30:00Z", "data": USER}
 
 _NODE = f"""
 import {{ send }} from '{EXAMPLES.as_uri()}/send_webhook.mjs';
@@ -112,15 +116,19 @@ def url(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         yield origin + "/webhooks"
 
 
-def run(
-    example: str, url: str, secret: str = SECRET, event_type: str = "user.created"
-) -> "subprocess.CompletedProcess[str]":
+def run(example: str, url: str, secret: str = SECRET) -> "subprocess.CompletedProcess[str]":
     if not SENDERS[example][0]:
         pytest.skip("node is not installed")
-    environment = {**os.environ, "WEBHOOK_URL": url, "WEBHOOK_SECRET": secret, "PYTHONPATH": str(EXAMPLES)}
-    environment |= {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
-    command = [*SENDERS[example], event_type, json.dumps(USER)]
-    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    command = [*SENDERS[example], "msg_1", json.dumps(EVENT)]
+    return subprocess.run(
+        command, env=environment(url, secret), capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def environment(url: str, secret: str = SECRET, **more: str) -> dict[str, str]:
+    without_proxy = {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+    path = os.pathsep.join([str(EXAMPLES), str(EXAMPLES / "relays")])
+    return {**os.environ, **without_proxy, "WEBHOOK_URL": url, "WEBHOOK_SECRET": secret, "PYTHONPATH": path, **more}
 
 
 @pytest.mark.parametrize("example", SENDERS)
@@ -129,6 +137,7 @@ def test_what_an_example_sends_is_stored(example: str, url: str, queue: Queue) -
     assert result.returncode == 0, result.stderr
     [event] = map(UserEvent.from_json, queue.bodies)
     assert (event.kind, event.user_id, event.email) == ("created", "12345", "ada@acme.test")
+    assert event.event_id == "msg_1"
     assert event.profile == {"name": "Ada Lovelace", "picture": "https://cdn.acme.test/ada.png"}
 
 
@@ -158,19 +167,175 @@ def test_the_example_for_a_backend_signs_as_api_gateway_wants_it() -> None:
         return {"statusCode": 200, "headers": {}, "body": json.dumps({"token": "t", "whop_user_id": "user_1"})}
 
     with served(answer) as origin:
-        environment = {
-            **os.environ,
-            "USERS_URL": origin + "/users",
-            "AWS_ACCESS_KEY_ID": "AKIDEXAMPLE",
-            "AWS_SECRET_ACCESS_KEY": "secret",
-            "AWS_DEFAULT_REGION": "us-east-1",
-            "PYTHONPATH": str(EXAMPLES),
-            "NO_PROXY": "127.0.0.1",
-        }
+        settings = environment(
+            "",
+            USERS_URL=origin + "/users",
+            AWS_ACCESS_KEY_ID="AKIDEXAMPLE",
+            AWS_SECRET_ACCESS_KEY="secret",
+            AWS_DEFAULT_REGION="us-east-1",
+        )
         program = "import ask; print(ask.whop_user('shop 1')['whop_user_id'], ask.chat_token('u1'))"
         result = subprocess.run(
-            [sys.executable, "-c", program], env=environment, capture_output=True, text=True, timeout=60, check=False
+            [sys.executable, "-c", program], env=settings, capture_output=True, text=True, timeout=60, check=False
         )
     assert result.stdout == "user_1 t\n", result.stderr
     scope = "us-east-1/execute-api/aws4_request"
     assert asked == [("GET /users/shop%201", "", scope), ("POST /users/u1/chat-token", "", scope)]
+
+
+# -- relays for platforms that sign with keys of their own or send no webhooks -----------------------------------------
+
+
+@dataclass(frozen=True)
+class Issuer:
+    """A platform that signs tokens and publishes its key at `url`."""
+
+    key: rsa.RSAPrivateKey
+    url: str
+
+    def token(self, claims: dict[str, object], key: rsa.RSAPrivateKey | None = None) -> str:
+        return jwt.encode(claims, key or self.key, algorithm="RS256", headers={"kid": "k1"})
+
+
+@pytest.fixture
+def issuer() -> Iterator[Issuer]:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    public = json.loads(jwt.algorithms.RSAAlgorithm.to_jwk(key.public_key()))
+    document = json.dumps({"keys": [{**public, "kid": "k1", "use": "sig", "alg": "RS256"}]})
+
+    def answer(*_: object) -> HttpAnswer:
+        return {"statusCode": 200, "headers": {}, "body": document}
+
+    with served(answer) as origin:
+        yield Issuer(key, origin + "/jwks")
+
+
+def relay(module: str, request: object, url: str, **settings: str) -> tuple[object, str]:
+    """What a relay's handler returns, and what it printed."""
+    program = (
+        f"import json, sys; from {module} import handler;"
+        " returned = handler(json.loads(sys.argv[1]), None); print(json.dumps(returned))"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", program, json.dumps(request)],
+        env=environment(url, **settings),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    *printed, returned = result.stdout.splitlines()
+    return json.loads(returned), "\n".join(printed)
+
+
+@pytest.mark.parametrize("kind", ["created", "updated", "deleted"])
+def test_kindes_tokens_become_events(kind: str, url: str, issuer: Issuer, queue: Queue) -> None:
+    user = {"id": "kp_1"}
+    if kind != "deleted":
+        user |= {"email": "ada@acme.test", "first_name": "Ada", "last_name": "Lovelace"}
+    claims: dict[str, object] = {
+        "type": f"user.{kind}",
+        "event_id": "event_1",
+        "event_timestamp": "2026-01-05T09:30:00Z",
+        "data": {"user": user},
+    }
+    answer, _ = relay("kinde", {"body": issuer.token(claims)}, url, KINDE_JWKS_URL=issuer.url)
+    assert answer == {"statusCode": 200}
+    [event] = map(UserEvent.from_json, queue.bodies)
+    assert (event.kind, event.user_id, event.event_id) == (kind, "kp_1", "event_1")
+    assert event.email == (None if kind == "deleted" else "ada@acme.test")
+    assert event.profile.get("name") == (None if kind == "deleted" else "Ada Lovelace")
+
+
+@pytest.mark.parametrize(
+    ("evt", "kind"),
+    [("user.create", "created"), ("user.update.email.primary", "updated"), ("user.delete", "deleted")],
+)
+def test_hankos_tokens_become_events(evt: str, kind: str, url: str, issuer: Issuer, queue: Queue) -> None:
+    emails = [{"address": "old@acme.test"}, {"address": "ada@acme.test", "is_primary": True}]
+    now = int(time.time())
+    claims: dict[str, object] = {
+        "evt": evt,
+        "iat": now,
+        "exp": now + 300,
+        "aud": ["somewhere"],
+        "data": {"id": "h1", "emails": emails, "updated_at": "2026-01-05T09:30:00Z"},
+    }
+    answer, _ = relay("hanko", {"body": json.dumps({"token": issuer.token(claims)})}, url, HANKO_JWKS_URL=issuer.url)
+    assert answer == {"statusCode": 200}
+    [event] = map(UserEvent.from_json, queue.bodies)
+    assert (event.kind, event.user_id) == (kind, "h1")
+    assert event.email == (None if kind == "deleted" else "ada@acme.test")
+
+
+@pytest.mark.parametrize(("module", "setting"), [("kinde", "KINDE_JWKS_URL"), ("hanko", "HANKO_JWKS_URL")])
+def test_a_token_of_another_key_is_refused(module: str, setting: str, url: str, issuer: Issuer, queue: Queue) -> None:
+    other = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    forged = issuer.token({"type": "user.created", "evt": "user.create"}, other)
+    body = forged if module == "kinde" else json.dumps({"token": forged})
+    answer, _ = relay(module, {"body": body}, url, **{setting: issuer.url})
+    assert answer == {"statusCode": 401}
+    assert queue.bodies == []
+
+
+COGNITO = {
+    "triggerSource": "PostConfirmation_ConfirmSignUp",
+    "request": {
+        "userAttributes": {"sub": "c1", "email": "ada@acme.test", "given_name": "Ada", "family_name": "Lovelace"}
+    },
+}
+
+
+def test_cognitos_sign_ups_become_events_and_its_changed_passwords_do_not(url: str, queue: Queue) -> None:
+    assert relay("cognito", COGNITO, url)[0] == COGNITO
+    changed = {**COGNITO, "triggerSource": "PostConfirmation_ConfirmForgotPassword"}
+    assert relay("cognito", changed, url)[0] == changed
+    [event] = map(UserEvent.from_json, queue.bodies)
+    assert (event.kind, event.user_id, event.profile["name"]) == ("created", "c1", "Ada Lovelace")
+
+
+def test_a_sign_up_at_cognito_goes_on_when_its_event_cannot_be_sent() -> None:
+    answer, printed = relay("cognito", COGNITO, "http://127.0.0.1:9/webhooks")
+    assert answer == COGNITO
+    assert printed.startswith("not sent:")
+    assert "ada" not in printed
+
+
+def test_firebases_functions_send_sign_ups_changes_and_deletions(url: str, queue: Queue, tmp_path: Path) -> None:
+    node = shutil.which("node")
+    if not node:
+        pytest.skip("node is not installed")
+    # Given Firebase's library as far as the relay uses it: a trigger is its handler
+    library = tmp_path / "node_modules" / "firebase-functions"
+    library.mkdir(parents=True)
+    (library / "package.json").write_text('{"name": "firebase-functions", "exports": {"./v1": "./v1.mjs"}}')
+    (library / "v1.mjs").write_text("export const auth = {user: () => ({onCreate: (f) => f, onDelete: (f) => f})};")
+    for name in ("send_webhook.mjs", "relays/firebase.mjs"):
+        shutil.copy(EXAMPLES / name, tmp_path)
+    program = """
+        import { created, changed, deleted } from "./firebase.mjs";
+        const user = { uid: "f1", email: "ada@acme.test", displayName: "Ada" };
+        await created(user, { eventId: "e1", timestamp: "2026-01-05T09:30:00Z" });
+        await changed({ ...user, displayName: "Ada King" });
+        await deleted(user, { eventId: "e2", timestamp: "2026-02-05T09:30:00Z" });
+    """
+    command = [node, "--input-type=module", "--eval", program]
+    result = subprocess.run(
+        command, cwd=tmp_path, env=environment(url), capture_output=True, text=True, timeout=60, check=False
+    )
+    assert result.returncode == 0, result.stderr
+    events = [UserEvent.from_json(body) for body in queue.bodies]
+    assert [(event.kind, event.user_id) for event in events] == [
+        (kind, "f1") for kind in ("created", "updated", "deleted")
+    ]
+    assert [event.profile.get("name") for event in events] == ["Ada", "Ada King", None]
+
+
+def test_every_relay_is_run() -> None:
+    assert {path.name for path in (EXAMPLES / "relays").iterdir() if path.is_file()} == {
+        "cognito.py",
+        "firebase.mjs",
+        "hanko.py",
+        "kinde.py",
+    }
