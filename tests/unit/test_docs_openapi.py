@@ -215,8 +215,8 @@ WHOLE = {
 
 ABSENT = object()
 FIELDS: dict[str, tuple[Any, ...]] = {
-    "id": ("12345", 12345, "x" * 255, "x" * 256, "", " ", None, True, 4.5, [], ABSENT),
-    "email": ("ada@acme.test", "", None, 5, {}, ABSENT),
+    "id": ("12345", 12345, "12345.0", "1.23457E+14", "x" * 255, "x" * 256, "", " ", None, True, 4.5, [], ABSENT),
+    "email": ("ada@acme.test", "ada", "a@x.test, b@x.test", "Ada <a@x.test>", "", None, 5, {}, ABSENT),
     "name": ("Ada", "", None, 5, {}, ABSENT),
     "first_name": ("Ada", None, ABSENT),
     "avatar_url": ("https://cdn.acme.test/a.png", "", None, 5, ABSENT),
