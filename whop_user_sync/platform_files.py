@@ -28,10 +28,9 @@ from typing import Any
 import tomlkit
 import yaml
 
-from whop_sync.errors import Malformed
-from whop_sync.receiving.payloads import identify, parse, read
 from whop_sync.receiving.platforms import Platform, configured
-from whop_user_sync.preview.captured import header_lines
+from whop_user_sync.preview.bodies import body_report
+from whop_user_sync.preview.captured import CaptureError, captured_body, captured_headers
 
 _KEYS = ("preset", "signature", "payload", "samples")
 _SIGNATURE_KEYS = (
@@ -143,19 +142,13 @@ def _is_of_a_platform(override: str) -> bool:
 
 def _checked(sample: Sample, platform: Platform, now: float) -> Checked:
     try:
-        body = sample.body.read_bytes()
-        headers = header_lines(sample.headers.read_text()) if sample.headers else {}
-    except (OSError, ValueError) as error:
+        headers = captured_headers(sample.headers) if sample.headers else {}
+        report = body_report(captured_body(sample.body), headers, platform, now=now)
+    except CaptureError as error:
         raise PlatformFileError(str(error)) from None
-    try:
-        document = parse(body, headers, received_at=now)
-        event = read(document, platform.preset, event_id=identify(document, platform.preset) or "sample")
-    except Malformed as error:
-        return Checked(sample=sample, outcome="parked", explanation=f"{error.explanation} ({error.reason})")
-    if event is None:
-        return Checked(sample=sample, outcome="ignored", explanation="its event is none that the file names")
-    fields = ", ".join(sorted({*event.profile, *(["email"] if event.email else [])})) or "nothing"
-    return Checked(sample=sample, outcome=event.kind, explanation=f"user {event.user_id}, with {fields}")
+    values = [f"{field.name} {field.value}" for field in report.fields if field.name in ("user id", "e-mail", "name")]
+    explanation = report.verdict if not values or not report.is_sound else ", ".join(values)
+    return Checked(sample=sample, outcome=report.outcome, explanation=" ".join([explanation, *report.remarks]))
 
 
 def _content(path: Path) -> Mapping[str, Any]:
