@@ -704,6 +704,19 @@ def test_a_signature_of_another_form_is_refused_with_what_it_looks_like(value: s
     assert value not in refusal.value.explanation
 
 
+@pytest.mark.parametrize("scheme", [Standard(), Hmac(header="x-acme"), Token(header="x-acme"), Jwt(header="x-acme")])
+def test_a_missing_header_is_named_with_those_of_other_schemes_that_came_instead(scheme: Scheme) -> None:
+    sent = {"x-hub-signature-256": "sha256=" + "a" * 64, "x-unknown-signature": "b"}
+    with pytest.raises(Unauthentic, match=r"is missing; there is x-hub-signature-256$"):
+        scheme.verify(USER, sent, [b"k" * 32], now=NOW)
+
+
+@pytest.mark.parametrize(("age", "sentence"), [(7200, "is 7200 seconds old, and 300"), (-400, "is 400 seconds ahead")])
+def test_a_signature_of_another_time_is_refused_with_how_far_off_it_is(age: int, sentence: str) -> None:
+    with pytest.raises(Unauthentic, match=sentence):
+        Standard().verify(BODY, headers(at=int(NOW) - age), [KEY], now=int(NOW))
+
+
 def test_what_looks_like_nothing_known_is_not_described() -> None:
     assert looks_like("some text of the sender") == ""
 

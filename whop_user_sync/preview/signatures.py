@@ -90,7 +90,7 @@ class _Check:
                 )
             return f"{_sentence(again)} ({again.reason})."
         if isinstance(scheme, Hmac) and self.refusal(body, replace(scheme, tolerance=_DECADES), keys):
-            return f"The signature's time is not in {scheme.unit}. {_sentence(refusal)} (SignatureTimestampUnit)."
+            return f"The time is not in the unit {scheme.unit}, or decades off: {refusal.explanation}."
         return None
 
     def _remedy(self, body: bytes, keys: Sequence[bytes], scheme: Scheme) -> str | None:

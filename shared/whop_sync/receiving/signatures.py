@@ -23,7 +23,7 @@ from functools import lru_cache
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 from whop_sync.aws.secrets import pasted_texts
-from whop_sync.errors import OperatorNeeded, Unauthentic
+from whop_sync.errors import OperatorNeeded, Reason, Unauthentic
 
 TOLERANCE_SECONDS = 300
 """How far a signature's time may be from ours, either way (the tolerance of the Standard Webhooks libraries)."""
@@ -423,6 +423,13 @@ def sign(key: bytes, delivery_id: str, timestamp: str, body: bytes) -> str:
     return base64.b64encode(hmac.digest(key, content, hashlib.sha256)).decode()
 
 
+_KNOWN_HEADERS = (
+    *("webhook-signature", "svix-signature", "stripe-signature", "workos-signature", "x-hub-signature-256"),
+    *("x-hub-signature", "x-shopify-hmac-sha256", "x-wc-webhook-signature", "logto-signature-sha-256"),
+    *("x-keycloak-signature", "x-slack-signature", "x-webhook-secret", "x-signature", "authorization"),
+)
+"""Headers that prove deliveries, of senders that are often met."""
+
 _NAMES_OF_PAIRS = ("t", "ts", "s", "v0", "v1", "v2", "h1", "sha1", "sha256", "sha512")
 _LOOKS = tuple(
     (re.compile(rf"(?<![A-Za-z0-9+/])(?:{pattern})(?![A-Za-z0-9+/=])"), form)
@@ -489,8 +496,14 @@ def _password(credential: str) -> str:
 def _header(headers: Mapping[str, str], name: str) -> str:
     value = headers.get(name, "")
     if not value:
-        raise Unauthentic("missing_header", f"the header {name} is missing")
+        raise Unauthentic("missing_header", f"the header {name} is missing{_others(headers)}")
     return value
+
+
+def _others(headers: Mapping[str, str]) -> str:
+    """Which headers of other schemes came instead, as the end of a sentence."""
+    found = [name for name in _KNOWN_HEADERS if headers.get(name)]
+    return f"; there is {', '.join(found)}" if found else ""
 
 
 def _signed_headers(headers: Mapping[str, str]) -> tuple[str, str, str]:
@@ -498,7 +511,8 @@ def _signed_headers(headers: Mapping[str, str]) -> tuple[str, str, str]:
         values = tuple(headers.get(family + name, "") for name in ("id", "timestamp", "signature"))
         if all(values):
             return values[0], values[1], values[2]
-    raise Unauthentic("missing_header", "one of webhook-id, -timestamp, -signature (or svix-...) is missing")
+    missing = "one of webhook-id, -timestamp, -signature (or svix-...) is missing"
+    raise Unauthentic("missing_header", f"{missing}{_others(headers)}")
 
 
 def _checked_time(text: str, unit: Unit, *, now: float, tolerance: int) -> float:
@@ -506,10 +520,11 @@ def _checked_time(text: str, unit: Unit, *, now: float, tolerance: int) -> float
     moment = _moment(text, unit)
     if moment is None:
         raise Unauthentic("malformed_timestamp", f"the time is not in {unit}{_looks_like_time(text, unit)}")
-    if now - moment > tolerance:
-        raise Unauthentic("timestamp_too_old", _looks_like_time(text, unit).removeprefix("; "))
-    if moment - now > tolerance:
-        raise Unauthentic("timestamp_in_future", _looks_like_time(text, unit).removeprefix("; "))
+    age = now - moment
+    if abs(age) > tolerance:
+        reason: Reason = "timestamp_too_old" if age > 0 else "timestamp_in_future"
+        where = f"{abs(age):.0f} seconds {'old' if age > 0 else 'ahead'}, and {tolerance} are allowed"
+        raise Unauthentic(reason, f"the signature is {where}{_looks_like_time(text, unit)}")
     return moment
 
 
