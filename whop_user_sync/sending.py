@@ -124,7 +124,9 @@ def about(webhook: Webhook, platform: Platform, person: Person, *, now: float) -
         changes |= {old_last: last, old_first: first, name: person.name} if old_last else {name: person.name}
     moments = {event.version, event.event_time} - {0}
     body = json.dumps(_changed(json.loads(webhook.body), changes, moments, now), ensure_ascii=False).encode()
-    return read_webhook(body, webhook.headers, platform, now=now)
+    # Appwrite's list of events, in a header, names the user too.
+    headers = {name: value.replace(event.user_id, person.user_id) for name, value in webhook.headers.items()}
+    return read_webhook(body, headers, platform, now=now)
 
 
 def signed_headers(scheme: Scheme, body: bytes, secret: str, *, delivery_id: str, now: float) -> dict[str, str]:
@@ -179,6 +181,9 @@ def _changed(value: Any, changes: Mapping[str, str | None], moments: set[int], n
         return [_changed(each, changes, moments, now) for each in value]
     if isinstance(value, str) and value.startswith("{"):  # JSON inside a text, as Keycloak's representation
         return json.dumps(_changed(json.loads(value), changes, moments, now))
+    if isinstance(value, str) and value.startswith("eyJ"):  # the same in base64, as Zitadel's payload
+        inner = _changed(json.loads(base64.b64decode(value)), changes, moments, now)
+        return base64.b64encode(json.dumps(inner).encode()).decode()
     if isinstance(value, (str, int, float)) and not isinstance(value, bool):
         return _changed_leaf(value, changes, moments, now)
     return value

@@ -592,3 +592,24 @@ def test_no_platform_takes_what_is_not_proven(body: bytes, platform: str, value:
     answer = endpoint.receiver.answer({"headers": dict.fromkeys(names, value), "body": text, "isBase64Encoded": True})
     assert answer["statusCode"] == 401
     assert endpoint.sqs.sent == []
+
+
+@pytest.mark.parametrize("encoded", [False, True])
+def test_woocommerces_ping_needs_no_signature_and_is_not_read(encoded: bool) -> None:
+    endpoint = Endpoint(platform=PLATFORMS["woocommerce"])
+    body = "webhook_id=17"
+    text = base64.b64encode(body.encode()).decode() if encoded else body
+    answer = endpoint.receiver.answer({"headers": {}, "body": text, "isBase64Encoded": encoded})
+    assert answer["statusCode"] == 200
+    assert endpoint.sqs.sent == []
+
+
+@pytest.mark.parametrize("body", ["webhook_id=17&id=25", '{"id": 25}', "webhook_id=", "webhook_id=17\n", "!"])
+def test_nothing_else_passes_as_a_ping(body: str) -> None:
+    for platform in ("woocommerce", "standard"):
+        endpoint = Endpoint(platform=PLATFORMS[platform])
+        for encoded in (False, True):
+            assert (
+                endpoint.receiver.answer({"headers": {}, "body": body, "isBase64Encoded": encoded})["statusCode"] == 401
+            )
+    assert Endpoint().receiver.answer({"headers": {}, "body": "webhook_id=17"})["statusCode"] == 401

@@ -35,6 +35,9 @@ ORY_ID = "9f425a8d-7efc-4768-8f23-7647a74fdf13"
 CLERK_ID = "user_29w83sxmDNGwOuEthce5gg56FcC"
 AUTH0_ID = "auth0|507f1f77bcf86cd799439020"
 FUSIONAUTH_ID = "00000000-0000-0001-0000-000000000000"
+ZITADEL_ID = "336494809936035843"
+GHOST_ID = "63d0f1b2c3d4e5f607182930"
+AUTHGEAR_ID = "338deafa-400b-4589-a922-2c92d670b757"
 PROPELAUTH_ID = "31c41c16-c281-44ae-9602-8a047e3bf33d"
 
 # Kind, user id, e-mail, version, profile.
@@ -122,6 +125,30 @@ EXPECTED: dict[str, tuple[str, str, str | None, int, dict[str, str | None]]] = {
     "shopify/updated": ("updated", "706405506930370084", None, DAY_2 - 100_000, {"name": "Ada King"}),
     "stripe/created": ("created", "cus_NffrFeUfNV2Hib", ADA, DAY_1 - 100_000, {"name": "Ada Lovelace"}),
     "stripe/updated": ("updated", "cus_NffrFeUfNV2Hib", ADA, DAY_2 - 100_000, {"name": "Ada King"}),
+    "woocommerce/created": ("created", "25", ADA, DAY_1 - 100_000, {"name": "Ada Lovelace", "picture": None}),
+    "woocommerce/updated": ("updated", "25", ADA, DAY_2 - 100_000, {"name": "Ada King", "picture": PICTURE}),
+    "zitadel/created": ("created", ZITADEL_ID, ADA, DAY_1 + 123, {"name": "Ada Lovelace"}),
+    "zitadel/updated": ("updated", ZITADEL_ID, None, DAY_2 + 123, {"name": "Ada King"}),
+    "zitadel/updated_address": ("updated", ZITADEL_ID, ADA, DAY_2 + 123, {}),
+    "ghost/created": ("created", GHOST_ID, ADA, DAY_1 - 100_000, {"name": "Ada Lovelace", "picture": None}),
+    "ghost/updated": ("updated", GHOST_ID, ADA, DAY_2 - 100_000, {"name": "Ada King", "picture": None}),
+    "hasura/created": ("created", SUPABASE_ID, ADA, DAY_1 + 123, {"name": "Ada Lovelace", "picture": PICTURE}),
+    "hasura/updated": ("updated", SUPABASE_ID, ADA, DAY_2 + 123, {"name": "Ada King", "picture": PICTURE}),
+    "hasura/updated_without_time": (
+        "updated",
+        SUPABASE_ID,
+        ADA,
+        DAY_2 + 50_123,
+        {"name": "Ada King", "picture": PICTURE},
+    ),
+    "nhost/created": ("created", SUPABASE_ID, ADA, DAY_1 + 123, {"name": "Ada Lovelace", "picture": None}),
+    "nhost/updated": ("updated", SUPABASE_ID, ADA, DAY_2 + 123, {"name": "Ada King", "picture": PICTURE}),
+    "authgear/created": ("created", AUTHGEAR_ID, ADA, DAY_1 + 123, {"name": "Ada Lovelace", "picture": PICTURE}),
+    "authgear/updated": ("updated", AUTHGEAR_ID, ADA, DAY_2 + 123, {"name": "Ada King", "picture": PICTURE}),
+    "appwrite/created": ("created", "63d0f1b2c3d4e5f60718", ADA, DAY_1, {"name": "Ada Lovelace"}),
+    "appwrite/updated": ("updated", "63d0f1b2c3d4e5f60718", ADA, DAY_2, {"name": "Ada King"}),
+    "memberstack/created": ("created", "mem_sb_cl5k1", ADA, DAY_1, {"name": "Ada Lovelace", "picture": None}),
+    "memberstack/updated": ("updated", "mem_sb_cl5k1", ADA, DAY_2, {"name": "Ada King", "picture": PICTURE}),
 }
 
 # What is said of a user's standing: kind, user id, version, event time, standing. None: not a user event, or (as the
@@ -178,6 +205,25 @@ LIFE: dict[str, tuple[str, str, int, int, str | None] | None] = {
     "shopify/created_without_store_account": ("created", "706405506930370084", DAY_1 - 100_000, 0, "active"),
     "shopify/disabled": None,  # has the shape of an update, and the topic is not signed
     "stripe/deleted": ("deleted", "cus_NffrFeUfNV2Hib", DAY_3 - 100_000, 0, "deleted"),
+    "woocommerce/deleted": ("deleted", "25", RECEIPT, 0, "deleted"),
+    "woocommerce/deleted_order": None,
+    "zitadel/suspended": ("suspended", ZITADEL_ID, DAY_3 + 123, DAY_3 + 123, "suspended"),
+    "zitadel/restored": ("restored", ZITADEL_ID, DAY_3 + 123, DAY_3 + 123, "active"),
+    "zitadel/deleted": ("deleted", ZITADEL_ID, DAY_3 + 123, DAY_3 + 123, "deleted"),
+    "zitadel/locked": None,
+    "ghost/deleted": ("deleted", GHOST_ID, RECEIPT + 499_999, RECEIPT + 499_999, "deleted"),
+    "ghost/published": None,
+    "hasura/deleted": ("deleted", SUPABASE_ID, DAY_3 + 50_123, DAY_3 + 50_123, "deleted"),
+    "nhost/disabled": ("updated", SUPABASE_ID, DAY_3 + 123, DAY_3 + 50_123, "suspended"),
+    "nhost/deleted": ("deleted", SUPABASE_ID, DAY_3 + 50_123, DAY_3 + 50_123, "deleted"),
+    "authgear/suspended": ("suspended", AUTHGEAR_ID, DAY_3 + 900_000, DAY_3 + 900_000, "suspended"),
+    "authgear/restored": ("restored", AUTHGEAR_ID, DAY_3 + 900_000, DAY_3 + 900_000, "active"),
+    "authgear/deletion_scheduled": ("suspended", AUTHGEAR_ID, DAY_3 + 900_000, DAY_3 + 900_000, "suspended"),
+    "authgear/deleted": ("deleted", AUTHGEAR_ID, DAY_3 + 900_000, DAY_3 + 900_000, "deleted"),
+    "appwrite/blocked": ("updated", "63d0f1b2c3d4e5f60718", DAY_3, 0, "suspended"),
+    "appwrite/deleted": ("deleted", "63d0f1b2c3d4e5f60718", RECEIPT, 0, "deleted"),
+    "appwrite/session": None,
+    "memberstack/deleted": ("deleted", "mem_sb_cl5k1", DAY_3, DAY_3, "deleted"),
 }
 
 
@@ -193,7 +239,8 @@ def headers_of(path: Path) -> dict[str, str]:
 def understood(name: str, body: Any) -> UserEvent | None:
     """`name` of the sample whose platform and headers the body has."""
     preset = PLATFORMS[name.partition("/")[0]].preset
-    document = parse(json.dumps(body).encode(), headers_of(SAMPLES[name]), received_at=NOW)
+    signed_at = NOW if "delivery.signed_at" in preset.life_cycle_version else None
+    document = parse(json.dumps(body).encode(), headers_of(SAMPLES[name]), received_at=NOW, signed_at=signed_at)
     return read(document, preset, event_id=identify(document, preset) or "of the delivery")
 
 
@@ -374,6 +421,44 @@ def test_keycloaks_user_of_a_federation_provider_is_a_user() -> None:
     event = understood("keycloak/deleted", body)
     assert event
     assert (event.kind, event.user_id) == ("deleted", federated)
+
+
+def test_woocommerces_deletion_is_an_id_and_its_topic_together() -> None:
+    bodies = {name: SAMPLES[f"woocommerce/{name}"].read_bytes() for name in ("updated", "deleted", "deleted_order")}
+    for name, topic, kind in (
+        ("updated", "customer.deleted", None),
+        ("deleted_order", "order.deleted", None),
+        ("deleted", "customer.deleted", "deleted"),
+    ):
+        document = parse(bodies[name], {"x-wc-webhook-topic": topic}, received_at=NOW)
+        event = read(document, PLATFORMS["woocommerce"].preset, event_id="")
+        assert (event.kind if event else None) == kind
+
+
+def test_zitadels_user_is_never_the_one_who_made_the_change() -> None:
+    body = sample("zitadel/updated")
+    del body["aggregateID"]
+    with pytest.raises(Malformed, match="the user's id"):
+        understood("zitadel/updated", body)
+
+
+def test_zitadels_payload_may_be_an_object_too() -> None:
+    assert changed("zitadel/updated", "event_payload", {"displayName": "Ada"}).profile == {"name": "Ada"}
+    with pytest.raises(Malformed, match="cannot be read"):
+        changed("zitadel/updated", "event_payload", "not base64")
+
+
+def test_appwrites_event_is_of_the_user_in_the_body_or_of_none() -> None:
+    body = SAMPLES["appwrite/updated"].read_bytes()
+    for events, kind in (
+        ("users.63d0f1b2c3d4e5f60718.update.email", "updated"),
+        ("users.63d0f1b2c3d4e5f60718.verification.1.update", None),
+        ("users.another.delete", None),
+        ("", None),
+    ):
+        document = parse(body, {"x-appwrite-webhook-events": events}, received_at=NOW)
+        event = read(document, PLATFORMS["appwrite"].preset, event_id="")
+        assert (event.kind if event else None) == kind
 
 
 def test_logtos_suspension_that_does_not_say_which_way_is_ignored() -> None:

@@ -4,6 +4,7 @@ The library evaluates; what stands here is which parts of a delivery an expressi
 covers must not say who a user is. It is decided on the parsed expression, so every spelling of a path counts.
 """
 
+import base64
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -40,6 +41,13 @@ class _Functions(jmespath.functions.Functions):
     def _func_from_json(self, text: str | None) -> Any:
         """The value of a text that is JSON itself, null for none."""
         return decode_json(text) if text else None
+
+    @jmespath.functions.signature({"types": ["string", "object", "null"]})
+    def _func_from_base64_json(self, value: object) -> Any:
+        """The value of JSON that is written in base64. An object is left as it is, null is none."""
+        return (
+            decode_json(base64.b64decode(value, validate=True).decode()) if isinstance(value, str) and value else value
+        )
 
 
 _OPTIONS = jmespath.Options(custom_functions=_Functions())

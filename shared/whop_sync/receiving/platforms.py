@@ -59,6 +59,33 @@ _STANDARD = Preset(
 # choosing: it is the user only if it carries the id that the call was about, where there was a call.
 _LOGTO_USER = "(data.id && (!(params.userId) || params.userId == data.id) && data || user)"
 
+_HASURA_TABLES = ("auth.users", "public.users", "public.profiles")
+_HASURA = Preset(
+    event="join('.', [table.schema, table.name, event.op])",
+    created=tuple(f"{table}.INSERT" for table in _HASURA_TABLES),
+    updated=tuple(f"{table}.{operation}" for table in _HASURA_TABLES for operation in ("UPDATE", "MANUAL")),
+    deleted=tuple(f"{table}.DELETE" for table in _HASURA_TABLES),
+    event_id="id",
+    user_id="event.data.new.id",
+    deleted_user_id="event.data.old.id",
+    email="event.data.new.email",
+    name=(
+        "event.data.new.display_name",
+        "event.data.new.full_name",
+        "event.data.new.name",
+        "event.data.new.[first_name, last_name]",
+    ),
+    picture=("event.data.new.avatar_url",),
+    version=(
+        "event.data.new.updated_at != event.data.old.updated_at && event.data.new.updated_at || ''",
+        "created_at",
+    ),
+    event_time=("created_at",),
+    default_pictures=(_GRAVATAR,),
+)
+
+_APPWRITE = """contains(delivery.headers."x-appwrite-webhook-events" || '', join('', ['users.', "$id", '.{}']))"""
+
 PLATFORMS: Mapping[str, Platform] = {
     "standard": Platform(scheme=Standard(), preset=_STANDARD),
     # Clerk: the primary address is named by id and may not exist; image_url is always filled, with a generated
@@ -375,6 +402,151 @@ PLATFORMS: Mapping[str, Platform] = {
             version=("created",),
             event_time=("delivery.signed_at",),
             life_cycle_version=("created",),
+        ),
+    ),
+    # WooCommerce names the event in a header only, which nothing signs, and a deletion is an id and nothing else: so is
+    # that of an order. No deletion is read from a body of another shape. Its times are GMT without a zone, in whole
+    # seconds. Guests are no customers. It sends a form without a signature when a webhook is made, and switches off one
+    # that does not answer it with 200 (source: woocommerce class-wc-webhook.php).
+    "woocommerce": Platform(
+        scheme=Hmac(header="x-wc-webhook-signature", encoding="base64"),
+        preset=Preset(
+            event=(
+                "delivery.headers.\"x-wc-webhook-topic\" == 'customer.deleted' && length(keys(@)) != `2`"
+                " && 'not a deletion' || delivery.headers.\"x-wc-webhook-topic\""
+            ),
+            created=("customer.created",),
+            updated=("customer.updated",),
+            deleted=("customer.deleted",),
+            event_id='delivery.headers."x-wc-webhook-delivery-id"',
+            user_id="id",
+            email="email",
+            name=("[first_name, last_name]",),
+            picture=("avatar_url",),
+            version=("date_modified_gmt", "date_created_gmt"),
+            life_cycle_version=("delivery.received_at",),
+            default_pictures=(_GRAVATAR,),
+        ),
+        ping=r"webhook_id=[0-9]+",
+    ),
+    # Zitadel's Actions v2 send one change an event, in base64. `userID` made the change, `aggregateID` is the user
+    # (https://zitadel.com/docs/guides/integrate/actions/testing-event). `user.locked` is temporary.
+    "zitadel": Platform(
+        scheme=Hmac(header="zitadel-signature", content="timestamp.body"),
+        preset=Preset(
+            event="event_type",
+            created=("user.human.added", "user.human.selfregistered"),
+            updated=("user.human.profile.changed", "user.human.email.changed"),
+            suspended=("user.deactivated",),
+            restored=("user.reactivated",),
+            deleted=("user.removed",),
+            user_id="aggregateID",
+            email="from_base64_json(event_payload).email",
+            name=("from_base64_json(event_payload).displayName",),
+            picture=(),
+            version=("created_at",),
+            event_time=("created_at",),
+        ),
+    ),
+    # Ghost names the event nowhere; what the member is now and was before says it. The time of the delivery is signed
+    # (https://github.com/TryGhost/Ghost, webhook-trigger.js, since July 2024).
+    "ghost": Platform(
+        scheme=Hmac(header="x-ghost-signature", prefix="sha256=", content="{body}{timestamp}", unit="ms"),
+        preset=Preset(
+            event=(
+                "!(member) && 'not of a member'"
+                " || !(member.current) && 'deleted' || !(member.previous) && 'added' || 'edited'"
+            ),
+            created=("added",),
+            updated=("edited",),
+            deleted=("deleted",),
+            user_id="member.current.id",
+            deleted_user_id="member.previous.id",
+            email="member.current.email",
+            name=("member.current.name",),
+            picture=("member.current.avatar_image",),
+            version=("member.current.updated_at", "member.current.created_at"),
+            life_cycle_version=("delivery.signed_at", "delivery.received_at"),
+            default_pictures=(_GRAVATAR,),
+        ),
+    ),
+    # Hasura's event triggers, and Nhost, whose users are the table auth.users: whatever columns the row has. An event
+    # keeps its id and time when it is sent again (https://hasura.io/docs, event triggers, payload).
+    "hasura": Platform(scheme=Token(), preset=_HASURA),
+    "nhost": Platform(
+        scheme=Token(),
+        preset=replace(
+            _HASURA,
+            blocked="event.data.new.disabled",
+            default_pictures=(r"https?://([^/]+\.)?gravatar\.com/.*[?&]d(efault)?=",),
+        ),
+    ),
+    # Authgear (https://docs.authgear.com, events and hooks): the whole user in every event, retries keep the time. A
+    # deletion that is scheduled disables first.
+    "authgear": Platform(
+        scheme=Hmac(header="x-authgear-body-signature"),
+        preset=Preset(
+            event="type",
+            created=("user.created",),
+            updated=(
+                "user.profile.updated",
+                "user.anonymous.promoted",
+                "identity.email.added",
+                "identity.email.updated",
+            ),
+            suspended=("user.disabled", "user.deletion_scheduled"),
+            restored=("user.reenabled", "user.deletion_unscheduled"),
+            deleted=("user.deleted",),
+            event_id="id",
+            user_id="payload.user.id",
+            email="payload.user.standard_attributes.email",
+            name=(
+                "payload.user.standard_attributes.name",
+                "payload.user.standard_attributes.[given_name, family_name]",
+            ),
+            picture=("payload.user.standard_attributes.picture",),
+            version=("payload.user.updated_at", "context.timestamp"),
+            event_time=("context.timestamp",),
+            blocked="payload.user.is_disabled",
+        ),
+    ),
+    # Appwrite names its events in a header, a list of all that match (https://appwrite.io/docs, webhooks). Its own
+    # signature covers no time and is SHA-1; the user name and password of a webhook are the token here.
+    "appwrite": Platform(
+        scheme=Token(),
+        preset=Preset(
+            event=(
+                "!(\"$id\" && registration) && 'not of a user'"
+                f" || {_APPWRITE.format('delete')} && 'delete' || {_APPWRITE.format('create')} && 'create'"
+                f" || {_APPWRITE.format('update')} && 'update' || 'of a part of a user'"
+            ),
+            created=("create",),
+            updated=("update",),
+            deleted=("delete",),
+            user_id='"$id"',
+            email="email",
+            name=("name",),
+            picture=(),
+            version=('"$updatedAt"',),
+            life_cycle_version=("delivery.received_at",),
+            active="status",
+        ),
+    ),
+    # Memberstack (https://developers.memberstack.com, webhooks; npm @memberstack/admin): the names are fields of the
+    # member, which a site may call otherwise.
+    "memberstack": Platform(
+        scheme=Standard(),
+        preset=Preset(
+            event="event",
+            created=("member.created",),
+            updated=("member.updated",),
+            deleted=("member.deleted",),
+            user_id="payload.id",
+            email="payload.auth.email",
+            name=('payload.customFields.["first-name", "last-name"]',),
+            picture=("payload.profileImage",),
+            version=("timestamp",),
+            event_time=("timestamp",),
         ),
     ),
     # Ory's actions send what your Jsonnet makes; before an identity is stored its times are those of the year 1.
