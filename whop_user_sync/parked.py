@@ -187,7 +187,7 @@ class ParkedEvents:
 
     def _deliver_again(self, event: Parked) -> Outcome:
         """Lets the deployed receiver read a delivery again, by an invocation that no HTTP request can imitate."""
-        # Received when it was parked, not now: where a body tells no time of its own, that one decides what is newest.
+        # Received when it was parked, not now: where a body has no time of its own, that one decides what is newest.
         delivery = {
             "body": event.body,
             "event_id": event.event_id,

@@ -1,6 +1,6 @@
-"""Compares what a stack's rows say was told to Whop with what Whop shows, and lets it be told again.
+"""Compares what Whop was given, by a stack's rows, with what Whop shows, and lets it be sent again.
 
-The rows hold hashes only. So a name that Whop shows is compared by its hash, and what was lost can be told again only
+The rows hold hashes only. So a name that Whop shows is compared by its hash, and what was lost can be sent again only
 if the file at hand knows it: if its value has the row's hash, or is newer than the row. A picture is known to be the
 company's own if it is another one than that of the user's global profile; which one it is cannot be known.
 """
@@ -17,13 +17,13 @@ from whop_sync.users.mappings import Mappings, Row
 from whop_sync.whop.client import MAX_NAME_LENGTH, Whop
 
 MAX_PATIENCE_SECONDS = 120.0
-"""A longer wait than this is not a matter of pace: somebody has to mend the key or the version."""
+"""A longer wait than this is not a matter of pace: an operator has to fix the key or the version."""
 
 _TRIES = 5
 
 type Kinds = Literal["not_enrolled", "not_applied", "name_differs", "picture_missing", "picture_left", "gone"]
-"""No mapping; the file knows better than the row; Whop shows another name than it was told, none of the pictures it was
-told, one although it was told to clear it; Whop does not know the user any more."""
+"""No mapping; the file knows better than the row; Whop shows another name than it was given, no picture although it was
+given one, one although it was cleared; Whop does not know the user any more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +78,7 @@ class Reconciliation:
     def _differing(event: UserEvent, row: Row, name: ProfileField, kind: Kinds) -> Drift:
         """The cure is the very news that the row has, so that it outranks nothing that the row did not."""
         position = row.positions[name]
-        if name not in event.profile or not _is_told(position, event.profile[name]):
+        if name not in event.profile or not _was_given(position, event.profile[name]):
             return Drift(user_id=event.user_id, kind=kind, field=name)
         cure = dataclasses.replace(
             event,
@@ -100,14 +100,14 @@ class Reconciliation:
         raise AssertionError
 
 
-def _is_told(position: Position, value: str | None) -> bool:
+def _was_given(position: Position, value: str | None) -> bool:
     """Whether the row's hash is that of the value, be it doubted by an earlier run or not."""
     return position.content in (content_hash(value), content_hash(value)[:-1])
 
 
 def _is_global_needed(row: Row) -> bool:
     name = row.positions.get("name")
-    return "picture" in row.positions or (name is not None and _is_told(name, None))
+    return "picture" in row.positions or (name is not None and _was_given(name, None))
 
 
 def _name_differs(row: Row, event: UserEvent, shown: dict[str, Any], everywhere: dict[str, Any]) -> bool:
@@ -115,11 +115,11 @@ def _name_differs(row: Row, event: UserEvent, shown: dict[str, Any], everywhere:
     if position is None:
         return False
     name = shown.get("name")
-    if _is_told(position, None):
+    if _was_given(position, None):
         return bool(name != everywhere.get("name"))
-    told = event.profile.get("name")
-    if told and _is_told(position, told):
-        return bool(name != told[:MAX_NAME_LENGTH].rstrip())
+    given = event.profile.get("name")
+    if given and _was_given(position, given):
+        return bool(name != given[:MAX_NAME_LENGTH].rstrip())
     # Of a name that was cut for Whop, the row has the hash of the whole.
     return not name or (len(name) < MAX_NAME_LENGTH and content_hash(name) != position.content)
 
@@ -129,7 +129,7 @@ def _picture_differs(row: Row, shown: dict[str, Any], everywhere: dict[str, Any]
     if position is None:
         return None
     own = _picture(shown) is not None and _picture(shown) != _picture(everywhere)
-    if _is_told(position, None):
+    if _was_given(position, None):
         return "picture_left" if own else None
     attached = row.avatar is not None and row.avatar.attached  # a picture that was refused is not on Whop either
     return "picture_missing" if attached and not own else None

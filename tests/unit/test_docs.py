@@ -95,36 +95,6 @@ def test_a_picture_says_in_words_what_it_shows() -> None:
     assert not [page.name for page in PAGES if re.search(r"!\[\]", page.text)]
 
 
-PLAIN = {
-    r"\btold\b": "sent, logged, stored, returned",
-    r"\btells?\b": "says, shows, names",
-    r"\btelling\b": "naming",
-    r"\bmend\w*": "fix",
-    r"\bwhoever\b": "name the actor",
-    r"\bnobody\b": "name the actor, or no user",
-    r"\bsomebody\b": "name the actor",
-    r"\bcannot be had\b": "unavailable",
-    r"\bcould not be had\b": "unavailable",
-    r"\bnone of our business\b": "not a user event",
-    r"\bspoonful\w*": "a part",
-    r"\bthe news\b": "the change",
-}
-"""Words that readers stumble over, and what to write."""
-
-
-@pytest.mark.parametrize("page", [*PAGES, Page("docs/openapi.yaml"), Page("docs/webhook.schema.json")], ids=of_page)
-def test_the_docs_use_the_usual_words(page: Page) -> None:
-    for number, line in enumerate(page.text.splitlines(), start=1):
-        for word, better in PLAIN.items():
-            found = re.search(word, line, re.IGNORECASE)
-            assert not found, f"{page.name}:{number} has {found and found[0]!r}: write {better}"
-
-
-@pytest.mark.parametrize("page", PAGES, ids=of_page)
-def test_the_docs_name_no_machine_they_were_written_on(page: Page) -> None:
-    assert not re.search(r"(?<![\w.])/(work|tmp|opt|root|home)/", page.text)
-
-
 # -- what is there, compared with what is documented -------------------------------------------------------------------
 
 

@@ -42,7 +42,7 @@ class ChatTokens:
         """200 with `token` and `expires_at`.
 
         400 for a wrong id or body; 404 for an unknown user; 409 with Retry-After for one who is not enrolled; 502 when
-        Whop refuses, which somebody has to look into; 503 when it, or the table, cannot be had just now.
+        Whop refuses, which an operator has to look into; 503 when it, or the table, is unavailable just now.
         """
         try:
             return self._answer(http_event)
@@ -106,7 +106,7 @@ def _document(http_event: HttpEvent) -> dict[str, Any]:
 
 
 def _whop_trouble(error: SyncError) -> dict[str, Any]:
-    """What Whop said stays here: it may quote anything, and the caller cannot mend it."""
+    """What Whop said stays here: it may quote anything, and the caller cannot fix it."""
     status = error.answer.status if error.answer else None
     if status and 400 <= status < 500 and status not in (408, 429):  # noqa: PLR2004 - statuses speak for themselves
         message = "Whop refused to make a token. The function's log says why; asking again will not help."

@@ -16,7 +16,7 @@ def parameter(http_event: HttpEvent, name: str) -> str | None:
     """An id that the path names, as the caller means it; None if the route has no such part. Raises Malformed.
 
     API Gateway has decoded the path, in part twice. An id with a slash never gets here, and one with a percent sign may
-    have become somebody else's. The query alone arrives as it was sent, so such ids have to come there.
+    have become another user's. The query alone arrives as it was sent, so such ids have to come there.
     """
     value = (http_event.get("pathParameters") or {}).get(name)
     if value is None:
@@ -30,7 +30,7 @@ def parameter(http_event: HttpEvent, name: str) -> str | None:
 
 
 def answer(status: int, document: Mapping[str, Any], *, retry_after: float | None = None) -> dict[str, Any]:
-    """A JSON answer that nobody may keep. `retry_after` is in seconds."""
+    """A JSON answer that no cache may keep. `retry_after` is in seconds."""
     headers = {"content-type": "application/json", "cache-control": "no-store"}
     if retry_after is not None:
         headers["retry-after"] = str(max(1, round(retry_after)))

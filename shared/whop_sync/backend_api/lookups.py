@@ -19,8 +19,8 @@ class LookUp:
     journal: Journal
 
     def answer(self, http_event: HttpEvent) -> dict[str, Any]:
-        """200 with the user; 400 for an id that cannot be what was meant; 404 that says why there is no Whop user to
-        tell; 503 when the table cannot be read.
+        """200 with the user; 400 for an id that cannot be what was meant; 404 that says why there is no Whop user; 503
+        when the table cannot be read.
         """
         try:
             return self._answer(http_event)
@@ -62,7 +62,7 @@ def _unknown_whop_user() -> dict[str, Any]:
 
 
 def not_enrolled(status: int, entry: Entry, **more: Any) -> dict[str, Any]:
-    """The user is known and has no Whop user: not yet, or not until somebody mends what is wrong."""
+    """The user is known and has no Whop user: not yet, or not until what is wrong is fixed."""
     if entry.status == "failed":
         message = f"The user could not be enrolled on Whop: {entry.last_error}. A better event about them mends it."
         return refusal(status, "enrollment_failed", message, retry_after=3600, **more)

@@ -42,7 +42,7 @@ class StoredImports:
     def plan(self, order: Mapping[str, Any]) -> dict[str, Any]:
         """`order` names the object as S3 does in its events: {"bucket": {"name": …}, "object": {"key": …}}.
 
-        The object's metadata may say `as-of`, the time of rows that tell none. Answers {"problem": a sentence} if it is
+        The object's metadata may say `as-of`, the time of rows that have none. Answers {"problem": a sentence} if it is
         no file of users.
         """
         try:

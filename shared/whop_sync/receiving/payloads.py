@@ -112,7 +112,7 @@ def check(preset: Preset) -> None:
 
 def check_times(preset: Preset, *, replayable: bool) -> None:
     """Raises ValueError if a replay could become the newest event. `replayable` means that the signature covers the
-    body alone, so that whoever has a delivery can send it again for ever."""
+    body alone, so that a captured delivery can be sent again for ever."""
     if not replayable:
         return
     for name in ("version", "event_time", "life_cycle_version"):

@@ -350,7 +350,7 @@ PLATFORMS: Mapping[str, Platform] = {
     # Shopify names the event in a header only, which nothing signs. Another signed body of the same shop is at least no
     # customer: its admin_graphql_api_id says so, or what orders, checkouts and carts have and customers do not. A
     # deletion and a redaction are known by the shape of their bodies: an update that is sent again under another
-    # header deletes nobody. `state: disabled` is every customer without a store account, and customers/disable has the
+    # header deletes no user. `state: disabled` is every customer without a store account, and customers/disable has the
     # very shape of an update, so neither counts as a suspension. No id is given twice, so a deletion needs no time.
     "shopify": Platform(
         scheme=Hmac(
@@ -560,7 +560,7 @@ PLATFORMS: Mapping[str, Platform] = {
 
 
 def configured(settings: Mapping[str, str]) -> Platform:
-    """The platform that the settings tell: a row of the table, with what is set on top of it.
+    """The platform that the settings describe: a row of the table, with what is set on top of it.
 
     `settings` are environment variables as template.yaml names them; an empty one counts as not set.
     Raises ValueError with a sentence that names the setting and what it must be.
