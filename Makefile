@@ -1,6 +1,7 @@
 # Everything a developer does here; `make` alone lists it. What is missing is installed on first use, into this folder.
 
 SHELL := /bin/bash
+comma := ,
 .DEFAULT_GOAL := help
 
 UV_VERSION := 0.13.9
@@ -26,6 +27,8 @@ export AWS_EC2_METADATA_DISABLED := true
 endif
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 export SAM_CLI_TELEMETRY := 0
+# A proxy leads to Whop and to AWS, never to what runs on this machine.
+export NO_PROXY := $(if $(NO_PROXY),$(NO_PROXY)$(comma),)127.0.0.1,localhost
 
 # Values of the command line reach the commands as they were typed, by the environment: make would eat a `$`, and a shell
 # quotes and blanks. A shell may well have a NAME or an EMAIL of its own, so those that were not typed are kept out.

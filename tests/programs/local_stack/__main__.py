@@ -70,7 +70,7 @@ def _run(command: str, terminal: Terminal) -> bool:
         case "serve":
             up.serve()
         case "send":
-            return send.run(terminal, _running(), asked)
+            return send.run(_running(), asked)
         case "invoke":
             return invoking.run(terminal, function=asked.get("FUNCTION") or None, event=asked.get("EVENT") or None)
         case "down":
@@ -127,11 +127,8 @@ def _show(terminal: Terminal, found: up.Running) -> None:
         ],
     )
     terminal.title("Try")
-    if found.settings.preset == "standard":
-        terminal.line("make send USER_ID=12345 NAME='Ada Lovelace'")
-        terminal.line("make send USER_ID=12345 NAME='Ada King' TYPE=updated")
-    else:
-        terminal.line(f"send a webhook of {found.settings.preset} to the URL above, signed with the secret above; then")
+    terminal.line("make send USER_ID=12345 NAME='Ada Lovelace'")
+    terminal.line("make send USER_ID=12345 NAME='Ada King' TYPE=updated")
     terminal.line("make trace USER_ID=12345")
     key, secret = NO_ACCOUNT["AWS_ACCESS_KEY_ID"], NO_ACCOUNT["AWS_SECRET_ACCESS_KEY"]
     terminal.line(

@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from local_stack import ROOT
 from local_stack.engine import Engine
-from local_stack.processes import TOOLS, GuardedProcess, installing_environment, new_scratch
+from local_stack.processes import TOOLS, GuardedProcess, direct_to, installing_environment, new_scratch
 from local_stack.terminal import Terminal
 
 SAM = ROOT / ".local" / "sam" / "bin" / "sam"
@@ -174,7 +174,11 @@ def deploy(
         *("--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset"),
         *("--parameter-overrides", *(_override(name, value) for name, value in settings.items())),
         # SAM looks every five seconds whether a deployment is through; this one takes less than one.
-        environment={"AWS_ENDPOINT_URL": engine.url, "SAM_CLI_POLL_DELAY": "0.1"},
+        environment={
+            "AWS_ENDPOINT_URL": engine.url,
+            "SAM_CLI_POLL_DELAY": "0.1",
+            **direct_to(str(urlsplit(engine.url).hostname)),
+        },
     )
     _correct_event_sources(engine)
     _correct_roles(engine, stack)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import boto3
 import httpx
+from botocore.config import Config
 
 from local_stack import ROOT
 from local_stack.processes import LOOPBACK, NO_ACCOUNT, GuardedProcess, bare_environment, free_port, reachable
@@ -21,6 +22,9 @@ if TYPE_CHECKING:
     from mypy_boto3_secretsmanager import SecretsManagerClient
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_stepfunctions import SFNClient
+
+# A proxy in the environment leads elsewhere, never to this machine.
+_DIRECT = Config(proxies={})
 
 PROGRAM = ROOT / ".local" / "engine" / "bin" / "ministack"
 
@@ -38,39 +42,39 @@ class Engine:
 
     @cached_property
     def cloudformation(self) -> "CloudFormationClient":
-        return self._session.client("cloudformation", endpoint_url=self.url)
+        return self._session.client("cloudformation", endpoint_url=self.url, config=_DIRECT)
 
     @cached_property
     def dynamodb(self) -> "DynamoDBServiceResource":
-        return self._session.resource("dynamodb", endpoint_url=self.url)
+        return self._session.resource("dynamodb", endpoint_url=self.url, config=_DIRECT)
 
     @cached_property
     def functions(self) -> "LambdaClient":
-        return self._session.client("lambda", endpoint_url=self.url)
+        return self._session.client("lambda", endpoint_url=self.url, config=_DIRECT)
 
     @cached_property
     def iam(self) -> "IAMClient":
-        return self._session.client("iam", endpoint_url=self.url)
+        return self._session.client("iam", endpoint_url=self.url, config=_DIRECT)
 
     @cached_property
     def logs(self) -> "CloudWatchLogsClient":
-        return self._session.client("logs", endpoint_url=self.url)
+        return self._session.client("logs", endpoint_url=self.url, config=_DIRECT)
 
     @cached_property
     def s3(self) -> "S3Client":
-        return self._session.client("s3", endpoint_url=self.url)
+        return self._session.client("s3", endpoint_url=self.url, config=_DIRECT)
 
     @cached_property
     def secrets(self) -> "SecretsManagerClient":
-        return self._session.client("secretsmanager", endpoint_url=self.url)
+        return self._session.client("secretsmanager", endpoint_url=self.url, config=_DIRECT)
 
     @cached_property
     def sqs(self) -> "SQSClient":
-        return self._session.client("sqs", endpoint_url=self.url)
+        return self._session.client("sqs", endpoint_url=self.url, config=_DIRECT)
 
     @cached_property
     def state_machines(self) -> "SFNClient":
-        return self._session.client("stepfunctions", endpoint_url=self.url)
+        return self._session.client("stepfunctions", endpoint_url=self.url, config=_DIRECT)
 
 
 @contextmanager

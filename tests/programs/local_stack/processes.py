@@ -40,7 +40,14 @@ def installing_environment() -> dict[str, str]:
     """For what installs packages: keeps the machine's proxies and mirrors, drops every AWS and Python setting."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "SAM_", "PYTHON", "VIRTUAL_ENV"))}
     path = f"{TOOLS}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
-    return {**kept, "PATH": path, "PYTHON": str(TOOLS / "python3.13"), **NO_ACCOUNT}
+    return {**kept, "PATH": path, "PYTHON": str(TOOLS / "python3.13"), **NO_ACCOUNT, **direct_to(LOOPBACK, "localhost")}
+
+
+def direct_to(*hosts: str) -> dict[str, str]:
+    """Variables that keep the machine's proxy and go past it to these hosts: no proxy leads to a local stack."""
+    exempt = os.environ.get("NO_PROXY") or os.environ.get("no_proxy")
+    listed = ",".join([*([exempt] if exempt else []), *hosts])
+    return {"NO_PROXY": listed, "no_proxy": listed}
 
 
 def reachable(host: str) -> str:

@@ -26,12 +26,14 @@ from local_stack.settings import Settings
 from local_stack.stack import running_stack
 from local_stack.terminal import Terminal
 
-STATE = ROOT / ".local" / "up.json"
-LOCK = ROOT / ".local" / "up.lock"
-LOG = ROOT / ".local" / "up.log"
+# Tests run one of their own beside a developer's.
+_FOLDER = Path(os.environ.get("LOCAL_STACK_FOLDER") or ROOT / ".local")
+STATE = _FOLDER / "up.json"
+LOCK = _FOLDER / "up.lock"
+LOG = _FOLDER / "up.log"
 
 START_SECONDS = 90
-STOP_SECONDS = 20
+STOP_SECONDS = 60
 
 
 class NotRunningError(Exception):

@@ -1,0 +1,227 @@
+"""The local stack's decisions: what is built, for which platform it runs, and what one is told when it cannot."""
+
+import json
+import socket
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local_stack import deployment, invoking, samples
+from local_stack.deployment import DeploymentError
+from local_stack.errors import UsageError
+from local_stack.invoking import changes, choose, refreshed, worked
+from local_stack.places import agreed
+from local_stack.ports import holder
+from local_stack.processes import direct_to
+from local_stack.sending import SECRET
+from local_stack.settings import Settings
+from local_stack.terminal import Terminal
+from local_stack.up import PortTakenError, start
+from whop_sync.receiving.platforms import PLATFORMS, configured
+
+AT = datetime(2026, 3, 1, 10, tzinfo=UTC)
+
+
+# -- building ------------------------------------------------------------------------------------------------------
+
+
+class Builder:
+    """In SAM's place: counts, and fails where it is told to."""
+
+    def __init__(self) -> None:
+        self.builds = 0
+        self.fails = False
+
+    def __call__(self, into: Path) -> None:
+        self.builds += 1
+        into.mkdir()
+        (into / "template.yaml").write_text("half")
+        if self.fails:
+            raise DeploymentError("sam build failed")
+
+
+@pytest.fixture
+def sources(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in ("template.yaml", "tests/requirements-sam.txt", "functions/one/app.py", "shared/Makefile"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(name)
+    monkeypatch.setattr(deployment, "ROOT", tmp_path)
+    monkeypatch.setattr(deployment, "BUILDS", tmp_path / ".local" / "build")
+    return tmp_path
+
+
+@pytest.fixture
+def builder(sources: Path, monkeypatch: pytest.MonkeyPatch) -> Builder:  # noqa: ARG001 - builds those
+    builder = Builder()
+    monkeypatch.setattr(deployment, "build", builder)
+    return builder
+
+
+def test_only_changed_sources_are_built(sources: Path, builder: Builder) -> None:
+    first = deployment.built(Terminal())
+    (sources / "functions/one/__pycache__").mkdir()
+    (sources / "functions/one/__pycache__/app.pyc").write_text("no source")
+    assert deployment.built(Terminal()) == first
+    assert builder.builds == 1
+    for changed in ("template.yaml", "tests/requirements-sam.txt", "functions/one/app.py", "shared/Makefile"):
+        (sources / changed).write_text("changed")
+        assert deployment.built(Terminal()) != first
+    assert builder.builds == 5
+
+
+def test_a_build_that_fails_leaves_the_good_one_and_nothing_else(sources: Path, builder: Builder) -> None:
+    good = deployment.built(Terminal())
+    before = (sources / "template.yaml").read_text()
+    (sources / "template.yaml").write_text("broken")
+    builder.fails = True
+    with pytest.raises(DeploymentError):
+        deployment.built(Terminal())
+    assert [path for path in good.parent.iterdir() if path.is_dir()] == [good]
+    (sources / "template.yaml").write_text(before)
+    assert deployment.built(Terminal()) == good
+    assert builder.builds == 2
+
+
+# -- for which platform --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("preset", PLATFORMS)
+def test_every_preset_gets_a_secret_that_fits_it(preset: str) -> None:
+    settings = Settings.from_environment({"PRESET": preset})
+    assert settings.preset == preset
+    assert configured(settings.variables).scheme.keys(settings.signing_secret)
+
+
+def test_what_is_said_becomes_the_parameters_of_the_template(tmp_path: Path) -> None:
+    overrides = tmp_path / "overrides.json"
+    overrides.write_text('{\n  "name": "data.first_name"\n}')
+    said = {"PRESET": "clerk", "OVERRIDES": str(overrides), "SIGNATURE_TOLERANCE_SECONDS": "60", "HOME": "/root"}
+    assert Settings.from_environment(said).parameters() == {
+        "PayloadPreset": "clerk",
+        "PayloadOverrides": '{"name": "data.first_name"}',
+        "SignatureToleranceSeconds": "60",
+    }
+    assert Settings.from_environment(said).signing_secret == SECRET
+
+
+@pytest.mark.parametrize(
+    ("said", "sentence"),
+    [
+        ({"PRESET": "clark"}, "clark"),
+        ({"OVERRIDES": "missing.json"}, "neither JSON nor a file"),
+        ({"OVERRIDES": "{"}, "no JSON"),
+        ({"OVERRIDES": '{"nmae": "x"}'}, "nmae"),
+        ({"PRESET": "workos", "SECRET": "whsec_" + "x" * 30}, "SECRET does not fit"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused_with_a_sentence(said: dict[str, str], sentence: str) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        Settings.from_environment(said)
+
+
+def test_a_parameter_keeps_the_quotes_of_its_json() -> None:
+    written = deployment._override("PayloadOverrides", json.dumps({"name": 'data."first name"'}))
+    name, _, quoted = written.partition("=")
+    assert name == "PayloadOverrides"
+    # SAM takes the outer quotes off, and one escape off each inner one.
+    assert json.loads(quoted[1:-1].replace('\\"', '"')) == {"name": 'data."first name"'}
+    assert deployment._override("TitleFormat", "{name} ({user_id})") == "TitleFormat={name} ({user_id})"
+
+
+# -- ports and proxies ---------------------------------------------------------------------------------------------
+
+
+def test_the_holder_of_a_taken_port_is_named_with_another_way() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert f"process {Path('/proc/self').resolve().name} (" in str(holder(port))
+        with pytest.raises(PortTakenError, match=r"the local AWS.*process \d+ .* listens there.*make up PORT="):
+            start(Terminal(), agreed(port=port), Settings())
+    assert holder(port) is None
+
+
+def test_a_local_stack_is_reached_past_the_proxy_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_PROXY", "intranet.test")
+    assert direct_to("127.0.0.1", "172.17.0.1")["no_proxy"] == "intranet.test,127.0.0.1,172.17.0.1"
+
+
+# -- make invoke ---------------------------------------------------------------------------------------------------
+
+
+def test_without_a_choice_every_function_gets_every_sample_event() -> None:
+    chosen = choose(None, None, AT, agreed())
+    assert {each.function for each in chosen} == set(invoking.FUNCTIONS.values())
+    assert [each.name for each in chosen] == list(samples.events(AT))
+
+
+@pytest.mark.parametrize("function", ["user_created", "user-created", "UserCreatedFunction"])
+def test_a_function_is_chosen_by_any_of_its_names(function: str) -> None:
+    names = [each.name for each in choose(function, None, AT, agreed())]
+    assert names == ["user_created/user_created.json", "user_created/user_created_with_picture.json"]
+
+
+@pytest.mark.parametrize("event", ["look_up_user/user", "events/look_up_user/user.json"])
+def test_a_sample_event_finds_its_function(event: str) -> None:
+    [chosen] = choose(None, event, AT, agreed())
+    assert chosen.function == "LookUpUserFunction"
+
+
+def test_an_event_of_ones_own_is_signed_and_dated_anew(tmp_path: Path) -> None:
+    # Given events that were signed and sent long ago
+    old = samples.events(AT)
+    later = datetime(2026, 4, 1, tzinfo=UTC)
+    own = tmp_path / "own.json"
+    own.write_text(json.dumps(old["receive_webhook/user_created.json"]))
+    # When they are chosen for a later time
+    [webhook] = choose("receive_webhook", str(own), later, agreed())
+    message = refreshed(old["user_created/user_created.json"], later)
+    # Then they are as if they had been sent then
+    assert webhook.event["headers"]["webhook-timestamp"] == str(int(later.timestamp()))
+    signed = samples.events(later)["receive_webhook/user_created.json"]["headers"]["webhook-signature"]
+    assert webhook.event["headers"]["webhook-signature"] == signed
+    assert message == samples.events(later)["user_created/user_created.json"]
+
+
+@pytest.mark.parametrize(
+    ("function", "event", "sentence"),
+    [
+        ("user_deleted", None, "no function user_deleted"),
+        (None, "own.json", "Which function"),
+        ("user_created", "missing.json", r"missing\.json cannot be read"),
+        ("user_created", "README.md", r"README\.md cannot be read"),
+    ],
+)
+def test_what_cannot_be_invoked_is_refused_with_a_sentence(
+    function: str | None, event: str | None, sentence: str
+) -> None:
+    with pytest.raises(UsageError, match=sentence):
+        choose(function, event, AT, agreed())
+
+
+@pytest.mark.parametrize(
+    ("answer", "good"),
+    [
+        ({"statusCode": 200}, True),
+        ({"statusCode": 404}, True),
+        ({"batchItemFailures": []}, True),
+        ({"statusCode": 503}, False),
+        ({"batchItemFailures": [{"itemIdentifier": "1"}]}, False),
+        ({"errorType": "KeyError", "errorMessage": "x"}, False),
+        (None, False),
+    ],
+)
+def test_a_function_is_judged_by_its_answer(answer: Any, *, good: bool) -> None:
+    assert worked(answer) is good
+
+
+def test_every_change_of_a_record_is_shown_and_nothing_else() -> None:
+    before = {"a": {"status": "enrolling", "attempt": "1", "kept": "x"}, "b": {}}
+    after = {"a": {"status": "synced", "kept": "x"}, "c": {"id": "1"}}
+    assert changes("row", before, after) == [
+        "row a: status = synced (was enrolling)",
+        "row a: no attempt any more",
+        "row c: id = 1",
+        "row b is gone",
+    ]
