@@ -45,6 +45,9 @@ class Imports:
         assert becomes_true(look, 120), self.stack.deployment.log_lines("import-users")
         return dict(self.engine.state_machines.describe_execution(executionArn=ended[0]["executionArn"]))
 
+    def count(self) -> int:
+        return len(self._runs())
+
     def _runs(self) -> list[dict[str, Any]]:
         return [
             dict(run) for run in self.engine.state_machines.list_executions(stateMachineArn=self.machine)["executions"]
@@ -114,6 +117,24 @@ def test_a_large_csv_is_imported_in_parts_and_none_is_lost(imports: Imports, new
     assert len(imports.rejected(run)) == 5 * between.count(b"x,,")
     assert imports.settled()
     assert {imports.row(user)["name_version"] for user in users} == {1_772_323_200_000_000}
+
+
+@pytest.mark.parametrize(("name", "content"), [("header.csv", b"id,email,name\r\n"), ("empty.ndjson", b"")])
+def test_a_file_without_rows_is_imported_and_brings_nobody(imports: Imports, name: str, content: bytes) -> None:
+    run = imports.put(name, content)
+    assert run["status"] == "SUCCEEDED", run
+    assert json.loads(run["output"]) == {"sent": 0, "rejected": 0}
+
+
+def test_a_folder_that_the_console_makes_is_no_file(imports: Imports, new_id: Callable[[], str]) -> None:
+    before = imports.count()
+    for folder in ("users/", "users/2026/"):
+        imports.engine.s3.put_object(Bucket=imports.bucket, Key=folder, Body=b"")
+    # Nor is a file outside of users/, such as the rejected rows of a run. What is put after it starts the only run.
+    imports.engine.s3.put_object(Bucket=imports.bucket, Key="rejected/r/1.ndjson", Body=b"{}")
+    imports.put("2026/some.ndjson", line(new_id(), "Ann"))
+    assert imports.count() == before + 1
+    assert imports.settled()
 
 
 def test_a_file_that_is_none_of_users_fails_the_run_at_once(imports: Imports) -> None:
