@@ -121,6 +121,12 @@ lint: $(DEV) ## Check style, format and types
 validate: $(SAM) $(CHECKOV) ## Check the template, for errors and for what is not safe
 	.local/sam/bin/sam validate --lint
 	.local/checkov/bin/checkov --config-file .checkov.yaml
+	@# Once more with all that is off by default.
+	@for name in ImportEnabled AccessLogs Tracing; do echo "/^  $$name:/,/Default:/s/'false'/'true'/"; done \
+		| sed -f /dev/stdin template.yaml > .local/everything-on.yaml
+	.local/sam/bin/sam validate --lint --template .local/everything-on.yaml
+	.local/checkov/bin/checkov --config-file .checkov.yaml --file .local/everything-on.yaml
+	.local/sam/bin/python tests/programs/cfn_guard.py
 
 build: $(SAM) ## Build what would be deployed, into .aws-sam/build
 	$(WITH_TOOLS) .local/sam/bin/sam build

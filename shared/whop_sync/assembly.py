@@ -9,7 +9,7 @@ the template sets.
 
 import gc
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import httpx
     from botocore.config import Config
 
+    from whop_sync.aws.custom_resources import Check
     from whop_sync.backend_api.chat_tokens import ChatTokens
     from whop_sync.backend_api.lookups import LookUp
     from whop_sync.config import WhopConfig
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 
 BATCH_SIZE = 10
 """As many as the template lets Lambda hand over at once; each user of a batch gets a thread."""
+
+MAX_STACK_NAME_LENGTH = 48
+"""A function's name has 64 characters at most (https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html),
+of which the longest here leaves so many to the stack's."""
 
 
 @contextmanager
@@ -200,6 +205,38 @@ def stored_imports() -> "StoredImports":
         queue=Queue(boto3.client("sqs", config=aws), queue_url),
         clock=time.time,
     )
+
+
+def settings_check() -> "Check":
+    """A step of each deployment: puts the functions together with the settings they would get, before they get them."""
+    import os
+
+    from whop_sync import config
+    from whop_sync.aws.custom_resources import Check, put
+    from whop_sync.journal import Journal
+    from whop_sync.receiving.deliveries import MisconfiguredReceiver
+
+    def problem(properties: Mapping[str, Any]) -> str | None:
+        stack = properties["StackName"]
+        if len(stack) > MAX_STACK_NAME_LENGTH:
+            return (
+                f"The stack's name, {stack}, has {len(stack)} characters; {MAX_STACK_NAME_LENGTH} are possible, since "
+                "the functions are named after it. Deploy it under a shorter name."
+            )
+        os.environ.update(properties["Environment"])
+        for each in vars(config).values():
+            if hasattr(each, "cache_clear"):
+                each.cache_clear()
+        for factory in (receiver, worker, chat_tokens):
+            try:
+                made = factory()
+            except ValueError as error:
+                return str(error)
+            if isinstance(made, MisconfiguredReceiver):
+                return made.problem
+        return None
+
+    return Check(problem=problem, journal=Journal(), put=put)
 
 
 def whop_client(

@@ -328,3 +328,19 @@ def test_a_first_deployment_that_failed_blocks_no_second_one(stack: LocalStack, 
 def removed(engine: Engine, name: str) -> None:
     engine.cloudformation.delete_stack(StackName=name)
     engine.cloudformation.get_waiter("stack_delete_complete").wait(StackName=name, WaiterConfig={"Delay": 1})
+
+
+def test_settings_that_the_functions_would_refuse_fail_the_deployment_with_a_sentence(stack: LocalStack) -> None:
+    tables = stack.deployment.engine.dynamodb.meta.client.list_tables()["TableNames"]
+    with pytest.raises(DeploymentError):
+        deployed(stack, stack.built, name="e2e-bad", PayloadOverrides=json.dumps('{"user_id": "a..b"}'))
+    events = stack.deployment.engine.cloudformation.describe_stack_events(StackName="e2e-bad")["StackEvents"]
+    reasons = [
+        each["ResourceStatusReason"]
+        for each in events
+        if (each["LogicalResourceId"], each["ResourceStatus"]) == ("CheckedSettings", "CREATE_FAILED")
+    ]
+    assert ["a..b" in reason and "user_id" in reason for reason in reasons] == [True], reasons
+    # And nothing is left that would stand in the way of the next attempt
+    assert stack.deployment.engine.dynamodb.meta.client.list_tables()["TableNames"] == tables
+    removed(stack.deployment.engine, "e2e-bad")

@@ -28,7 +28,8 @@ def resources() -> dict[str, Any]:
 def given() -> dict[str, set[str]]:
     """The environment variables by function."""
     everywhere = set(template()["Globals"]["Function"]["Environment"]["Variables"])
-    return {name: everywhere | set(each["Environment"]["Variables"]) for name, each in functions().items()}
+    own = {name: each.get("Environment", {}).get("Variables", {}) for name, each in functions().items()}
+    return {name: everywhere | set(variables) for name, variables in own.items()}
 
 
 def test_every_function_that_is_deployed_has_a_folder_and_the_other_way_round() -> None:
