@@ -28,7 +28,7 @@ given one, one although it was cleared; Whop does not know the user any more."""
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Drift:
-    """`cure` is the event that mends it, None if the file does not know what is right."""
+    """`cure` is the event that repairs it, None if the file does not know what is right."""
 
     user_id: str
     kind: Kinds

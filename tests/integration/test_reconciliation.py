@@ -80,7 +80,7 @@ def test_where_all_is_as_it_was_told_there_is_no_drift(operator: Operator, world
     world.settle(event(version=6, name=None))
     assert operator.drifts(row) == []
     # Nor for a name that Whop takes only a part of, in the file or not, nor for a picture that was refused
-    world.settle(event(version=7, name="é" * 150, picture=world.pictures.origin + "/broken.png"))
+    world.settle(event(version=7, name="é" * 150, picture=world.pictures.origin + "/gone.png"))
     assert operator.drifts(row) == []
     assert operator.drifts(created(version=1, name="é" * 150)) == []
 

@@ -64,7 +64,8 @@ def _unknown_whop_user() -> dict[str, Any]:
 def not_enrolled(status: int, entry: Entry, **more: Any) -> dict[str, Any]:
     """The user is known and has no Whop user: not yet, or not until what is wrong is fixed."""
     if entry.status == "failed":
-        message = f"The user could not be enrolled on Whop: {entry.last_error}. A better event about them mends it."
+        problem = f"The user could not be enrolled on Whop: {entry.last_error}."
+        message = f"{problem} It is retried when corrected data arrives."
         return refusal(status, "enrollment_failed", message, retry_after=3600, **more)
     message = "The user is on the way to Whop and has no Whop user yet."
     return refusal(status, "not_enrolled_yet", message, retry_after=RETRY_SECONDS, **more)
