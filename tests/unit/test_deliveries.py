@@ -538,6 +538,13 @@ def test_a_platforms_own_test_of_the_address_is_answered_and_not_read(
     assert Endpoint(platform=PLATFORMS["own"]).receiver.answer({"headers": {}, "body": body})["statusCode"] == 401
 
 
+def test_a_deletion_is_never_stopped_by_what_it_shows_of_the_user() -> None:
+    endpoint = Endpoint()
+    shown = {"email": 5, "name": [[1]], "avatar_url": {"small": 1}, "whop_user_id": "ann", "updated_at": "x"}
+    endpoint.post(json.dumps({**UPDATED, "type": "user.deleted", "data": {"id": "u1", **shown}}).encode())
+    assert endpoint.queues == ["changed"]
+
+
 # -- settings that are wrong ---------------------------------------------------------------------------------------
 
 

@@ -1,6 +1,7 @@
 """What the preview shows a person of a captured body and signature, and that it is what the receiver does."""
 
 import base64
+import copy
 import datetime
 import hashlib
 import hmac
@@ -8,7 +9,7 @@ import io
 import json
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -131,6 +132,37 @@ def test_the_preview_says_of_a_body_what_the_receiver_does(body: bytes) -> None:
 def test_so_it_does_of_any_body(body: bytes) -> None:
     platform = PLATFORMS["standard"]
     assert shown(body, signed_headers(body), platform, SECRET) == received(body, signed_headers(body), platform, SECRET)
+
+
+ODD: tuple[Any, ...] = (None, True, 5.5, "x", "\ud800", [], {"a": [None]})
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where in a document anything stands."""
+    yield path
+    inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, inner in inside:
+        yield from places(inner, (*path, key))
+
+
+@pytest.mark.parametrize("path", sorted(PAYLOADS.glob("*/*.json")), ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_whatever_stands_at_a_place_of_a_sample_is_shown_and_breaks_nothing(path: Path) -> None:
+    platform, file = PLATFORMS[path.parent.name], path.with_suffix(".headers")
+    headers = header_lines(file.read_text()) if file.exists() else {}
+    document = json.loads(path.read_text())
+    for place in places(document):
+        for odd in ODD:
+            changed = copy.deepcopy({"": document})
+            inner: Any = changed
+            *way, last = ("", *place)
+            for key in way:
+                inner = inner[key]
+            inner[last] = odd
+            found = body_report(json.dumps(changed[""]).encode(), headers, platform, now=NOW)
+            assert found.verdict
+            assert (
+                found.outcome != "parked" or found.remarks or any(field.is_wrong for field in found.fields) or not way
+            )
 
 
 @pytest.mark.parametrize("good_first", [True, False])

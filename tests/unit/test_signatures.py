@@ -523,8 +523,11 @@ SCHEMES: list[Scheme] = [
     *(platform.scheme for platform in PLATFORMS.values()),
     Hmac(header="authorization", prefix="sha256=", encoding="base64"),
     Hmac(header="authorization", content="timestamp.body", timestamp_header="webhook-timestamp"),
+    *(configured_scheme(Hmac(), sender.settings) for sender in SENDERS.values()),
     Token(prefix="Bearer"),
 ]
+READ_HEADERS = ("header", "timestamp_header", "id_header")
+"""The settings that name headers a scheme reads."""
 
 
 @given(
@@ -533,7 +536,8 @@ SCHEMES: list[Scheme] = [
     body=st.binary(max_size=30),
 )
 def test_whatever_stands_in_the_headers_makes_nothing_but_a_refusal(scheme: Scheme, value: str, body: bytes) -> None:
-    names = {"webhook-id", "webhook-timestamp", "webhook-signature", "svix-id", getattr(scheme, "header", "")}
+    names = {"webhook-id", "webhook-timestamp", "webhook-signature", "svix-id"}
+    names |= {getattr(scheme, setting, "") for setting in READ_HEADERS}
     with pytest.raises(Unauthentic):
         scheme.verify(body, dict.fromkeys(names, value), [KEY], now=NOW)
 
@@ -541,7 +545,8 @@ def test_whatever_stands_in_the_headers_makes_nothing_but_a_refusal(scheme: Sche
 @pytest.mark.parametrize("filler", [" ", ",", "v1=", "v1,", "t=", "sha256=", "a", ".", "Bearer ", "t=1, v1= "])
 @pytest.mark.parametrize("scheme", SCHEMES, ids=lambda scheme: scheme.name)
 def test_the_time_taken_grows_with_the_headers_length_and_not_with_its_square(scheme: Scheme, filler: str) -> None:
-    names = {"webhook-id", "webhook-timestamp", "webhook-signature", getattr(scheme, "header", "")}
+    names = {"webhook-id", "webhook-timestamp", "webhook-signature"}
+    names |= {getattr(scheme, setting, "") for setting in READ_HEADERS}
     with pytest.raises(Unauthentic):
         scheme.verify(b"", dict.fromkeys(names, "x" + filler * 200_000 + "x"), [KEY], now=NOW)
 

@@ -25,7 +25,6 @@ _KINDS: Mapping[Kind, str] = {
     "deleted": "the user is gone",
 }
 _EVENTS = tuple(_KINDS)
-_STAND_INS = {"event": "", "user_id": "'u'", "deleted_user_id": "'u'"}
 _TIMES = ("version", "event_time", "life_cycle_version")
 _PREVIOUS = (
     ("record.updated_at", "old_record.updated_at"),
@@ -126,21 +125,38 @@ def _document(delivery: Delivery, platform: Platform) -> Document:
 
 
 def _searched(document: Document, preset: Preset) -> tuple[list[Field], UserEvent | None, Preset]:
-    """All that is wrong in a document, the event that is left without it, and the preset that reads so much."""
+    """All that is wrong in a document, the event that is left without it, and the preset that reads so much.
+
+    Each expression is tried with something harmless in the place of what comes after it and of all other fields.
+    """
+    names = [field.name for field in dataclasses.fields(Preset) if field.name not in (*_EVENTS, "default_pictures")]
+    names = [name for name in names if getattr(preset, name)]
     wrong: list[Field] = []
-    while True:
-        error = _problem(document, preset)
-        if error is None:
-            return wrong, read(document, preset, event_id=identify(document, preset) or ""), preset
-        for field, expression, without in _each_left_out(preset):
-            other = _problem(document, without)
-            if other is None or (other.reason, other.explanation) != (error.reason, error.explanation):
-                value = f"✗ {error.explanation} ({error.reason}): {_shown(expression, document)}"
-                wrong.append(Field(name=_LABELS.get(field, field), value=value, source=expression, is_wrong=True))
-                preset = without
-                break
-        else:
-            return wrong, None, preset
+    trial = preset
+    for name in names:
+        trial = _with(trial, name, [_harmless(name, preset)])
+    rest = preset
+    for name in names:  # "event" is the first: it decides what else is read
+        setting, good = getattr(preset, name), list[str]()
+        for expression in (setting,) if isinstance(setting, str) else setting:
+            error = _problem(document, _with(trial, name, [*good, expression, _harmless(name, preset)]))
+            if error:
+                wrong.append(_wrong(name, error, expression, _shown(expression, document)))
+            good.append(_harmless(name, preset) if error else expression)
+        trial = _with(trial, name, [*good, _harmless(name, preset)])
+        rest = _with(rest, name, good)
+    error = _problem(document, rest)
+    if error and error.reason == "no_version":
+        wrong.append(_wrong("version", error, " or ".join(preset.version), "nothing is there"))
+        rest = trial
+    elif error:
+        return wrong, None, rest
+    return wrong, read(document, rest, event_id=identify(document, rest) or ""), rest
+
+
+def _wrong(name: str, error: Malformed, expression: str, found: str) -> Field:
+    value = f"✗ {error.explanation} ({error.reason}): {found}"
+    return Field(name=_LABELS.get(name, name), value=value, source=expression, is_wrong=True)
 
 
 def _problem(document: Document, preset: Preset) -> Malformed | None:
@@ -151,25 +167,19 @@ def _problem(document: Document, preset: Preset) -> Malformed | None:
     return None
 
 
-def _each_left_out(preset: Preset) -> Iterator[tuple[str, str, Preset]]:
-    """Each field and expression of a preset, and the preset with something harmless in its place."""
-    for field in dataclasses.fields(Preset):
-        if field.name in (*_EVENTS, "default_pictures"):
-            continue
-        setting = getattr(preset, field.name)
-        changed: dict[str, Any]
-        harmless = "`1`" if field.name in _TIMES else _STAND_INS.get(field.name, "`null`")
-        if field.name == "event":
-            harmless = f"'{preset.created[0]}'"
-        if isinstance(setting, str):
-            if setting not in ("", harmless):
-                changed = {field.name: harmless}
-                yield field.name, setting, replace(preset, **changed)
-            continue
-        for index, expression in enumerate(setting):
-            if expression != harmless:
-                changed = {field.name: (*setting[:index], harmless, *setting[index + 1 :])}
-                yield field.name, expression, replace(preset, **changed)
+def _harmless(name: str, preset: Preset) -> str:
+    """An expression that every body fits."""
+    if name == "event":
+        return f"'{preset.created[0]}'"
+    if name in ("user_id", "deleted_user_id"):
+        return "'u'"
+    return "`1`" if name in _TIMES else "`null`"
+
+
+def _with(preset: Preset, name: str, expressions: Sequence[str]) -> Preset:
+    """A preset with other expressions for a field; a field that holds one takes the first."""
+    changed: dict[str, Any] = {name: expressions[0] if isinstance(getattr(preset, name), str) else tuple(expressions)}
+    return replace(preset, **changed)
 
 
 def _shown(expression: str, document: Document) -> str:

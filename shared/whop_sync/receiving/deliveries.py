@@ -121,7 +121,7 @@ def authenticated(http_event: HttpEvent, platform: Platform, keys: Sequence[byte
 
 def understood(delivery: Delivery, platform: Platform, *, now: float) -> Accepted | Ignored | Unreadable:
     """What a delivery means. `now`, in Unix seconds, is later than its receipt if it was parked meanwhile."""
-    preset, event_id, user_id = platform.preset, delivery.event_id, None
+    preset, event_id, document = platform.preset, delivery.event_id, None
     try:
         document = parse(
             delivery.body,
@@ -132,12 +132,13 @@ def understood(delivery: Delivery, platform: Platform, *, now: float) -> Accepte
             replayable=platform.scheme.is_replayable,
         )
         event_id = identify(document, preset) or event_id
-        user_id = user_id_of(document, preset)
         event = read(document, preset, event_id=event_id)
         if event is None or _changes_nothing(event):
             return Ignored(event_id=event_id, event_type=find(preset.event, document), event=event)
-        dropped = dropped_picture(document, preset)
+        # A deletion is read without its picture, so nothing about a picture may stop it.
+        dropped = None if event.kind == "deleted" else dropped_picture(document, preset)
     except Malformed as error:
+        user_id = user_id_of(document, preset) if document else None
         return Unreadable(event_id=event_id, user_id=user_id, error=error)
     return Accepted(event=event, dropped=dropped)
 
