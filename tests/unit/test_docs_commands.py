@@ -18,7 +18,7 @@ NOT_RUN = {
     r"(\S*/)?(sam|aws) ": "needs an AWS account or Docker",
     r"(uv tool|pipx) ": "installs on the reader's machine; a test of the wheel does the same in an empty environment",
     r"export ": "sets what the next lines read",
-    r"make (demo|test|lint|validate|load|simulate|build|containers)\b": "run by the gate, or for longer than a test may",
+    r"make (demo|test|lint|validate|load|simulate|build|containers)\b": "run by the gate, or by hand",
     r"make (up|send|trace|down|event|invoke)\b": "run by tests/e2e/test_docs_local_stack.py and tests/containers",
     r"(make|whop-user-sync) preview .*(HEADERS|--headers)": "needs the reader's captured delivery",
     r"whop-user-sync (?!platform|preview|import)": "needs a stack",
