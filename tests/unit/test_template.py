@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -453,3 +454,23 @@ def test_a_workflow_pins_its_actions_and_asks_for_least(workflow: Path) -> None:
         for step in job["steps"]:
             assert re.fullmatch(r"[\w.-]+/[\w.-]+@[0-9a-f]{40}", step.get("uses", "a/b@" + "0" * 40)), step
     assert "secrets." not in workflow.read_text()
+
+
+@pytest.mark.parametrize(("email", "expected"), [("", []), ("ops@shop.test", ["AlarmEmail=ops@shop.test"])])
+def test_a_deployment_by_tag_keeps_an_alarm_address_that_was_set_by_hand(
+    tmp_path: Path, email: str, expected: list[str]
+) -> None:
+    """SAM keeps the value of a parameter that is not named; an empty one would take the alarms' mail away."""
+    document = yaml.safe_load((ROOT / ".github/workflows/deploy.yml").read_text())
+    [step] = [step for step in document["jobs"]["deploy"]["steps"] if step.get("name") == "sam deploy"]
+    sam = tmp_path / ".local/sam/bin/sam"
+    sam.parent.mkdir(parents=True)
+    sam.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
+    sam.chmod(0o755)
+    given = {"STACK_NAME": "s", "WHOP_ENVIRONMENT": "sandbox", "WHOP_COMPANY_ID": "biz_1", "ALARM_EMAIL": email}
+    run = subprocess.run(
+        ["bash", "-euc", step["run"]], cwd=tmp_path, env=given, capture_output=True, text=True, check=True
+    )
+    arguments = run.stdout.splitlines()
+    overrides = arguments[arguments.index("--parameter-overrides") + 1 :]
+    assert overrides == ["WhopEnvironment=sandbox", "WhopCompanyId=biz_1", *expected]
