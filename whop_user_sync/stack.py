@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3
 from botocore.config import Config
@@ -21,6 +22,8 @@ from botocore.exceptions import (
 
 _AWS = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard", "max_attempts": 3})
 
+_ON_THIS_MACHINE = _AWS.merge(Config(proxies={}))
+
 _MAY_NOT = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError")
 _SIGNED_OUT = ("ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException")
 _WHERE = "Check the name of the stack, AWS_PROFILE and AWS_REGION."
@@ -38,7 +41,8 @@ class Stack:
         """Raises botocore's errors, as do the calls of the client."""
         where = {"region_name": self.region, "endpoint_url": self.endpoint_url}
         make: Any = boto3.client
-        return make(service, config=_AWS, **{name: value for name, value in where.items() if value})
+        config = _ON_THIS_MACHINE if is_loopback(self.endpoint_url) else _AWS
+        return make(service, config=config, **{name: value for name, value in where.items() if value})
 
     @property
     def table(self) -> str:
@@ -54,6 +58,11 @@ class Stack:
         found = self.client("lambda").get_function_configuration(FunctionName=f"{self.name}-{function}")
         variables: Mapping[str, str] = found["Environment"]["Variables"]
         return variables
+
+
+def is_loopback(url: str | None) -> bool:
+    """Whether a URL leads to this machine, and so past every proxy of the environment."""
+    return urlsplit(url or "").hostname in ("127.0.0.1", "localhost", "::1")
 
 
 def explained(error: ClientError | BotoCoreError, *, stack: str | None, needed: str) -> str:  # noqa: PLR0911 - a table

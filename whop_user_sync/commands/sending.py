@@ -26,7 +26,7 @@ from whop_user_sync.commands.common import (
 from whop_user_sync.logs import LogLine, Logs
 from whop_user_sync.preview.captured import header_lines
 from whop_user_sync.sending import Person, UnknownSampleError, Webhook, about, read_webhook, sample, signed_headers
-from whop_user_sync.stack import Stack
+from whop_user_sync.stack import Stack, is_loopback
 
 NEEDS = (
     "cloudformation:DescribeStacks; lambda:GetFunctionConfiguration on the function receive-webhook;"
@@ -143,16 +143,12 @@ def _post(url: str, webhook: Webhook, platform: Platform, delivery_id: str, now:
     headers = {"content-type": "application/json", **webhook.headers, **proof}
     try:
         # Loopback goes by no proxy, whatever the environment says.
-        with httpx.Client(trust_env=not _is_loopback(url), timeout=30) as client:
+        with httpx.Client(trust_env=not is_loopback(url), timeout=30) as client:
             return client.post(url, content=webhook.body, headers=headers)
     except httpx.HTTPError as error:
         raise CommandError(f"{url} did not answer: {error}", Exit.UNAVAILABLE) from None
     except httpx.InvalidURL as error:
         raise CommandError(f"{url} is not a URL: {error}") from None
-
-
-def _is_loopback(url: str) -> bool:
-    return httpx.URL(url).host in ("127.0.0.1", "localhost", "::1")
 
 
 def _webhook_url(stack: Stack | None) -> str:

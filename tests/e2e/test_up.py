@@ -1,0 +1,121 @@
+"""`make up` for a reader's own platform: what it prints works, and nothing is left of it when it ends."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from local_stack import IMPORT_PATH, ROOT
+from local_stack.processes import free_port
+from local_stack.waiting import becomes_true
+
+# Long enough for a busy machine.
+PATIENCE = 240
+
+
+class Commands:
+    """Commands of the local stack with a state folder of their own, on ports of their own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port = free_port() % 20000 + 20000
+        self.environment = {
+            **{name: text for name, text in os.environ.items() if not name.startswith(("AWS_", "WHOP_"))},
+            "PYTHONPATH": IMPORT_PATH,
+            "LOCAL_STACK_FOLDER": str(folder),
+            # Leads nowhere: whatever took it would fail.
+            "HTTP_PROXY": "http://127.0.0.1:9",
+            "http_proxy": "http://127.0.0.1:9",
+        }
+
+    def run(self, command: str, **said: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-m", "local_stack", command],
+            cwd=ROOT,
+            env={**self.environment, **said},
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+
+    def listening(self) -> list[int]:
+        """Those of its ports on which something listens."""
+        found = []
+        for port in range(self.port, self.port + 4):
+            with socket.socket() as client:
+                if client.connect_ex(("127.0.0.1", port)) == 0:
+                    found.append(port)
+        return found
+
+
+@pytest.fixture
+def commands(tmp_path: Path) -> Commands:
+    return Commands(tmp_path)
+
+
+@pytest.mark.timeout(600)
+def test_it_runs_for_a_platform_and_what_it_prints_works(commands: Commands) -> None:
+    try:
+        # When it is started for a platform of Standard Webhooks' family, behind a proxy
+        up = commands.run("up", PRESET="clerk", PORT=str(commands.port))
+        assert up.returncode == 0, up.stdout + up.stderr
+        # Then URL and secret are there to paste
+        assert re.search(rf"webhooks +http://127\.0\.0\.1:{commands.port}/\S+/webhooks\n", up.stdout)
+        assert re.search(r"signing secret +whsec_\S+\n", up.stdout)
+        # And a webhook of that platform enrolls a user
+        sent = commands.run("send", USER_ID="12345", NAME="Ada Lovelace")
+        assert sent.returncode == 0, sent.stdout + sent.stderr
+        assert "enrolled" in sent.stdout
+        # And the printed request of a backend finds them
+        [curl] = re.findall(r"^  (curl .*\\\n.*)$", up.stdout, re.MULTILINE)
+        words = [*shlex.split(curl.replace("\\\n", "")), "--silent", "--noproxy", "*"]
+        found = subprocess.run(words, capture_output=True, text=True, check=True)
+        assert '"status": "synced"' in found.stdout
+        # And one that Whop refuses fails with Whop's reason
+        refused = commands.run("send", USER_ID="2", EMAIL="ada@example.com")
+        assert refused.returncode == 1
+        assert "Whop's words: email: this email can not receive mail" in refused.stdout
+        # When it is started for another platform meanwhile
+        again = commands.run("up", PRESET="stripe")
+        # Then that is refused, since it runs already
+        assert again.returncode == 1
+        assert "running already, for clerk" in again.stderr
+        assert commands.run("up").returncode == 0
+    finally:
+        down = commands.run("down")
+    # And nothing listens once it is said to have stopped
+    assert "stopped" in down.stdout
+    assert commands.listening() == []
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.usefixtures("interruptible")
+@pytest.mark.parametrize("moment", ["the engine", "the deployment"])
+def test_an_interrupted_start_says_so_once_nothing_is_left(commands: Commands, moment: str) -> None:
+    # Given a start that has come so far
+    environment = {**commands.environment, "PORT": str(commands.port)}
+    command = [sys.executable, "-u", "-m", "local_stack", "up"]
+    log = Path(environment["LOCAL_STACK_FOLDER"]) / "up.log"
+    with subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as up:
+
+        def has_come_so_far() -> bool:
+            started = commands.port in commands.listening()
+            return started if moment == "the engine" else log.exists() and "deploying" in log.read_text()
+
+        assert becomes_true(lambda: has_come_so_far() or up.poll() is not None, PATIENCE)
+        # When a person presses Ctrl-C, twice
+        up.send_signal(signal.SIGINT)
+        up.send_signal(signal.SIGINT)
+        output, errors = up.communicate(timeout=60)
+    # Then it says that all is stopped, and it is
+    assert up.returncode == 130, output + errors
+    assert "has been stopped" in errors
+    assert commands.listening() == []
+    assert commands.run("down").stderr == "Nothing is running: `make up` starts it.\n"
