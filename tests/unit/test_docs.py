@@ -147,10 +147,14 @@ def test_every_reason_has_a_paragraph() -> None:
 
 
 def test_every_platform_is_listed() -> None:
-    tables = (README, "Platforms", (1, 3)), (PLATFORM_PAGE, PLATFORM_PAGE.headings()[0], (1,))
+    tables = (
+        (README, "Platforms", (1, 3)),
+        (PLATFORM_PAGE, PLATFORM_PAGE.headings()[0], (1,)),
+        (PLATFORM_PAGE, "What each says of a user's life", (0,)),
+    )
     for page, heading, columns in tables:
         documented = {name for name in page.listed(heading, *columns) if re.fullmatch(r"[a-z0-9-]+", name)}
-        assert_same(documented, set(PLATFORMS), f"{page.name}, the table of platforms")
+        assert_same(documented, set(PLATFORMS), f"{page.name}, the table below {heading!r}")
 
 
 def test_every_field_of_the_overrides_is_explained() -> None:
