@@ -252,6 +252,21 @@ SENDERS = {
         },
         {"x-appwrite-webhook-signature": b64(mac(b"https://hooks.test/webhooks" + USER, "sha1"))},
     ),
+    # https://developers.hubspot.com/docs/apps/legacy-apps/authentication/validating-requests, version 3
+    "hubspot": Sender(
+        {
+            "SIGNATURE_HEADER": "X-HubSpot-Signature-V3",
+            "SIGNATURE_ENCODING": "base64",
+            "SIGNATURE_CONTENT": "POSThttps://hooks.test/webhooks{body}{timestamp}",
+            "SIGNATURE_TIMESTAMP_HEADER": "X-HubSpot-Request-Timestamp",
+            "SIGNATURE_TIMESTAMP_UNIT": "ms",
+        },
+        {
+            "x-hubspot-signature-v3": b64(mac(b"POSThttps://hooks.test/webhooks" + USER + MILLISECONDS.encode())),
+            "x-hubspot-request-timestamp": MILLISECONDS,
+        },
+        proof=Proof(signed_at=NOW),
+    ),
     "a key in hex": Sender(
         {"SIGNATURE_HEADER": "x-s", "SIGNATURE_KEY": "hex"},
         {"x-s": mac(USER, key=bytes(range(16))).hex()},

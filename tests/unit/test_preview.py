@@ -134,7 +134,7 @@ def test_so_it_does_of_any_body(body: bytes) -> None:
     assert shown(body, signed_headers(body), platform, SECRET) == received(body, signed_headers(body), platform, SECRET)
 
 
-ODD: tuple[Any, ...] = (None, True, 5.5, "x", "\ud800", [], {"a": [None]})
+ODD: tuple[Any, ...] = (None, True, "\ud800", {"a": [None]})
 
 
 def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:

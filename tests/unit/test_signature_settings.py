@@ -1,11 +1,13 @@
 """The settings of signatures: what they may say, and that the template hands over each of them."""
 
+import json
 import re
 from typing import Any, get_args
 
 import pytest
 
 from harness.cloudformation import template
+from whop_sync.receiving.platforms import PLATFORMS
 from whop_sync.receiving.signature_settings import SCHEMES, configured_scheme
 from whop_sync.receiving.signatures import Algorithm, Encoding, Hmac, Jwt, KeyForm, Scheme, Standard, Token, Unit
 
@@ -129,6 +131,13 @@ def test_the_environment_holds_the_longest_settings_that_the_template_lets_throu
                 return len(str(value))
 
     assert sum(len(name) + longest(value) for name, value in VARIABLES.items()) <= LAMBDAS_LIMIT
+
+
+def test_the_template_knows_which_presets_name_the_header_of_their_signature() -> None:
+    """With any other, SignatureScheme hmac needs a SignatureHeader, which the rule asks for at the deployment."""
+    rule = json.dumps(TEMPLATE["Rules"]["HmacNamesItsHeader"]["RuleCondition"])
+    known = {name for name in PLATFORMS if f'"{name}"' in rule}
+    assert known == {name for name, platform in PLATFORMS.items() if isinstance(platform.scheme, Hmac)}
 
 
 def test_overrides_have_as_many_bytes_as_characters() -> None:
