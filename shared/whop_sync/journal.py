@@ -90,7 +90,7 @@ class Journal:
             self._measure("EventWaiting", age, MetricUnit.Seconds)
             if isinstance(error, OperatorNeeded):
                 self._count("OperatorNeeded")
-        elif outcome != "parked":
+        elif outcome != "parked" and not picture_refused:  # which may have been waited for on purpose, for an hour
             self._measure("EventAge", age, MetricUnit.Seconds)
         self._log("event", outcome, event_id=event_id, event=event, error=error or picture_refused, retry_in=retry_in)
 

@@ -128,6 +128,8 @@ def test_a_picture_that_could_not_be_had_is_counted_beside_the_outcome(journal: 
     metrics = told.metrics()
     assert metrics["EventSynced", ()] == [1]
     assert metrics["PictureRefused", ("picture_too_large",)] == [1]
+    # A picture is tried for an hour: users' dead links must not look like a slow stack.
+    assert ("EventAge", ()) not in metrics
 
 
 def test_what_waits_is_counted_with_its_age_so_far_and_not_as_done(journal: Journal, told: Told) -> None:
