@@ -37,6 +37,7 @@ type Wrong = Literal[
 RANKS: Mapping[Kind, int] = {"created": 0, "updated": 1, "restored": 2, "suspended": 3, "deleted": 4}
 DELETED_NAME = "Deleted user"
 HOUR = 3600.0
+"""So long an event waits for another one that may be on its way: the one with the e-mail, the return of a user."""
 
 
 class Finding(NamedTuple):
@@ -75,11 +76,16 @@ class Life:
 
     @property
     def enrolling(self) -> Sequence[UserEvent]:
-        return [
-            event
-            for event in self.alive
-            if event.kind in ("created", "updated", "restored") and (event.email or event.whop_user_id)
-        ]
+        """The events that must lead to an account. One that suspends a user may."""
+        return [event for event in self.alive if event.kind != "suspended" and (event.email or event.whop_user_id)]
+
+    @property
+    def waits(self) -> bool:
+        """Whether some event of this user has to wait for another one, so that an hour matters."""
+        return self.was_deleted or any(not (event.email or event.whop_user_id) for event in self.events)
+
+    def said(self, field: ProfileField) -> set[str | None]:
+        return {event.profile[field] for event in self.events if field in event.profile}
 
     def newest(self, field: ProfileField) -> set[str | None]:
         """The values that the field may end with."""
@@ -190,6 +196,14 @@ class _Judge:
                 found.add(user.id)
         return found
 
+    def _took_long(self, life: Life) -> bool:
+        """Whether events of a user waited for each other longer than they have patience, so that what they said may be
+        gone: the row holds no names."""
+        ids = {event.event_id for event in life.events}
+        first = min(arrival.at for arrival in self._history.arrivals if arrival.event.event_id in ids)
+        last = max((ending.at for ending in self._history.endings if ending.event_id in ids), default=first)
+        return life.waits and last - first > HOUR
+
     # -- nothing is doubled ----------------------------------------------------------------------------------------
 
     def _reverse_items(self) -> Iterable[Finding]:
@@ -208,7 +222,7 @@ class _Judge:
             for company in self._state.children(PLATFORM_COMPANY)
             if (company.metadata or {}).get("internal_user_id") == life.user
         ]
-        if len(own) > (2 if life.was_deleted else 1):
+        if len(own) > 1:
             yield Finding("account doubled", life.user, f"{life.user} has {len(own)} connected accounts")
         ids = {company.id for company in own}
         company_id = row.get("whop_company_id")
@@ -233,7 +247,7 @@ class _Judge:
         elif "whop_user_id" in row:
             allowed |= {"synced"}
         else:
-            allowed |= {"no_email"} if not life.enrolling else {"failed"} if self._rivals(life) else set()
+            allowed |= {"failed"} if life.enrolling and self._rivals(life) else {"no_email"}
         if status not in allowed:
             yield Finding("row", life.user, f"{life.user}'s row says {status}, not {' or '.join(sorted(allowed))}")
         if "whop_user_id" in row and "enrollment_attempt" in row and "lease_id" not in row:
@@ -242,7 +256,7 @@ class _Judge:
     # -- those who left --------------------------------------------------------------------------------------------
 
     def _tombstone(self, life: Life, row: Mapping[str, object]) -> Iterable[Finding]:
-        if row.get("standing") != "deleted" and not str(row.get("standing_position", "")):
+        if row.get("standing") != "deleted":
             yield Finding("standing", life.user, f"{life.user} left, and the row says {row.get('standing')}")
         if "whop_user_id" in row:
             yield Finding("standing", life.user, f"{life.user} left, and is mapped to {row['whop_user_id']}")
@@ -260,12 +274,12 @@ class _Judge:
             yield Finding("standing", life.user, f"{life.user} is {row.get('standing')}, not {set(life.standings)}")
         whop_user = row.get("whop_user_id")
         if whop_user is None:
-            if life.enrolling and not self._rivals(life):
+            if life.enrolling and not self._rivals(life) and not self._took_long(life):
                 yield Finding("not enrolled", life.user, f"{life.user} is not enrolled")
-            elif life.enrolling and not self._is_beaten(life):
+            elif life.enrolling and not self._is_beaten(life) and not self._took_long(life):
                 yield Finding("not enrolled", life.user, f"{life.user} is not enrolled, though the other one left")
             return
-        if not life.enrolling and not life.was_deleted:
+        if not self._candidates(life.alive) and not life.was_deleted:  # who returns gets the account they had
             yield Finding("mapping", life.user, f"{life.user} is enrolled without an e-mail")
         if whop_user not in self._candidates(life.events):
             yield Finding("mapping", life.user, f"{life.user} is mapped to {whop_user}, a stranger")
@@ -283,13 +297,14 @@ class _Judge:
         return all(any(self._holds_on(rival, arrival) for rival in self._rivals(life)) for arrival in arrivals)
 
     def _profile(self, life: Life, name: str | None, picture: bytes | None) -> Iterable[Finding]:
-        names = life.newest("name")
-        if names == {None} and (life.was_deleted or self._rivals(life)):
+        names, urls = life.newest("name"), life.newest("picture")
+        if self._took_long(life):
+            names, urls = names | life.said("name") | {None}, urls | life.said("picture") | {None}
+        if None in names and (life.was_deleted or self._rivals(life)):
             names = names | {DELETED_NAME}
         if name not in names and (None not in names or self._nulls):
             right = " or ".join(sorted(map(repr, names)))
             yield Finding("name", life.user, f"Whop shows {name!r} for {life.user}, not {right}")
-        urls = life.newest("picture")
         pictures = {None if url is None else picture_of(url) for url in urls}
         if self._no_content and pictures - {None}:
             pictures = {content and b"" for content in pictures}  # a file that needs no upload is empty at the fake
