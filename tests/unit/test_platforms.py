@@ -351,9 +351,11 @@ def test_supabases_ban_is_compared_with_the_clock_of_the_receiver() -> None:
     body = json.dumps(sample("supabase-db/banned")).encode()
     ends_at = 1_804_068_000  # 2027-03-03T10:00:00Z
     for received_at, standing in ((ends_at - 1, "suspended"), (ends_at + 1, "active")):
-        event = read(parse(body, {}, received_at=received_at), PLATFORMS["supabase-db"].preset, event_id="")
-        assert event
-        assert event.standing == standing
+        parked = parse(body, {}, received_at=NOW, judged_at=received_at)
+        for document in (parse(body, {}, received_at=received_at), parked):
+            event = read(document, PLATFORMS["supabase-db"].preset, event_id="")
+            assert event
+            assert event.standing == standing
 
 
 def test_supabases_soft_delete_never_hands_on_the_hash_as_an_address() -> None:
@@ -535,6 +537,43 @@ def test_supabases_update_whose_updated_at_stands_still_counts_from_receipt() ->
     event = understood("supabase-db/updated", body)
     assert event
     assert event.version == RECEIPT
+
+
+def test_updates_whose_own_time_stands_still_are_ordered_by_what_says_when_they_happened() -> None:
+    """Given ten updates of a table without updated_at, or six with a fixed one, each is newer than the last."""
+
+    def position(name: str, body: Any, received_at: float) -> tuple[int, int]:
+        preset = PLATFORMS[name.partition("/")[0]].preset
+        event = read(parse(json.dumps(body).encode(), {}, received_at=received_at), preset, event_id="")
+        assert event
+        return event.version, event.event_time
+
+    body = sample("supabase-db/updated")
+    del body["record"]["updated_at"], body["old_record"]["updated_at"]
+    of_table = [position("supabase-db/updated", body, NOW + 60 * minute) for minute in range(10)]
+    assert of_table == sorted(set(of_table))
+
+    body = sample("standard/updated")
+    of_envelope = []
+    for minute in range(6):
+        body["timestamp"] = f"2026-03-02T10:0{minute}:00Z"
+        of_envelope.append(position("standard/updated", body, NOW - minute))  # however late each arrives
+    assert of_envelope == sorted(set(of_envelope))
+    assert len({version for version, _ in of_envelope}) == 1
+
+
+def test_fusionauths_name_that_was_taken_away_is_cleared() -> None:
+    body = sample("fusionauth/updated")
+    for field in ("firstName", "lastName", "fullName"):
+        del body["event"]["user"][field]
+    event = understood("fusionauth/updated", body)
+    assert event
+    assert event.profile == {"name": None, "picture": None}
+    for field in ("firstName", "lastName", "fullName"):
+        del body["event"]["original"][field]
+    event = understood("fusionauth/updated", body)
+    assert event
+    assert event.profile == {"picture": None}  # there was none
 
 
 def test_supabases_created_at_is_the_version_of_a_new_row_only() -> None:

@@ -142,10 +142,8 @@ def _places(  # noqa: PLR0911 - a case for each kind of node
             members = _places(children[0], context, found)
             found |= members & _CONTAINERS
             return _places(children[1], frozenset((_BODY,)), found)
-        case "filter_projection":
-            members = _places(children[0], context, found)
-            found |= _places(children[2], members, found) - {_BODY}
-            return _places(children[1], members, found)
+        case "filter_projection":  # its condition sees the members of a list, which are of the body
+            return _places(children[1], _places(children[0], context, found), found)
         case "or_expression" | "and_expression":
             left, right = (_places(child, context, found) for child in children)
             found |= left - _CONTAINERS - {_BODY}
