@@ -8,12 +8,13 @@ company's own if it is another one than that of the user's global profile; which
 import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from whop_sync.aws.queues import Queue
 from whop_sync.errors import Permanent, Transient
-from whop_sync.events import Kind, Position, ProfileField, UserEvent, content_hash
-from whop_sync.users.mappings import Mappings, Row
+from whop_sync.events import Position, ProfileField, UserEvent, content_hash
+from whop_sync.users.mappings import Mappings
+from whop_sync.users.schema import Row
 from whop_sync.whop.client import MAX_NAME_LENGTH, Whop
 
 MAX_PATIENCE_SECONDS = 120.0
@@ -47,6 +48,8 @@ class Reconciliation:
     def drifts(self, event: UserEvent) -> Iterator[Drift]:
         """What is not as it should be with the user of a file's row. Raises Transient when it cannot be known now."""
         row = self.mappings.row(event.user_id)
+        if row.standing == "deleted" and not row.outranked_by(event, "standing"):
+            return
         if row.account is None:
             enrollable = event.email or event.whop_user_id
             yield Drift(user_id=event.user_id, kind="not_enrolled", cure=event if enrollable else None)
@@ -69,7 +72,9 @@ class Reconciliation:
         """Sends the cure on its way; False if there is none, or if the row has changed meanwhile. Raises Transient."""
         if drift.cure is None:
             return False
-        if drift.field and not self.mappings.doubt(drift.user_id, drift.field, drift.cure.position(drift.field)):
+        if drift.field and not self.mappings.allow_reapply(
+            drift.user_id, drift.field, drift.cure.positions[drift.field]
+        ):
             return False
         self.queue.send(drift.cure.to_json())
         return True
@@ -78,12 +83,15 @@ class Reconciliation:
     def _differing(event: UserEvent, row: Row, name: ProfileField, kind: Kinds) -> Drift:
         """The cure is the very news that the row has, so that it outranks nothing that the row did not."""
         position = row.positions[name]
-        if name not in event.profile or not _was_given(position, event.profile[name]):
+        # Where a deletion cleared the field, no event of a file stands at its place.
+        if position.kind == "deleted" or name not in event.profile or not _was_given(position, event.profile[name]):
             return Drift(user_id=event.user_id, kind=kind, field=name)
         cure = dataclasses.replace(
             event,
-            kind=cast("Kind", position.fingerprint.partition(":")[0]),
+            kind=position.kind,
             version=position.version,
+            event_time=position.event_time,
+            standing=None,
             profile={name: event.profile[name]},
         )
         return Drift(user_id=event.user_id, kind=kind, field=name, cure=cure)
@@ -131,7 +139,9 @@ def _picture_differs(row: Row, shown: dict[str, Any], everywhere: dict[str, Any]
     own = _picture(shown) is not None and _picture(shown) != _picture(everywhere)
     if _was_given(position, None):
         return "picture_left" if own else None
-    attached = row.avatar is not None and row.avatar.attached  # a picture that was refused is not on Whop either
+    attached = (
+        row.shown.avatar is not None and row.shown.avatar.attached
+    )  # a picture that was refused is not on Whop either
     return "picture_missing" if attached and not own else None
 
 

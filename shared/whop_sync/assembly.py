@@ -133,6 +133,7 @@ def worker() -> "Worker":
         company=config.whop.company_id,
         clock=time.time,
         sleep=time.sleep,
+        deleted_user_name=config.deleted_user_name,
     )
     return Worker(
         handler=Synchronization(mappings=mappings, enrollment=enrollment, profiles=profiles, clock=time.time),

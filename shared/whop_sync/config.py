@@ -61,6 +61,7 @@ class WorkerConfig:
     account_country: str | None
     whop_calls_per_minute: int
     title_format: str
+    deleted_user_name: str
     picture_allowed_origin: str | None
     user_mappings_table: str
     queue_url: str
@@ -93,6 +94,7 @@ def worker_config() -> WorkerConfig:
         account_country=_account_country(),
         whop_calls_per_minute=_calls_per_minute(),
         title_format=title_format,
+        deleted_user_name=_setting("DELETED_USER_NAME"),
         picture_allowed_origin=picture_allowed_origin,
         user_mappings_table=user_mappings_table(),
         queue_url=_setting("QUEUE_URL"),

@@ -59,7 +59,6 @@ type Reason = Literal[
     # Transient
     "dynamodb_unavailable",
     "lease_lost",
-    "not_enrolled",
     "picture_not_ready",
     "picture_unavailable",
     "s3_unavailable",
@@ -75,8 +74,10 @@ type Reason = Literal[
     "whop_unreadable",
     # AwaitsTurn
     "busy",
+    "no_email",
     "orphan_not_listed",
     "out_of_time",
+    "user_deleted",
     "whop_rate_limited",
     "whop_slots_taken",
     # OperatorNeeded
@@ -86,11 +87,10 @@ type Reason = Literal[
     "whop_key_rejected",
     # Permanent, of a user
     "external_id_taken",
-    "no_email",
+    "name_refused",
     "title_taken",
     "whop_not_found",
     "whop_refused",
-    "whop_user_differs",
     "whop_user_taken",
     # Permanent, of a picture
     "picture_bad_url",
@@ -113,7 +113,8 @@ paragraph on each."""
 class WhopAnswer:
     """What Whop answered when it refused a call. Every part but the status may be missing.
 
-    `message` may quote what was sent, so it is kept with the event and never logged.
+    `message` may quote what was sent, so it is kept with the event and never logged. `at` is the time of the answer by
+    Whop's clock, in Unix seconds.
     """
 
     status: int
@@ -122,6 +123,7 @@ class WhopAnswer:
     message: str | None = None
     param: str | None = None
     request_id: str | None = None
+    at: float | None = None
 
 
 class SyncError(Exception):

@@ -4,49 +4,100 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, get_args
+from typing import Literal, Self, get_args
 
 type Kind = Literal["created", "updated", "suspended", "restored", "deleted"]
 type Standing = Literal["active", "suspended", "deleted"]
 type ProfileField = Literal["name", "picture"]
+type Field = Literal["name", "picture", "standing", "flag", "email", "sign_in"]
+"""What an event may speak of. Each is versioned on its own.
+
+`standing` is what the life-cycle events say, `flag` what a flag inside an update says of it, `sign_in` the Whop user
+that the platform names.
+"""
 
 PROFILE_FIELDS: tuple[ProfileField, ...] = ("name", "picture")
+FIELDS: tuple[Field, ...] = ("name", "picture", "standing", "flag", "email", "sign_in")
 
 MAX_USER_ID_LENGTH = 255
 
+MAX_MICROSECONDS = 10**18
+"""Versions and times lie between this and its negative: 31,688 years on both sides of 1970."""
 
-class Position(NamedTuple):
-    """Where a field's value stands in the total order of all values that field may ever be told.
+_RANKS: Mapping[Kind, int] = {"created": 0, "updated": 1, "restored": 2, "suspended": 3, "deleted": 4}
 
-    Newer means: higher version, then updated over created, then the higher fingerprint. The last two only make every
-    order of arrival end the same; equal in all three is the same news told twice.
+# What the kinds say of the standing where the event itself says nothing.
+_IMPLIED: Mapping[Kind, Standing] = {
+    "created": "active",
+    "restored": "active",
+    "suspended": "suspended",
+    "deleted": "deleted",
+}
+
+_NOTHING = "none"
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """Where one value of a field stands in the total order of all values of that field.
+
+    Newer means: the higher version, then the later event, then the kind of the higher rank, then the greater content.
+    The last two only make every order of arrival end alike. Equal in all four is the same statement, received twice.
+
+    Attributes:
+        version: microseconds of the user's updated-at.
+        event_time: microseconds of the event, 0 if unknown.
+        rank: of the event's kind: created < updated < restored < suspended < deleted.
+        content: tells two values of the field apart, whichever event brought them.
     """
 
     version: int
-    fingerprint: str
+    event_time: int
+    rank: int
+    content: str
+
+    def __str__(self) -> str:
+        """The position as text, which sorts as positions do."""
+        version, event_time = (f"{number + MAX_MICROSECONDS:019d}" for number in (self.version, self.event_time))
+        return f"{version}.{event_time}.{self.rank}.{self.content}"
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        version, event_time, rank, content = text.split(".", 3)
+        return cls(int(version) - MAX_MICROSECONDS, int(event_time) - MAX_MICROSECONDS, int(rank), content)
 
     @property
-    def content(self) -> str:
-        """The part of the fingerprint that tells two values apart, whichever kind of event brought them."""
-        return self.fingerprint.partition(":")[2]
+    def kind(self) -> Kind:
+        return next(kind for kind, rank in _RANKS.items() if rank == self.rank)
+
+    @property
+    def time(self) -> int:
+        """When it was said, as far as the event tells: microseconds."""
+        return self.event_time or self.version
 
 
 def content_hash(value: str | None) -> str:
-    return "none" if value is None else hashlib.sha256(value.encode()).hexdigest()[:32]
+    return _NOTHING if value is None else hashlib.sha256(value.encode()).hexdigest()[:32]
+
+
+def email_hash(user_id: str, email: str) -> str:
+    """A hash that is salted with the user's id: equal addresses of two users cannot be recognized."""
+    return hashlib.sha256(f"{user_id}\0{email.casefold()}".encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserEvent:
-    """A user-created or profile-updated event, the same whichever platform sent it.
+    """An event about one user, the same whichever platform sent it.
 
-    - `event_id`: the sender's delivery id, for people who search; nothing is decided by it.
-    - `version`: integer microseconds of the user's updated-at, else of the event; never of the signature, which is
-      renewed at every attempt.
-    - `event_time`: integer microseconds of when the event happened, 0 where nothing signed and no honest time of
-      receipt says so.
-    - `standing`: what the event says of the user's standing, None if it does not speak of it.
-    - `profile`: only the fields the event speaks of. A missing key means unknown, None means cleared.
-    - `whop_user_id`: set when the user came by Whop sign-in and so has a Whop account already.
+    Attributes:
+        event_id: the sender's delivery id, for people who search; nothing is decided by it.
+        version: integer microseconds of the user's updated-at, else of the event; never of the signature, which is
+            renewed at every attempt.
+        event_time: integer microseconds of when the event happened, 0 where nothing signed and no honest time of
+            receipt says so.
+        standing: what the event says of the user's standing, None if it does not speak of it.
+        profile: only the fields the event speaks of. A missing key means unknown, None means cleared.
+        whop_user_id: set when the user came by Whop sign-in and so has a Whop account already.
     """
 
     kind: Kind
@@ -59,9 +110,35 @@ class UserEvent:
     profile: Mapping[ProfileField, str | None] = field(default_factory=dict)
     whop_user_id: str | None = None
 
-    def position(self, of: ProfileField) -> Position:
-        # "created" sorts before "updated", so text order is the order wanted.
-        return Position(self.version, f"{self.kind}:{content_hash(self.profile[of])}")
+    @property
+    def order(self) -> tuple[int, int, int]:
+        """Sorts the events of one user."""
+        return self.version, self.event_time, _RANKS[self.kind]
+
+    @property
+    def is_deletion(self) -> bool:
+        return (self.standing or _IMPLIED.get(self.kind)) == "deleted"
+
+    @property
+    def positions(self) -> Mapping[Field, Position]:
+        """The position of each field that the event speaks of.
+
+        A deletion speaks of all of them: what was known of the user before does not come back with them.
+        """
+        return {name: Position(*self.order, content) for name, content in self._contents().items()}
+
+    def _contents(self) -> dict[Field, str]:
+        if self.is_deletion:
+            return {name: "deleted" if name == "standing" else _NOTHING for name in FIELDS}
+        contents: dict[Field, str] = {name: content_hash(value) for name, value in self.profile.items()}
+        standing = self.standing or _IMPLIED.get(self.kind)
+        if standing is not None:
+            contents["flag" if self.kind == "updated" else "standing"] = standing
+        if self.email is not None:
+            contents["email"] = email_hash(self.user_id, self.email)
+        if self.whop_user_id is not None:
+            contents["sign_in"] = self.whop_user_id
+        return contents
 
     def to_json(self) -> str:
         return json.dumps(
@@ -88,9 +165,8 @@ class UserEvent:
             not isinstance(profile, dict)
             or stored["kind"] not in get_args(Kind.__value__)
             or stored.get("standing") not in (None, *get_args(Standing.__value__))
-            or not isinstance(stored.get("event_time", 0), int)
+            or not all(_is_time(time) for time in (stored["version"], stored.get("event_time", 0)))
             or not all(isinstance(stored[name], str) for name in ("event_id", "user_id"))
-            or not isinstance(stored["version"], int)
             or not all(isinstance(stored[name], str | None) for name in ("email", "whop_user_id"))
             or not all(name in PROFILE_FIELDS and isinstance(value, str | None) for name, value in profile.items())
         ):
@@ -106,3 +182,16 @@ class UserEvent:
             profile=profile,
             whop_user_id=stored["whop_user_id"],
         )
+
+
+def standing_of(positions: Mapping[Field, Position]) -> Standing:
+    """The standing that a user's fields say: the newest wins, but a flag inside an update never revives the deleted."""
+    lifecycle, flag = positions.get("standing"), positions.get("flag")
+    said = [each for each in (lifecycle, flag) if each is not None and each.content != _NOTHING]
+    if not said or (lifecycle is not None and lifecycle.content == "deleted"):
+        return "deleted" if said else "active"
+    return "suspended" if max(said).content == "suspended" else "active"
+
+
+def _is_time(value: object) -> bool:
+    return isinstance(value, int) and abs(value) < MAX_MICROSECONDS

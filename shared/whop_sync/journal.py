@@ -13,11 +13,23 @@ from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 from whop_sync.errors import OperatorNeeded, SyncError
-from whop_sync.events import UserEvent
+from whop_sync.events import ProfileField, UserEvent
 
 type DeliveryOutcome = Literal["accepted", "ignored", "parked", "rejected", "deferred"]
 type RequestOutcome = Literal["answered", "absent", "refused", "failed"]
-type EventOutcome = Literal["enrolled", "adopted", "mapped", "synced", "stale", "retried", "parked"]
+type EventOutcome = Literal[
+    "enrolled",
+    "adopted",
+    "mapped",
+    "synced",
+    "stale",
+    "suspended",
+    "restored",
+    "deleted",
+    "no_email",
+    "retried",
+    "parked",
+]
 
 # These log URLs and bodies when a deployment turns the log level down.
 _TALKATIVE = ("boto3", "botocore", "urllib3", "httpx", "httpcore")
@@ -79,20 +91,22 @@ class Journal:
         age: float,
         event_id: str | None = None,
         error: SyncError | None = None,
-        picture_refused: SyncError | None = None,
+        refused: Mapping[ProfileField, SyncError] | None = None,
         retry_in: float | None = None,
     ) -> None:
         """A worker is done with an event, for good or for now. `age` and `retry_in` are in seconds."""
-        self._count(f"Event{outcome.capitalize()}", error)
-        if picture_refused:
-            self._count("PictureRefused", picture_refused)
+        self._count(f"Event{outcome.title().replace('_', '')}", error)
+        for name, refusal in (refused or {}).items():
+            self._count(f"{name.capitalize()}Refused", refusal)
         if outcome == "retried":
             self._measure("EventWaiting", age, MetricUnit.Seconds)
             if isinstance(error, OperatorNeeded):
                 self._count("OperatorNeeded")
-        elif outcome != "parked" and not picture_refused:  # which may have been waited for on purpose, for an hour
+        # What was waited for on purpose, for up to an hour, is not late: a picture that was refused, an e-mail.
+        elif outcome not in ("parked", "no_email") and "picture" not in (refused or {}):
             self._measure("EventAge", age, MetricUnit.Seconds)
-        self._log("event", outcome, event_id=event_id, event=event, error=error or picture_refused, retry_in=retry_in)
+        shown = error or next(iter((refused or {}).values()), None)
+        self._log("event", outcome, event_id=event_id, event=event, error=shown, retry_in=retry_in)
 
     def request(
         self,
@@ -136,6 +150,10 @@ class Journal:
             "user_id": event and event.user_id,
         }
         self._logger.info("whop call", extra={name: value for name, value in fields.items() if value is not None})
+
+    def email_differs(self) -> None:
+        """A user's e-mail is no longer that of their connected account, for the first time."""
+        self._count("EmailDiffers")
 
     def picture_uploaded(self) -> None:
         self._count("PictureUploaded")

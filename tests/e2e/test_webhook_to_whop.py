@@ -146,7 +146,7 @@ def test_a_change_that_arrives_before_the_sign_up_is_not_lost(platform: Platform
     # Given a change of a user whom nobody has heard of, without the e-mail that Whop needs
     user = person(new_id())
     platform.send("updated", {"id": user["id"], "name": "Ada King"}, minutes=1)
-    assert becomes_true(lambda: "not_enrolled" in platform.logs(), PATIENCE_SECONDS)
+    assert becomes_true(lambda: "no_email" in platform.logs(), PATIENCE_SECONDS)
     # When the sign-up arrives after it
     platform.send("created", user)
     platform.wait()

@@ -3,7 +3,6 @@
 `World.settle` plays the queue: it delivers an event again after the wait the worker asked for, until it is done.
 """
 
-import itertools
 import uuid
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -21,12 +20,12 @@ from harness.faults import Wire, http_client, running_door
 from local_stack.asking_whop import WhopAccess
 from local_stack.engine import Engine
 from whop_sync.errors import Permanent, SyncError, Transient
-from whop_sync.events import Kind, ProfileField, UserEvent
+from whop_sync.events import Field, Kind, Position, ProfileField, Standing, UserEvent
 from whop_sync.pictures.fetching import Avatars
 from whop_sync.syncing.enrollment import Enrollment
 from whop_sync.syncing.profiles import Profiles
 from whop_sync.syncing.synchronization import Result, Synchronization
-from whop_sync.users.mappings import Mappings
+from whop_sync.users.mappings import Claim, Mappings
 from whop_sync.whop.client import Whop
 from whop_sync.whop.generations import GENERATIONS
 
@@ -60,6 +59,8 @@ def event(
     kind: Kind = "updated",
     email: str | None = "",
     whop_user_id: str | None = None,
+    event_time: int = 0,
+    standing: Standing | None = None,
     **profile: str | None,
 ) -> UserEvent:
     """An event of a user whose e-mail is made from the id; name and picture only if given."""
@@ -69,6 +70,8 @@ def event(
         event_id=f"msg_{user_id}_{version}",
         user_id=user_id,
         version=version,
+        event_time=event_time,
+        standing=standing,
         email=f"{user_id}@shop.test" if email == "" else email,
         profile=fields,
         whop_user_id=whop_user_id,
@@ -215,19 +218,29 @@ class World:
         self.wire.begin_delivery()
         return self.synchronization.handle(event, age=age, deadline=self.clock() + WORKER_SECONDS)
 
+    def claim(self, event: UserEvent, *, seconds: float = WORKER_SECONDS) -> Claim:
+        """Claims the user of an event for a worker with so many seconds left, and nothing more."""
+        synchronization = self.synchronization
+        claim = synchronization.mappings.claim(
+            event, deadline=self.clock() + seconds, is_repeatable=synchronization.enrollment.is_repeatable
+        )
+        assert isinstance(claim, Claim)
+        return claim
+
     def settle(self, *events: UserEvent, rounds: int = 200) -> list[Result | Permanent]:
         """Delivers each event until it is done or refused for good, waiting as told; returns how each ended."""
         return [self._settle(event, rounds) for event in events]
 
     def _settle(self, event: UserEvent, rounds: int) -> Result | Permanent:
         sent_at = self.clock()
-        for _ in itertools.repeat(None, rounds):
+        for number in range(rounds):
             try:
                 return self.handle(event, age=self.clock() - sent_at)
             except Permanent as error:
                 return error
             except Transient as error:
-                self.clock.sleep(5.0 if error.retry_after is None else error.retry_after)
+                doubling = min(5.0 * 2.0 ** min(number, 10), 1800.0)
+                self.clock.sleep(doubling if error.retry_after is None else error.retry_after)
         raise AssertionError(f"{event.event_id} is not done after {rounds} deliveries")
 
     def failure(self, event: UserEvent, *, age: float = 0.0) -> SyncError:
@@ -244,6 +257,15 @@ class World:
         """The user's row with plain values, empty if there is none."""
         item = self.dynamodb.get_item(TableName=self.table, Key={"key": {"S": f"user#{user_id}"}}, ConsistentRead=True)
         return {name: next(iter(value.values())) for name, value in item.get("Item", {}).items()}
+
+    def position(self, name: Field, user_id: str = "u1") -> Position | None:
+        """Where the row says that a field of a user stands."""
+        text = self.row(user_id).get(f"{name}_position")
+        return Position.of(text) if text else None
+
+    def version(self, name: Field, user_id: str = "u1") -> int | None:
+        position = self.position(name, user_id)
+        return position.version if position else None
 
     def owner(self, whop_user_id: str) -> str | None:
         """The platform user whom the table says a Whop user belongs to."""

@@ -77,6 +77,8 @@ _ROW_CALLS = (
     ("lease_until = :until", "claim"),
     ("#updated_at", "commit"),
     ("#enrollment_started_at", "reopen attempt"),
+    ("#name_version", "migrate"),
+    ("#standing_position", "note standing"),
 )
 
 
@@ -277,9 +279,11 @@ def _aws_call(request: AWSPreparedRequest) -> str | None:
     """A name for what a worker asks of AWS; None for what only tests ask."""
     target = request.headers["X-Amz-Target"]
     operation = (target.decode() if isinstance(target, bytes) else target).rpartition(".")[2]
+    body: Any = request.body
+    if operation == "TransactWriteItems" and b"#updated_at" in body:
+        return "bury"
     if operation != "UpdateItem":
         return _AWS_CALLS.get(operation)
-    body: Any = request.body
     expression = json.loads(body)["UpdateExpression"]
     return next((name for part, name in _ROW_CALLS if part in expression), None)
 

@@ -19,7 +19,11 @@ def emitted_metrics(capture: pytest.CaptureFixture[str]) -> set[tuple[str, tuple
         told.delivery(delivery, error=error if delivery in ("parked", "rejected", "deferred") else None)
     for outcome in get_args(journal.EventOutcome.__value__):
         failed = outcome in ("retried", "parked")
-        told.event(outcome, event(), age=0, error=error if failed else None, picture_refused=None if failed else error)
+        if failed:
+            told.event(outcome, event(), age=0, error=error)
+        else:
+            told.event(outcome, event(), age=0, refused={"name": error, "picture": error})
+    told.email_differs()
     for request in get_args(journal.RequestOutcome.__value__):
         told.request("LookUp", request, user_id="u1")
         told.request("ChatToken", request, user_id="u1", error=error if request in ("refused", "failed") else None)

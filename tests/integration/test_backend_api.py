@@ -114,6 +114,10 @@ class TestLookUp:
         assert answer.body == {
             "user_id": "u1",
             "status": "synced",
+            "standing": "active",
+            "standing_since": "1970-01-01T00:00:00.000Z",
+            "email_differs": False,
+            "sign_in_differs": False,
             "whop_user_id": row["whop_user_id"],
             "whop_company_id": row["whop_company_id"],
             "versions": {"name": 7, "picture": 7},
@@ -141,26 +145,46 @@ class TestLookUp:
         assert backend.look_up(whop_user_id=user_id).error == (404, "unknown_user")
 
     def test_a_user_on_the_way_is_404_and_says_so(self, world: World, backend: Backend) -> None:
-        world.failure(event(email=None, name="Ann"))
+        world.fake.fault(Fault("POST /companies", "error_500_before"))
+        world.failure(event(name="Ann"))
         answer = backend.look_up(user_id="u1")
         assert answer.error == (404, "not_enrolled_yet")
         assert answer.headers["retry-after"] == "5"
         told = answer.body["user"]
-        assert (told["status"], told["last_error"], told["whop_user_id"]) == ("enrolling", "not_enrolled", None)
+        assert (told["status"], told["last_error"], told["whop_user_id"]) == ("enrolling", "whop_failed", None)
 
     def test_a_user_who_could_not_be_enrolled_is_404_and_says_why(self, world: World, backend: Backend) -> None:
-        world.failure(created(email=None, name="Ann"))
+        world.failure(created(email="ann@example.com", name="Ann"))
         answer = backend.look_up(user_id="u1")
         assert answer.error == (404, "enrollment_failed")
-        assert "no_email" in answer.body["message"]
+        assert "whop_refused" in answer.body["message"]
         assert answer.body["user"]["status"] == "failed"
+
+    def test_a_user_without_email_is_404_and_has_not_failed(self, world: World, backend: Backend) -> None:
+        world.failure(created(email=None, name="Ann"))
+        assert backend.look_up(user_id="u1").error == (404, "no_email")
+
+    def test_a_suspended_user_is_shown_as_such(self, world: World, backend: Backend) -> None:
+        world.settle(created(version=1, name="Ann"), event(version=2_000_000, kind="suspended"))
+        answer = backend.look_up(user_id="u1")
+        assert (answer.status, answer.body["standing"]) == (200, "suspended")
+        assert answer.body["standing_since"] == "1970-01-01T00:00:02.000Z"
+
+    def test_a_deleted_user_is_410_by_either_id(self, world: World, backend: Backend) -> None:
+        world.handle(created(version=1, name="Ann"))
+        whop_user_id = world.row()["whop_user_id"]
+        world.handle(event(version=2_000_000, kind="deleted", email=None))
+        answer = backend.look_up(user_id="u1")
+        assert answer.error == (410, "user_deleted")
+        assert (answer.body["since"], answer.body["user"]["whop_user_id"]) == ("1970-01-01T00:00:02.000Z", None)
+        assert backend.look_up(whop_user_id=whop_user_id).error == (404, "unknown_user")
 
     def test_a_user_whose_profile_failed_is_there_all_the_same(self, world: World, backend: Backend) -> None:
         world.handle(created(name="Ann"))
         world.fake.fault(Fault("PATCH /users/{id}", "error_null", status=422))
-        world.failure(event(version=2, name="Anna"))
+        world.handle(event(version=2, name="Anna"))
         told = backend.look_up(user_id="u1")
-        assert (told.status, told.body["status"], told.body["last_error"]) == (200, "failed", "whop_refused")
+        assert (told.status, told.body["status"], told.body["last_error"]) == (200, "synced", "name_refused")
 
     def test_a_table_that_cannot_be_read_is_503(self, backend: Backend) -> None:
         backend.directory = Directory(Unreachable(), "users")  # type: ignore[arg-type]
@@ -248,8 +272,8 @@ class TestChatToken:
         assert world.operations() == []
 
     def test_a_user_on_the_way_is_409_with_a_time_to_come_again(self, world: World, backend: Backend) -> None:
-        waiting = event(email=None, name="Ann")
-        world.failure(waiting)
+        world.fake.fault(Fault("POST /companies", "error_500_before"))
+        world.failure(event(name="Ann"))
         answer = backend.chat_token()
         assert answer.error == (409, "not_enrolled_yet")
         assert answer.headers["retry-after"] == "5"
@@ -259,11 +283,34 @@ class TestChatToken:
         assert backend.chat_token().status == 200
 
     def test_a_user_who_could_not_be_enrolled_is_409_and_says_why(self, world: World, backend: Backend) -> None:
-        world.failure(created(email=None, name="Ann"))
+        world.failure(created(email="ann@example.com", name="Ann"))
         answer = backend.chat_token()
         assert answer.error == (409, "enrollment_failed")
-        assert "no_email" in answer.body["message"]
+        assert "whop_refused" in answer.body["message"]
         assert int(answer.headers["retry-after"]) > 60
+
+    def test_a_user_without_email_is_409(self, world: World, backend: Backend) -> None:
+        world.failure(created(email=None, name="Ann"))
+        assert backend.chat_token().error == (409, "no_email")
+
+    @pytest.mark.parametrize(
+        ("kind", "error"), [("suspended", (403, "user_suspended")), ("deleted", (410, "user_deleted"))]
+    )
+    def test_who_has_left_gets_no_token(self, world: World, backend: Backend, kind: Any, error: Any) -> None:
+        world.settle(created(version=1, name="Ann"), event(version=2_000_000, kind=kind, email=None))
+        before = world.operations()
+        answer = backend.chat_token()
+        assert answer.error == error
+        assert answer.body["since"] == "1970-01-01T00:00:02.000Z"
+        assert world.operations() == before
+        world.settle(event(version=3_000_000, kind="restored", email=None))
+        assert backend.chat_token().status == 200
+
+    def test_a_token_is_refused_while_the_deletion_is_still_under_way(self, world: World, backend: Backend) -> None:
+        world.handle(created(version=1, name="Ann"))
+        world.fake.fault(Fault("PATCH /users/{id}", "error_500_before"))
+        world.failure(event(version=2, kind="deleted", email=None))
+        assert backend.chat_token().error == (410, "user_deleted")
 
     @pytest.mark.parametrize(
         ("fault", "error", "retry_after"),

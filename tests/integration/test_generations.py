@@ -105,11 +105,8 @@ class TestAccounts:
 
     def test_a_worker_that_dies_in_the_middle_leaves_an_account_that_is_adopted(self, world: World) -> None:
         event_ = created(name="Ann")
-        claim = world.synchronization.mappings.claim(event_, deadline=world.clock() + 120)
-        assert claim
-        world.synchronization.enrollment._create(
-            event_, "u1@shop.test", claim, Deadline(at=claim.deadline, clock=world.clock)
-        )
+        claim = world.claim(event_)
+        world.synchronization.enrollment.locate(event_, claim, Deadline(at=claim.deadline, clock=world.clock))
 
         world.settle(event_)
         assert external_ids(world) == ["u1"]

@@ -311,7 +311,7 @@ def test_a_worker_tells_nothing_of_what_it_does(engine: Engine, tmp_path: Path, 
         told = run(of_function(function), surroundings.environment(function), tmp_path, *map(step, map(batch, events)))
         # Then they end as they should, and neither log nor metrics nor table tell a word
         assert len(told.answers) == len(events)
-        for outcome in ('"enrolled"', '"synced"', '"stale"', "no_email", "whop_user_taken", "not_enrolled"):
+        for outcome in ('"enrolled"', '"synced"', '"stale"', "no_email", "whop_user_taken"):
             assert outcome in told.printed
         assert leaks(told.all) == []
         assert words_in(surroundings) == []

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import pytest
 from hypothesis import settings
@@ -154,11 +154,9 @@ def disagreements(world: World, user: str, events: list[UserEvent]) -> list[str]
     ]
     for name in PROFILE_FIELDS:
         told = [each for each in events if name in each.profile]
-        newest = max(told, key=lambda each: each.position(name), default=None)
+        newest = max(told, key=lambda each: each.positions[name], default=None)
         value = newest.profile[name] if newest else None
-        position = newest.position(name) if newest else (None, None)
-        recorded = int(row[f"{name}_version"]) if f"{name}_version" in row else None
-        found.append((f"{name} position", (recorded, row.get(f"{name}_fingerprint")), tuple(position)))
+        found.append((f"{name} position", world.position(name, user), newest and newest.positions[name]))
         if name == "name":
             found.append((name, shown[name], value))
         elif value is None or "broken" not in value:
@@ -219,7 +217,7 @@ class Arrivals(RuleBasedStateMachine):
             path = picture if picture in (None, "broken") else self._colour(user, picture)
             profile["picture"] = path and self.world.pictures.url(path)
         user_id = self.users[user]
-        news = event(user_id, version, kind=kind, email="" if has_email else None, **profile)
+        news = event(user_id, version, kind=kind, email="" if has_email else None, **cast("Any", profile))
         self.told[user_id].append(news)
         self.queue.append(news)
 

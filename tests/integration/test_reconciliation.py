@@ -11,7 +11,7 @@ from harness import World, aws_client, created, event
 from local_stack.pictures import png
 from whop_sync.aws.queues import Queue
 from whop_sync.errors import Transient
-from whop_sync.events import UserEvent
+from whop_sync.events import PROFILE_FIELDS, UserEvent
 from whop_sync.users.mappings import Mappings
 from whop_user_sync.reconciliation import Drift, Reconciliation
 
@@ -129,7 +129,7 @@ def test_what_somebody_changed_on_whop_is_found_and_mended(
     # Then Whop shows what it was told, the row is what it was, and there is nothing left to do
     assert world.shown() == before
     assert operator.drifts(row) == []
-    assert {world.row().get(f"{name}_version") for name in told} == {"7"}
+    assert {world.version(name) for name in PROFILE_FIELDS if name in told} == {7}
     # And the cure told twice, or an older event, changes nothing
     calls = world.operations()
     older: dict[str, Any] = dict.fromkeys(told)
@@ -174,7 +174,7 @@ def test_a_repair_that_died_halfway_can_be_repeated(operator: Operator, world: W
     row = created(version=1, name="Ann")
     [drift] = operator.drifts(row)
     assert drift.cure
-    world.synchronization.mappings.doubt("u1", "name", drift.cure.position("name"))  # and dies
+    world.synchronization.mappings.allow_reapply("u1", "name", drift.cure.positions["name"])  # and dies
     assert operator.repair(row) == [True]
     world.settle(*operator.sent())
     assert world.shown()[0] == "Ann"
@@ -216,10 +216,10 @@ def test_only_what_the_row_still_stands_at_is_doubted(world: World) -> None:
     first, again = created(version=1, name="Ann"), created(version=2, name="Ann")
     world.settle(first, again)
     mappings = world.synchronization.mappings
-    assert not mappings.doubt("u1", "name", first.position("name"))
-    assert not mappings.doubt("u1", "name", created(version=2, name="Bea").position("name"))
+    assert not mappings.allow_reapply("u1", "name", first.positions["name"])
+    assert not mappings.allow_reapply("u1", "name", created(version=2, name="Bea").positions["name"])
     assert "unsettled" not in world.row()
-    assert mappings.doubt("u1", "name", again.position("name"))
+    assert mappings.allow_reapply("u1", "name", again.positions["name"])
 
 
 def test_a_table_that_cannot_be_had_is_no_sign_that_a_row_moved_on(world: World) -> None:
@@ -231,5 +231,5 @@ def test_a_table_that_cannot_be_had_is_no_sign_that_a_row_moved_on(world: World)
             mappings.row("u1")
         assert caught.value.reason == "dynamodb_unavailable"
         with pytest.raises(Transient) as caught:
-            mappings.doubt("u1", "name", created(name="Ann").position("name"))
+            mappings.allow_reapply("u1", "name", created(name="Ann").positions["name"])
         assert caught.value.reason == "dynamodb_unavailable"

@@ -25,6 +25,7 @@ WORKER = {
     "WHOP_ENROLLMENT": "companies",
     "WHOP_API_KEY_ARN": "arn:key",
     "TITLE_FORMAT": "{name} ({user_id})",
+    "DELETED_USER_NAME": "Deleted user",
     "USER_MAPPINGS_TABLE": "mappings",
     "QUEUE_URL": "https://sqs.test/queue",
     "DEAD_LETTER_QUEUE_URL": "https://sqs.test/dead",

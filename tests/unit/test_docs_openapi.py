@@ -41,6 +41,10 @@ TOKEN = "POST /users/{user_id}/chat-token"
 ENTRY = Entry(
     user_id="u1",
     status="synced",
+    standing="active",
+    standing_since="2026-11-23T20:23:24.000Z",
+    email_differs=False,
+    sign_in_differs=False,
     whop_user_id="user_1",
     whop_company_id="biz_1",
     versions={"name": 1, "picture": None},
@@ -51,6 +55,9 @@ ENTRY = Entry(
 )
 ENROLLING = dataclasses.replace(ENTRY, status="enrolling", whop_user_id=None, whop_company_id=None)
 FAILED = dataclasses.replace(ENROLLING, status="failed", last_error="whop_refused")
+NO_EMAIL = dataclasses.replace(ENROLLING, status="no_email")
+SUSPENDED = dataclasses.replace(ENTRY, standing="suspended")
+DELETED = dataclasses.replace(ENROLLING, status="deleted", standing="deleted")
 UNREADABLE = Transient("dynamodb_unavailable")
 
 
@@ -123,10 +130,14 @@ CASES: Sequence[tuple[str, Callable[[], dict[str, Any]]]] = (
     (USER, lambda: look_up(None)),
     (USER, lambda: look_up(ENROLLING)),
     (USER, lambda: look_up(FAILED)),
+    (USER, lambda: look_up(NO_EMAIL)),
+    (USER, lambda: look_up(SUSPENDED)),
+    (USER, lambda: look_up(DELETED)),
     (USER, lambda: look_up(UNREADABLE)),
     (USER, lambda: look_up(ENTRY, "50%")),
     (WHOP_USER, lambda: look_up_whop_user(ENTRY)),
     (WHOP_USER, lambda: look_up_whop_user(None)),
+    (WHOP_USER, lambda: look_up_whop_user(DELETED)),
     (WHOP_USER, lambda: look_up_whop_user(UNREADABLE)),
     (WHOP_USER, lambda: look_up_whop_user(ENTRY, "50%")),
     (TOKEN, lambda: chat_token(ENTRY)),
@@ -134,6 +145,9 @@ CASES: Sequence[tuple[str, Callable[[], dict[str, Any]]]] = (
     (TOKEN, lambda: chat_token(None)),
     (TOKEN, lambda: chat_token(ENROLLING)),
     (TOKEN, lambda: chat_token(FAILED)),
+    (TOKEN, lambda: chat_token(NO_EMAIL)),
+    (TOKEN, lambda: chat_token(SUSPENDED)),
+    (TOKEN, lambda: chat_token(DELETED)),
     (TOKEN, lambda: chat_token(UNREADABLE)),
     (TOKEN, lambda: chat_token(ENTRY, REFUSED)),
     (TOKEN, lambda: chat_token(ENTRY, BUSY)),
@@ -170,7 +184,7 @@ def test_what_a_function_answers_is_documented(route: str, answer: Callable[[], 
 @pytest.mark.parametrize("route", [USER, WHOP_USER, TOKEN])
 def test_every_documented_status_is_one_that_the_function_answers(route: str) -> None:
     answered = {str(answer()["statusCode"]) for each, answer in CASES if each == route}
-    assert set(answers(route)) - FROM_API_GATEWAY == answered
+    assert set(answers(route)) - (FROM_API_GATEWAY - answered) == answered
 
 
 def test_an_answer_that_is_not_documented_is_noticed() -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whop_sync.errors import Malformed
-from whop_sync.events import UserEvent
+from whop_sync.events import MAX_MICROSECONDS, UserEvent
 from whop_sync.receiving.expressions import find
 from whop_sync.receiving.payloads import (
     Preset,
@@ -63,8 +63,8 @@ def test_a_user_is_read_whole() -> None:
         kind=st.sampled_from(["created", "updated", "suspended", "restored", "deleted"]),
         event_id=st.text(),
         user_id=st.text(),
-        version=st.integers(0),
-        event_time=st.integers(0),
+        version=st.integers(0, MAX_MICROSECONDS - 1),
+        event_time=st.integers(0, MAX_MICROSECONDS - 1),
         standing=st.sampled_from([None, "active", "suspended", "deleted"]),
         email=st.none() | st.text(),
         profile=st.dictionaries(st.sampled_from(["name", "picture"]), st.none() | st.text()),

@@ -1,6 +1,7 @@
 """How Whop's answers are understood, in every form they may take."""
 
 import datetime
+import email.utils
 import json
 from collections.abc import Callable
 from contextlib import suppress
@@ -18,6 +19,7 @@ from whop_sync.whop.client import (
     File,
     Pace,
     ProfileRefused,
+    Search,
     Whop,
     Witness,
 )
@@ -123,9 +125,9 @@ def test_only_a_user_or_a_file_can_be_missing_for_good() -> None:
         with pytest.raises(Permanent) as caught:
             call()
         assert caught.value.reason == "whop_not_found"
-    with pytest.raises(Transient) as waiting:
-        missing.find_account(parent="biz_0", user_id="u1", before_page=lambda: None)
-    assert (waiting.value.reason, waiting.value.retry_after) == ("whop_gone", OPERATOR_RETRY_SECONDS)
+    waiting = missing.find_account(parent="biz_0", user_id="u1", has_time=lambda: True).interruption
+    assert waiting
+    assert (waiting.reason, waiting.retry_after) == ("whop_gone", OPERATOR_RETRY_SECONDS)
 
 
 @pytest.mark.parametrize("message", [5, ["m"], {"m": 1}, None])
@@ -259,10 +261,8 @@ def test_a_success_that_cannot_be_read_may_have_been_one(body: bytes) -> None:
 
 @pytest.mark.parametrize("body", [{}, {"data": []}, {"data": [], "page_info": None}, {"page_info": {}}])
 def test_a_list_that_cannot_be_read_is_no_empty_list(body: object) -> None:
-    with pytest.raises(Transient):
-        whop(lambda _: httpx.Response(200, json=body)).find_account(
-            parent="biz_0", user_id="u1", before_page=lambda: None
-        )
+    client = whop(lambda _: httpx.Response(200, json=body))
+    assert client.find_account(parent="biz_0", user_id="u1", has_time=lambda: True).interruption
 
 
 @pytest.mark.parametrize("content", [b"<html>Sign in to continue</html>", b"", b'{"id": "us', b'["user_1"]', b"null"])
@@ -281,25 +281,52 @@ def test_a_list_ends_where_it_says_so_and_not_where_cursors_end() -> None:
         cursor, more = next(pages)
         return httpx.Response(200, json={"data": [], "page_info": {"end_cursor": cursor, "has_next_page": more}})
 
-    assert whop(answer).find_account(parent="biz_0", user_id="u1", before_page=lambda: None) is None
+    assert whop(answer).find_account(parent="biz_0", user_id="u1", has_time=lambda: True) == Search()
     assert asked == [None, "c1", "c2"]
 
 
-def test_a_search_that_takes_too_long_can_be_ended_before_each_page() -> None:
-    pages = iter(range(100))
+def listing(number: int) -> Callable[[httpx.Request], httpx.Response]:
+    """A list of so many empty pages, which notes in its Date when it answers: second by second from 1970 on."""
+    seconds = iter(range(1, 10**6))
 
-    def answer(_: httpx.Request) -> httpx.Response:
-        return httpx.Response(
-            200, json={"data": [], "page_info": {"end_cursor": str(next(pages)), "has_next_page": True}}
-        )
+    def answer(request: httpx.Request) -> httpx.Response:
+        page = int(request.url.params.get("after", "0")) + 1
+        info = {"end_cursor": str(page), "has_next_page": page < number}
+        date = email.utils.formatdate(next(seconds), usegmt=True)
+        return httpx.Response(200, json={"data": [], "page_info": info}, headers={"Date": date})
 
-    def before_page() -> None:
-        if next(pages) > 5:
-            raise Transient("out_of_time")
+    return answer
 
-    with pytest.raises(Transient, match="out_of_time"):
-        whop(answer).find_account(parent="biz_0", user_id="u1", before_page=before_page)
-    assert next(pages) < 10
+
+def test_a_search_that_takes_too_long_goes_on_where_it_was_ended() -> None:
+    client = whop(listing(5))
+    time = iter([True, True, False])
+    first = client.find_account(parent="biz_0", user_id="u1", has_time=lambda: next(time))
+    assert first.interruption
+    assert (first.interruption.reason, first.cursor, first.began_at) == ("out_of_time", "0:2", 1)
+
+    asked = []
+    client = whop(lambda request: asked.append(request.url.params.get("after")) or listing(5)(request))  # type: ignore[func-returns-value]
+    rest = client.find_account(parent="biz_0", user_id="u1", has_time=lambda: True, cursor=first.cursor)
+    assert (rest.interruption, asked) == (None, ["2", "3", "4"])
+
+
+def test_a_page_that_fails_costs_no_page_before_it() -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(429) if request.url.params.get("after") == "2" else listing(5)(request)
+
+    search = whop(answer).find_account(parent="biz_0", user_id="u1", has_time=lambda: True)
+    assert search.interruption
+    assert (search.interruption.reason, search.cursor) == ("whop_rate_limited", "0:2")
+
+
+def test_a_cursor_that_whop_no_longer_knows_begins_the_search_anew() -> None:
+    client = whop(lambda _: httpx.Response(400, json={"error": {"type": "invalid_parameters", "message": "after: no"}}))
+    search = client.find_account(parent="biz_0", user_id="u1", has_time=lambda: True, cursor="0:2")
+    assert search.interruption
+    assert search.cursor is None
+    with pytest.raises(Permanent):
+        client.find_account(parent="biz_0", user_id="u1", has_time=lambda: True)
 
 
 def test_a_file_without_a_place_to_upload_to_is_made_anew_later() -> None:

@@ -13,7 +13,14 @@ from typing import Any
 
 from whop_sync.aws.api_gateway import HttpEvent
 from whop_sync.backend_api.http_api import answer, parameter, refusal
-from whop_sync.backend_api.lookups import bad_request, not_enrolled, unknown_user, unreadable_table
+from whop_sync.backend_api.lookups import (
+    bad_request,
+    deleted_user,
+    not_enrolled,
+    suspended_user,
+    unknown_user,
+    unreadable_table,
+)
 from whop_sync.errors import Malformed, Permanent, SyncError, Transient
 from whop_sync.journal import Journal
 from whop_sync.users.directory import Directory
@@ -41,8 +48,9 @@ class ChatTokens:
     def answer(self, http_event: HttpEvent) -> dict[str, Any]:
         """200 with `token` and `expires_at`.
 
-        400 for a wrong id or body; 404 for an unknown user; 409 with Retry-After for one who is not enrolled; 502 when
-        Whop refuses, which an operator has to look into; 503 when it, or the table, is unavailable just now.
+        400 for a wrong id or body; 404 for an unknown user; 403 or 410 for one whom the platform has suspended or
+        deleted; 409 for one who is not enrolled, with Retry-After if they may soon be; 502 when Whop refuses, which an
+        operator has to look into; 503 when it, or the table, is unavailable just now.
         """
         try:
             return self._answer(http_event)
@@ -61,6 +69,9 @@ class ChatTokens:
         except Transient as error:
             self.journal.request("ChatToken", "failed", user_id=user_id, error=error)
             return unreadable_table()
+        if entry is not None and entry.standing != "active":
+            self.journal.request("ChatToken", "refused", user_id=user_id)
+            return deleted_user(entry) if entry.standing == "deleted" else suspended_user(entry)
         if entry is None or entry.whop_user_id is None:
             self.journal.request("ChatToken", "absent", user_id=user_id)
             return unknown_user() if entry is None else not_enrolled(409, entry)

@@ -19,8 +19,8 @@ class LookUp:
     journal: Journal
 
     def answer(self, http_event: HttpEvent) -> dict[str, Any]:
-        """200 with the user; 400 for an id that cannot be what was meant; 404 that says why there is no Whop user; 503
-        when the table cannot be read.
+        """200 with the user; 400 for an id that cannot be what was meant; 404 that says why there is no Whop user;
+        410 for a user whom the platform deleted; 503 when the table cannot be read.
         """
         try:
             return self._answer(http_event)
@@ -44,6 +44,8 @@ class LookUp:
         self.journal.request("LookUp", "answered" if entry and entry.whop_user_id else "absent", user_id=user_id)
         if entry is None:
             return unknown_user() if whop_user_id is None else _unknown_whop_user()
+        if entry.standing == "deleted":
+            return deleted_user(entry, user=asdict(entry))
         if entry.whop_user_id is None:
             return not_enrolled(404, entry, user=asdict(entry))
         return answer(200, asdict(entry))
@@ -63,12 +65,25 @@ def _unknown_whop_user() -> dict[str, Any]:
 
 def not_enrolled(status: int, entry: Entry, **more: Any) -> dict[str, Any]:
     """The user is known and has no Whop user: not yet, or not until what is wrong is fixed."""
+    if entry.status == "no_email":
+        message = "The user has no e-mail, and Whop enrolls by e-mail. An event that brings one enrolls them."
+        return refusal(status, "no_email", message, **more)
     if entry.status == "failed":
         problem = f"The user could not be enrolled on Whop: {entry.last_error}."
         message = f"{problem} It is retried when corrected data arrives."
         return refusal(status, "enrollment_failed", message, retry_after=3600, **more)
     message = "The user is on the way to Whop and has no Whop user yet."
     return refusal(status, "not_enrolled_yet", message, retry_after=RETRY_SECONDS, **more)
+
+
+def deleted_user(entry: Entry, **more: Any) -> dict[str, Any]:
+    message = "The platform has deleted this user."
+    return refusal(410, "user_deleted", message, standing=entry.standing, since=entry.standing_since, **more)
+
+
+def suspended_user(entry: Entry) -> dict[str, Any]:
+    message = "The platform has suspended this user."
+    return refusal(403, "user_suspended", message, standing=entry.standing, since=entry.standing_since)
 
 
 def unreadable_table() -> dict[str, Any]:

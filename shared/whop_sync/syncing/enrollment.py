@@ -6,36 +6,71 @@
                                      └─ no good answer: the attempt stays open, an account may exist (an orphan)
 
 An open attempt is never followed by a second create before the orphan was looked for in the parent's list, and before
-the list had two minutes to show it. Besides, the title is unique under the parent, and Whop refuses a title twice.
+the list had two minutes to show it. Both go by Whop's own clock. Besides, the title is unique under the parent, and
+Whop refuses a title twice.
 
-The newer create call, POST /accounts, answers the account that a user has already. It may be repeated at once, so it
-leaves no attempt open. One that is open all the same, from a worker that died or from before the stack moved to the
-newer call, is looked for and waited out like any other. If a user's e-mail changed between two such calls, Whop refuses
-the second, and the account is found by the user's id.
+The newer create call, POST /accounts, answers the account that a user has already. It may be repeated at once, so
+nothing is looked for before it. If a user's e-mail changed between two such calls, Whop
+refuses the second, and the account is found by the user's id. An attempt of the older call is looked for and waited out
+also after the stack has moved to the newer one.
+
+A search remembers how far it came, and one that came to its end leaves only younger accounts to the next. So it ends
+however many accounts the parent has.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from whop_sync.accounts import Account
-from whop_sync.errors import AwaitsTurn, Permanent, Transient
-from whop_sync.events import UserEvent
+from whop_sync.errors import AwaitsTurn, Permanent, SyncError, Transient
+from whop_sync.events import UserEvent, email_hash
 from whop_sync.syncing.deadlines import Deadline
-from whop_sync.users.mappings import Claim, Mappings
+from whop_sync.users.mappings import LEASE_SECONDS, Claim, Mappings
+from whop_sync.users.schema import Attempt
 from whop_sync.whop.client import MAX_NAME_LENGTH, AccountExists, Whop
 
 ORPHAN_WAIT_SECONDS = 120
 """How long Whop's list is given to show an account that a lost create may have made. Its lag is not known."""
 
 CLOCK_SKEW_SECONDS = 300
-"""How far Whop's clock may be from ours when it is asked for accounts created since an attempt."""
+"""How far Whop's clock may be from ours, as long as no answer of Whop has shown its own."""
 
-LONG_AGO = 0.0
-"""When an attempt began that met an account of whatever age, in Unix seconds."""
+CLOCK_GRAIN_SECONDS = 2
+"""What a Date header leaves out, and a little."""
+
+ANY_AGE = 0.0
+
+SHORT_NAME_LENGTH = 20
+"""Of a name in a title that Whop refused for its length."""
 
 type Origin = Literal["enrolled", "adopted", "mapped"]
 """How a user got their account: created for them, found as an orphan, or brought along from Whop sign-in."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Located:
+    """The user's account at Whop, not yet recorded. The attempt is open while it may be unknown to the row."""
+
+    account: Account
+    origin: Origin
+    attempt: Attempt
+    enrolled_email: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NotLocated:
+    """Why there is no account yet, and the attempt as it is now."""
+
+    error: SyncError
+    attempt: Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class _Absent:
+    """No account is listed, and the list had its time."""
+
+    attempt: Attempt
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,94 +81,159 @@ class Enrollment:
     title_format: str
     clock: Callable[[], float]
 
-    def enroll(self, event: UserEvent, claim: Claim, deadline: Deadline) -> tuple[Account, Origin]:
-        """Makes sure that the claimed user, who has no mapping, has a connected account, and records the mapping.
+    @property
+    def is_repeatable(self) -> bool:
+        return self.whop.create_is_repeatable
 
-        Raises Transient and Permanent. `claim.attempt_open` then says whether the attempt has to stay open.
+    def locate(self, event: UserEvent, claim: Claim, deadline: Deadline) -> Located | NotLocated | None:
+        """Finds or makes the account of the claimed user, who has none in the row.
+
+        None if there is nothing to enroll them by: no e-mail, no Whop user, no account from before a deletion.
         """
-        account, origin = self._account(event, claim, deadline)
-        self.mappings.record_account(claim, account)
-        claim.attempt_open = False
-        return account, origin
-
-    def _account(self, event: UserEvent, claim: Claim, deadline: Deadline) -> tuple[Account, Origin]:
-        if event.whop_user_id:
-            self.whop.user(event.whop_user_id, company=self.company)  # refuses an id that Whop does not know
-            return Account(event.whop_user_id, company_id=None), "mapped"
-        if event.email is None:
-            raise self._no_email(event)
-        resuming = claim.attempt_open
-        if resuming:
-            orphan = self._find_orphan(claim, deadline, created_after=_earliest(claim))
-            if orphan:
-                return orphan, "adopted"
-            self._wait_for_orphan(claim)
-            self.mappings.reopen_attempt(claim)
+        attempt, former = claim.attempt, claim.row.former
+        if former is not None:
+            return Located(account=former, origin="adopted", attempt=attempt, enrolled_email=claim.row.enrolled_email)
+        email, whop_user_id = event.email, event.whop_user_id
+        if email is None and whop_user_id is None:
+            return None
         try:
-            return self._create(event, event.email, claim, deadline), "enrolled"
-        except AccountExists as error:
-            claim.attempt_started_at = LONG_AGO
-            return self._existing(claim, deadline, error, resuming=resuming), "adopted"
+            if attempt.is_open and (whop_user_id is not None or not self._is_repeated(attempt)):
+                found = self._search(claim, attempt, deadline)
+                if not isinstance(found, _Absent):
+                    return found
+                attempt = found.attempt
+            if whop_user_id is not None:
+                self.whop.user(whop_user_id, company=self.company)  # refuses an id that Whop does not know
+                account = Account(whop_user_id, company_id=None)
+                return Located(account=account, origin="mapped", attempt=attempt)
+            return None if email is None else self._create(event, email, claim, attempt, deadline)
+        except (Transient, Permanent) as error:
+            return NotLocated(error=error, attempt=attempt)
 
-    def _create(self, event: UserEvent, email: str, claim: Claim, deadline: Deadline) -> Account:
-        deadline.ensure_a_call()
-        claim.attempt_open = True
-        try:
-            return self.whop.create_account(
-                parent=self.company,
-                title=title(self.title_format, event),
-                email=email,
-                user_id=event.user_id,
-                attempt=claim.attempt,
-            )
-        except Permanent as error:
-            claim.attempt_open = isinstance(error, AccountExists)
-            raise
-        except Transient as error:
-            claim.attempt_open = error.effect != "none" and not self.whop.create_is_repeatable
-            raise
-        finally:
-            # Whop's list gets its time from when the account was made, and the call may have taken most of a minute.
-            claim.attempt_started_at = self.clock()
+    def _is_repeated(self, attempt: Attempt) -> bool:
+        """Whether the create of an open attempt is just sent again: the answer is the account that there is."""
+        return attempt.is_repeatable and self.is_repeatable and not attempt.is_conflict
 
-    def _existing(self, claim: Claim, deadline: Deadline, error: AccountExists, *, resuming: bool) -> Account:
-        """Title and external id name the user, so the account that has them should be an orphan, of whatever age."""
-        orphan = self._find_orphan(claim, deadline, created_after=None)
-        if orphan:
-            return orphan
-        if resuming:
-            claim.attempt_open = False
-            explanation = "Whop has an account like this already, and lists none that carries this user's id"
-            raise Permanent(error.reason, explanation, answer=error.answer)
-        raise AwaitsTurn("orphan_not_listed", retry_after=ORPHAN_WAIT_SECONDS)
+    # -- making one ------------------------------------------------------------------------------------------------
 
-    def _find_orphan(self, claim: Claim, deadline: Deadline, *, created_after: float | None) -> Account | None:
-        return self.whop.find_account(
-            parent=self.company,
-            user_id=claim.user_id,
-            created_after=created_after,
-            before_page=deadline.ensure_a_call,
+    def _create(
+        self, event: UserEvent, email: str, claim: Claim, attempt: Attempt, deadline: Deadline
+    ) -> Located | NotLocated:
+        if attempt.is_open and self._is_repeated(attempt):
+            # Whop may keep the key of a lost call for a day, and answer nothing else to it.
+            attempt = replace(attempt, id=claim.lease_id)
+        elif attempt.is_open:
+            attempt = replace(attempt, started_at=self.clock(), wait_from=None, is_repeatable=False)
+            self.mappings.reopen_attempt(claim, attempt)
+        refusal: SyncError = Permanent("whop_refused", "Whop refuses every title")
+        for title in titles(self.title_format, event):
+            deadline.ensure_a_call()
+            try:
+                account = self.whop.create_account(
+                    parent=self.company, title=title, email=email, user_id=event.user_id, attempt=attempt.id
+                )
+            except AccountExists as error:
+                return self._existing(claim, attempt, error, deadline)
+            except Permanent as error:
+                refusal = error
+                if not _is_about_title(error):
+                    break
+            except Transient as error:
+                return NotLocated(error=error, attempt=self._after(attempt, error))
+            else:
+                made = replace(attempt, is_open=True)
+                hashed = email_hash(event.user_id, email)
+                return Located(account=account, origin="enrolled", attempt=made, enrolled_email=hashed)
+        return NotLocated(error=refusal, attempt=replace(attempt, is_open=False))
+
+    def _after(self, attempt: Attempt, error: Transient) -> Attempt:
+        """The attempt after a create that may have made an account."""
+        return replace(
+            attempt,
+            is_open=error.effect != "none",
+            is_repeatable=attempt.is_repeatable and self.is_repeatable,
+            wait_from=error.answer.at if error.answer else None,
         )
 
-    def _wait_for_orphan(self, claim: Claim) -> None:
-        left = claim.attempt_started_at + ORPHAN_WAIT_SECONDS - self.clock()
+    def _existing(
+        self, claim: Claim, attempt: Attempt, error: AccountExists, deadline: Deadline
+    ) -> Located | NotLocated:
+        """Title and external id name the user, so the account that has them should be an orphan, of whatever age."""
+        was_known = attempt.is_conflict
+        at = error.answer.at if error.answer else None
+        conflict = replace(
+            attempt,
+            is_open=True,
+            is_conflict=True,
+            search_from=attempt.search_from if was_known else ANY_AGE,
+            wait_from=self.clock() if at is None else at,
+        )
+        found = self._search(claim, conflict, deadline)
+        is_unlisted = isinstance(found, NotLocated) and found.error.reason == "orphan_not_listed"
+        if not isinstance(found, _Absent) and not (is_unlisted and was_known):
+            return found
+        explanation = "Whop has an account like this already, and lists none that carries this user's id"
+        refusal = Permanent(error.reason, explanation, answer=error.answer)
+        return NotLocated(error=refusal, attempt=replace(attempt, is_open=False))
+
+    # -- looking for one -------------------------------------------------------------------------------------------
+
+    def _search(self, claim: Claim, attempt: Attempt, deadline: Deadline) -> Located | NotLocated | _Absent:
+        """Looks for the orphan of an open attempt. Absent only if the list had its time before the search began."""
+        search = self.whop.find_account(
+            parent=self.company,
+            user_id=claim.user_id,
+            created_after=_earliest(attempt),
+            cursor=attempt.cursor,
+            has_time=deadline.allows_a_call,
+        )
+        if search.account is not None:
+            hashed = email_hash(claim.user_id, search.email) if search.email else None
+            return Located(account=search.account, origin="adopted", attempt=attempt, enrolled_email=hashed)
+        now = self.clock() if search.began_at is None else search.began_at
+        began_at = now if attempt.scan_began_at is None else attempt.scan_began_at
+        if search.interruption is not None:
+            came_far = search.cursor is not None
+            interrupted = replace(attempt, cursor=search.cursor, scan_began_at=began_at if came_far else None)
+            return NotLocated(error=search.interruption, attempt=interrupted)
+        # What was made two minutes before this search began would have been listed.
+        # A worker that no answer told Whop's time asked for the account while it had its lease, if at all.
+        latest = min(began_at, attempt.started_at + LEASE_SECONDS + CLOCK_SKEW_SECONDS)
+        wait_from = latest if attempt.wait_from is None else attempt.wait_from
+        searched = replace(
+            attempt,
+            cursor=None,
+            scan_began_at=None,
+            search_from=max(_earliest(attempt) or ANY_AGE, began_at - ORPHAN_WAIT_SECONDS - CLOCK_GRAIN_SECONDS),
+            wait_from=wait_from,
+        )
+        left = wait_from + ORPHAN_WAIT_SECONDS - began_at
         if left > 0:
-            raise AwaitsTurn("orphan_not_listed", "an earlier create may still show up on Whop", retry_after=left)
-
-    @staticmethod
-    def _no_email(event: UserEvent) -> Permanent | Transient:
-        if event.kind == "updated":
-            return Transient("not_enrolled", "the user has no account on Whop and this event brings no e-mail for one")
-        return Permanent("no_email", "Whop enrolls nobody without an e-mail; a later event that brings one will do")
+            waiting = AwaitsTurn("orphan_not_listed", "an earlier create may still show up on Whop", retry_after=left)
+            return NotLocated(error=waiting, attempt=searched)
+        return _Absent(searched)
 
 
-def _earliest(claim: Claim) -> float | None:
-    """When the orphan of an open attempt was made at the earliest, None if there is no telling."""
-    started_at = claim.attempt_started_at
-    return None if started_at == LONG_AGO else started_at - CLOCK_SKEW_SECONDS
+def _earliest(attempt: Attempt) -> float | None:
+    """When the orphan of an open attempt was made at the earliest, None if it may be of any age."""
+    if attempt.search_from is None:
+        return attempt.started_at - CLOCK_SKEW_SECONDS
+    return attempt.search_from or None
 
 
-def title(title_format: str, event: UserEvent) -> str:
-    """The title of a user's connected account: unique by the user's id, since Whop refuses one title twice."""
+def _is_about_title(error: Permanent) -> bool:
+    """Whether Whop refused a title: it names it in `param` (documented for the older call) or, assumed, in words."""
+    answer = error.answer
+    return answer is not None and (answer.param == "title" or "title" in (answer.message or "").lower())
+
+
+def titles(title_format: str, event: UserEvent) -> Iterator[str]:
+    """The titles to try for a user's connected account, in case that Whop refuses a long one. Each is unique by the
+    user's id, since Whop refuses one title twice."""
     name = " ".join((event.profile.get("name") or "")[:MAX_NAME_LENGTH].split())
+    long, short = (_title(title_format, event, each) for each in (name, name[:SHORT_NAME_LENGTH].rstrip()))
+    yield from dict.fromkeys((long, short, event.user_id))
+
+
+def _title(title_format: str, event: UserEvent, name: str) -> str:
     return title_format.replace("{name}", name).replace("{user_id}", event.user_id).strip()

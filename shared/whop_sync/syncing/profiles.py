@@ -1,22 +1,68 @@
-"""A user's company-specific name and picture: the newest event wins, and Whop is only asked for what has to change."""
+"""A user's company-specific name and picture: the newest event wins, and Whop is only asked for what has to change.
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+What has to change is decided first, then the picture is fetched and uploaded, then one call sets both. Each step
+returns what it found out; what they came to is one value, `Applied`.
+"""
+
+from collections.abc import Callable, Mapping, Set
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from whop_sync.accounts import Account
-from whop_sync.errors import Permanent, Transient
-from whop_sync.events import ProfileField, UserEvent, content_hash
+from whop_sync.errors import Permanent, SyncError, Transient
+from whop_sync.events import ProfileField, content_hash
 from whop_sync.pictures.errors import PictureRefused, PictureUnavailable
 from whop_sync.pictures.fetching import Avatars, Picture
 from whop_sync.syncing.deadlines import Deadline
 from whop_sync.syncing.retries import RETRIES, RetryPolicy
-from whop_sync.users.mappings import Avatar, Changes, Claim, Row
-from whop_sync.whop.client import MAX_NAME_LENGTH, File, Whop
+from whop_sync.users.schema import Avatar, Row, Shown
+from whop_sync.whop.client import MAX_NAME_LENGTH, File, ProfileRefused, Whop
 
 POLL_SECONDS = 1.0
 POLL_TIMEOUT_SECONDS = 20.0
 """How often and how long a worker waits for Whop to process an upload (Whop's own client polls every second)."""
+
+type Body = Mapping[str, Any]
+"""The body of PATCH /users/{id}: `name`, `profile_picture`, both or none."""
+
+_FIELDS: Mapping[str, ProfileField] = {"name": "name", "profile_picture": "picture"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Applied:
+    """What became of the profile of an event.
+
+    Attributes:
+        settled: the fields that are done with, applied or refused for good.
+        shown: what is known now of what Whop shows.
+        refused: why Whop, or the picture's host, refused a value for good.
+        failure: why the rest is not done.
+    """
+
+    settled: frozenset[ProfileField] = frozenset()
+    shown: Shown
+    refused: Mapping[ProfileField, SyncError] = field(default_factory=dict)
+    failure: SyncError | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Pictured:
+    """What became of a picture before it is set: what to set, or why not."""
+
+    body: Body = field(default_factory=dict)
+    avatar: Avatar | None = None
+    unavailable_since: float | None = None
+    refused: SyncError | None = None
+    failure: SyncError | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Patched:
+    """What became of the call that sets the fields. `doubtful` are those that it may have set without saying so."""
+
+    refused: Mapping[str, SyncError] = field(default_factory=dict)
+    doubtful: frozenset[str] = frozenset()
+    failure: SyncError | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,82 +72,90 @@ class Profiles:
     company: str
     clock: Callable[[], float]
     sleep: Callable[[float], None]
+    deleted_user_name: str = "Deleted user"
     retries: RetryPolicy = RETRIES
 
     def apply(
-        self, event: UserEvent, account: Account, claim: Claim, changes: Changes, *, age: float, deadline: Deadline
-    ) -> None:
-        """Brings Whop to what the event says, where it is newer than the row. `age` of the event is in seconds.
+        self, values: Mapping[ProfileField, str | None], account: Account, row: Row, deadline: Deadline, *, age: float
+    ) -> Applied:
+        """Brings Whop to the values of the fields. `age` of the event that says so is in seconds.
 
-        `changes` tells what was achieved, also after an error. Raises Transient and Permanent. A picture that cannot
-        be had never holds back the name: it is told in `changes.picture_refused`, or raised after the name was set, as
-        is whatever else goes wrong with a picture.
+        A refused name never costs the picture, and neither a refused nor an unavailable picture the name.
         """
-        newer: set[ProfileField] = {name for name in event.profile if claim.row.outranked_by(event, name)}
-        body: dict[str, Any] = {}
-        postponed: Transient | Permanent | None = None
-        if "name" in newer:
-            self._name(event, claim.row, body)
-        if "picture" in newer:
-            try:
-                self._picture(event, claim, changes, body, deadline)
-            except PictureRefused as error:
-                changes.picture_refused = error
-            except PictureUnavailable as error:
-                if self._is_down_for_long(claim.row, changes, age):
-                    changes.picture_refused = PictureRefused(error.reason, error.explanation)
-                else:
-                    postponed = error
-            except (Transient, Permanent) as error:
-                postponed = error
-            if postponed:
-                newer.discard("picture")
-            else:
-                changes.picture_unavailable_since = None
-        self._update(account, claim, changes, body, deadline)
-        changes.applied |= {name: event.position(name) for name in newer}
-        if changes.picture_refused:
-            newer.discard("picture")  # Whop goes on showing what it did, known or not
-        changes.unsettled -= newer
-        if postponed:
-            raise postponed
+        pictured = _Pictured(avatar=row.shown.avatar, unavailable_since=row.shown.picture_unavailable_since)
+        if "picture" in values:
+            pictured = self._picture(values["picture"], row, deadline, age)
+        body = {**(_name_change(values["name"], row) if "name" in values else {}), **pictured.body}
+        patched = self._patch(account, body, deadline)
+        return _applied(row.shown, values.keys(), body, pictured, patched)
 
-    def _is_down_for_long(self, row: Row, changes: Changes, age: float) -> bool:
-        """Notes since when the picture's host fails: not longer than the event is known, since the row's note may be
-        about another picture."""
-        now = self.clock()
-        noted = now if row.picture_unavailable_since is None else row.picture_unavailable_since
-        changes.picture_unavailable_since = max(noted, now - age)
-        return now - changes.picture_unavailable_since > self.retries.picture_patience
+    def blank(self, account: Account, deadline: Deadline) -> SyncError | None:
+        """Shows the user as deleted: the placeholder in place of the name, no picture. Raises Transient and Permanent.
 
-    def _name(self, event: UserEvent, row: Row, body: dict[str, Any]) -> None:
-        name = event.profile["name"]
-        if not _shows(row, "name", content_hash(name)):
-            body["name"] = name[:MAX_NAME_LENGTH].rstrip() if name else None
+        Returns what Whop refused for good, if anything. A null name would show the global name, whose handle comes
+        from the e-mail.
+        """
+        body = {"name": self.deleted_user_name, "profile_picture": None}
+        patched = self._patch(account, body, deadline)
+        if patched.failure is not None:
+            raise patched.failure
+        return next(iter(patched.refused.values()), None)
 
-    def _picture(
-        self, event: UserEvent, claim: Claim, changes: Changes, body: dict[str, Any], deadline: Deadline
-    ) -> None:
-        url = event.profile["picture"]
-        if url is None:
-            if not _shows(claim.row, "picture", content_hash(None)):
-                body["profile_picture"] = None
-            return
+    def lift_placeholder(self, account: Account, deadline: Deadline) -> None:
+        """Takes the placeholder of a deleted user from a Whop user who gets no name now: the same person who is back,
+        or another user with the same e-mail. Raises Transient and Permanent."""
         deadline.ensure_a_call()
-        picture = self.avatars.fetch(url)
-        changes.picture_unavailable_since = None
-        known = claim.row.avatar
-        if known and known.sha256 == picture.sha256:
-            if known.attached and "picture" not in claim.row.unsettled:
-                return
+        if self.whop.user(account.whop_user_id, company=self.company).get("name") != self.deleted_user_name:
+            return
+        patched = self._patch(account, {"name": None}, deadline)
+        if patched.failure is not None:
+            raise patched.failure
+
+    # -- the picture -----------------------------------------------------------------------------------------------
+
+    def _picture(  # noqa: PLR0911 - one way out for each thing that may be wrong
+        self, url: str | None, row: Row, deadline: Deadline, age: float
+    ) -> _Pictured:
+        """Gets the picture to Whop, where it has to be."""
+        known = row.shown.avatar
+        if url is None:
+            change = {} if _shows(row, "picture", None) else {"profile_picture": None}
+            return _Pictured(body=change, avatar=known)
+        is_shown = known is not None and known.attached and "picture" not in row.shown.unsettled
+        avatar, since = known, row.shown.picture_unavailable_since
+        try:
             deadline.ensure_a_call()
-            file = self._uploaded(known.file_id)
-        else:
+            picture = self.avatars.fetch(url)
+            since = None
             file = None
-        file = file or self._upload(picture, claim, changes, deadline)
-        changes.avatar = Avatar(picture.sha256, file.id, attached=False)
-        self._await_ready(file, claim, changes, deadline)
-        body["profile_picture"] = {"id": file.id}
+            if known and known.sha256 == picture.sha256:
+                if is_shown:
+                    return _Pictured(avatar=known)
+                deadline.ensure_a_call()
+                file = self._uploaded(known.file_id)
+            if file is None:
+                deadline.ensure_a_call()
+                file = self.whop.create_file(f"avatar.{picture.extension}")
+                if file.status != "ready":  # Whop may know the bytes already
+                    deadline.ensure_a_call()
+                    avatar = Avatar(picture.sha256, file.id, attached=False)  # it may get there without an answer
+                    self._upload(file, picture)
+            avatar = Avatar(picture.sha256, file.id, attached=False)
+            self._await_ready(file, deadline)
+        except PictureRefused as error:
+            return _Pictured(avatar=known, refused=None if is_shown and _is_last(row, "picture", url) else error)
+        except PictureUnavailable as error:
+            if error.reason == "picture_not_found" and is_shown and _is_last(row, "picture", url):
+                return _Pictured(avatar=known)  # a URL that has expired since the picture was taken from it
+            # Not longer than the event is known, since the row's note may be about another picture.
+            now = self.clock()
+            since = max(now if since is None else since, now - age)
+            if now - since > self.retries.picture_patience:
+                return _Pictured(avatar=known, refused=PictureRefused(error.reason, error.explanation))
+            return _Pictured(avatar=known, unavailable_since=since, failure=error)
+        except (Transient, Permanent) as error:
+            return _Pictured(avatar=avatar, unavailable_since=since, failure=error)
+        return _Pictured(body={"profile_picture": {"id": file.id}}, avatar=avatar)
 
     def _uploaded(self, file_id: str) -> File | None:
         """The file of an earlier upload, None if it never got to Whop or is there no more."""
@@ -111,70 +165,120 @@ class Profiles:
             return None
         return None if file.status in ("pending", "failed") else file
 
-    def _upload(self, picture: Picture, claim: Claim, changes: Changes, deadline: Deadline) -> File:
-        deadline.ensure_a_call()
-        file = self.whop.create_file(f"avatar.{picture.extension}")
-        if file.status != "ready":  # Whop may know the bytes already
-            deadline.ensure_a_call()
-            changes.avatar = Avatar(picture.sha256, file.id, attached=False)  # it may get there without an answer
-            try:
-                self.whop.upload(file, picture.content)
-            except Permanent as error:
-                changes.avatar = claim.row.avatar
-                raise PictureRefused("picture_refused", "Whop refused the upload", answer=error.answer) from None
-        return file
+    def _upload(self, file: File, picture: Picture) -> None:
+        try:
+            self.whop.upload(file, picture.content)
+        except Permanent as error:
+            raise PictureRefused("picture_refused", "Whop refused the upload", answer=error.answer) from None
 
-    def _await_ready(self, file: File, claim: Claim, changes: Changes, deadline: Deadline) -> None:
+    def _await_ready(self, file: File, deadline: Deadline) -> None:
         """Attaching is documented to work at once in one place, and only when ready in another: ready serves both."""
         last_poll = self.clock() + POLL_TIMEOUT_SECONDS
         while file.status != "ready":
             deadline.ensure_a_call()
             try:
                 file = self.whop.file(file.id)
-            except Permanent as error:  # another key made it, or Whop's reads lag behind: the next try will tell
+            except Permanent as error:  # another key made it, or Whop's reads lag behind: the next try will show
                 raise Transient("picture_not_ready", "Whop does not show the upload", answer=error.answer) from None
             if file.status == "failed":
-                changes.avatar = claim.row.avatar
                 raise PictureRefused("picture_failed", "Whop could not process the picture")
             if file.status != "ready":
                 if self.clock() >= last_poll:
                     raise Transient("picture_not_ready", "Whop is still processing the picture")
                 self.sleep(POLL_SECONDS)
 
-    def _update(
-        self, account: Account, claim: Claim, changes: Changes, body: dict[str, Any], deadline: Deadline
-    ) -> None:
-        if not body:
-            return
-        try:
-            self._patch(account, changes, body, deadline)
-        except Permanent as error:
-            if "profile_picture" not in body or (error.answer and error.answer.status == 404):  # noqa: PLR2004
-                raise
-            # Whop may dislike the picture: the name must get through all the same.
-            rest = {name: value for name, value in body.items() if name != "profile_picture"}
-            if rest:
-                self._patch(account, changes, rest, deadline)
-            changes.picture_refused = PictureRefused("picture_refused", "Whop refused the picture", answer=error.answer)
-            changes.avatar = claim.row.avatar
-            return
-        if "profile_picture" in body and body["profile_picture"] is None:
-            changes.avatar = None
-        elif "profile_picture" in body and changes.avatar:
-            changes.avatar = replace(changes.avatar, attached=True)
+    # -- the call --------------------------------------------------------------------------------------------------
 
-    def _patch(self, account: Account, changes: Changes, body: dict[str, Any], deadline: Deadline) -> None:
-        deadline.ensure_a_call()
-        try:
-            self.whop.update_user(account.whop_user_id, company=self.company, changes=body)
-        except Transient as error:
-            if error.effect != "none":
-                fields: dict[str, ProfileField] = {"name": "name", "profile_picture": "picture"}
-                changes.unsettled |= {fields[key] for key in body}
-            raise
+    def _patch(self, account: Account, body: Body, deadline: Deadline) -> _Patched:
+        """Sets the fields. Those that Whop refuses are left out, and the others set without them."""
+        refused: dict[str, SyncError] = {}
+        rest = dict(body)
+        while rest:
+            culprits: frozenset[str] = frozenset()
+            try:
+                deadline.ensure_a_call()
+                self.whop.update_user(account.whop_user_id, company=self.company, changes=rest)
+                return _Patched(refused=refused)
+            except ProfileRefused as error:
+                culprits = error.fields & rest.keys()
+                if len(culprits) > 1 or not culprits:
+                    return self._patch_one_by_one(account, rest, error, deadline)
+                refused |= {name: _refusal(name, error) for name in culprits}
+            except (Transient, Permanent) as error:
+                return _Patched(refused=refused, doubtful=_doubtful(rest, error), failure=error)
+            rest = {name: value for name, value in rest.items() if name not in culprits}
+        return _Patched(refused=refused)
+
+    def _patch_one_by_one(self, account: Account, body: Body, refusal: ProfileRefused, deadline: Deadline) -> _Patched:
+        """Finds out which of the fields it was that Whop refused. Of two, it is the other one if the first is taken."""
+        if len(body) == 1:
+            return _Patched(refused={name: _refusal(name, refusal) for name in body})
+        name = "name"
+        others = {each: value for each, value in body.items() if each != name}
+        first = self._patch(account, {name: body[name]}, deadline)
+        if first.failure is not None:
+            return first
+        if not first.refused:
+            return _Patched(refused={each: _refusal(each, refusal) for each in others})
+        second = self._patch(account, others, deadline)
+        return replace(second, refused={**first.refused, **second.refused})
 
 
-def _shows(row: Row, name: ProfileField, content: str) -> bool:
+def _name_change(name: str | None, row: Row) -> Body:
+    if _shows(row, "name", name):
+        return {}
+    return {"name": name[:MAX_NAME_LENGTH].rstrip() if name else None}
+
+
+def _shows(row: Row, name: ProfileField, value: str | None) -> bool:
     """Whether Whop is known to show this already. What was never set is clear."""
     position = row.positions.get(name)
-    return name not in row.unsettled and content == (position.content if position else content_hash(None))
+    content = position.content if position else content_hash(None)
+    return name not in row.shown.unsettled and content == content_hash(value)
+
+
+def _is_last(row: Row, name: ProfileField, value: str | None) -> bool:
+    """Whether the newest event said the same of the field."""
+    position = row.positions.get(name)
+    return position is not None and position.content == content_hash(value)
+
+
+def _refusal(name: str, error: ProfileRefused) -> SyncError:
+    if name == "name":
+        return Permanent("name_refused", "Whop refused the name", answer=error.answer)
+    return PictureRefused("picture_refused", "Whop refused the picture", answer=error.answer)
+
+
+def _doubtful(body: Body, error: Transient | Permanent) -> frozenset[str]:
+    return frozenset(body) if isinstance(error, Transient) and error.effect != "none" else frozenset()
+
+
+def _applied(before: Shown, newer: Set[ProfileField], body: Body, pictured: _Pictured, patched: _Patched) -> Applied:
+    """What the steps came to."""
+    refused: dict[ProfileField, SyncError] = {_FIELDS[key]: error for key, error in patched.refused.items()}
+    if pictured.refused is not None:
+        refused["picture"] = pictured.refused
+    settled = set(newer)
+    if pictured.failure is not None:
+        settled.discard("picture")
+    if patched.failure is not None:
+        # The name alone may have been set before the call for the picture failed; the next try will find out.
+        settled = {name for name in settled if name in refused} if body else settled
+    # Whop goes on showing what it did in place of what it refused. For a picture that is known by its file.
+    unknown = {_FIELDS[key] for key in patched.refused if key == "name" or body[key] is None} | {
+        _FIELDS[key] for key in patched.doubtful
+    }
+    unsettled = (before.unsettled - (settled - refused.keys())) | unknown
+    avatar = pictured.avatar
+    if "picture" in refused:
+        avatar = before.avatar
+    elif "profile_picture" in body and patched.failure is None:
+        avatar = None if body["profile_picture"] is None else avatar and replace(avatar, attached=True)
+    return Applied(
+        settled=frozenset(settled),
+        shown=Shown(
+            unsettled=frozenset(unsettled), avatar=avatar, picture_unavailable_since=pictured.unavailable_since
+        ),
+        refused=refused,
+        failure=patched.failure or pictured.failure,
+    )

@@ -17,6 +17,8 @@ class RetryPolicy:
         long_patience: the same for an event with which nothing is wrong: it waits for its turn, or for an operator who
             has to fix key or version. SQS itself forgets a message after 14 days.
         picture_patience: how long a picture is tried whose host is down. A user may name any dead host.
+        arrival_patience: how long an event waits for another one that may be on its way: one that brings an e-mail,
+            the deletion that sets a Whop user free, the return of a user who was deleted.
         busy_wait: the longest wait for another worker that has the same user.
         least_wait_a_receive: a named wait is no shorter than this for each receive before. SQS takes a message away
             after a thousand receives at most: however often a short wait is named, that takes more than ten days.
@@ -27,6 +29,7 @@ class RetryPolicy:
     patience: float = 3 * 86400.0
     long_patience: float = 10 * 86400.0
     picture_patience: float = 3600.0
+    arrival_patience: float = 3600.0
     busy_wait: float = 5.0
     least_wait_a_receive: float = 2.0
 

@@ -1,25 +1,123 @@
 """The way of one event through a worker, whichever queue it came from: claim the row, do what is missing, commit."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from whop_sync.errors import Permanent, SyncError
-from whop_sync.events import UserEvent
+from whop_sync.accounts import Account
+from whop_sync.errors import AwaitsTurn, Permanent, SyncError, Transient
+from whop_sync.events import PROFILE_FIELDS, Field, Position, ProfileField, Standing, UserEvent, standing_of
 from whop_sync.syncing.deadlines import Deadline
-from whop_sync.syncing.enrollment import Enrollment, Origin
+from whop_sync.syncing.enrollment import Enrollment, NotLocated, Origin
 from whop_sync.syncing.profiles import Profiles
-from whop_sync.users.mappings import Changes, Claim, Mappings
+from whop_sync.syncing.retries import RETRIES, RetryPolicy
+from whop_sync.users.mappings import Busy, Claim, Mappings, Progress, email_differs
+from whop_sync.users.schema import Shown, Status
 
-type Outcome = Origin | Literal["synced", "stale"]
+type Outcome = Origin | Literal["synced", "stale", "suspended", "restored", "deleted", "no_email"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What became of an event. `refused` tells of a picture that could not be had."""
+    """What became of an event.
+
+    Attributes:
+        refused: the values that were refused for good, and why.
+        email_differs: whether this event is the first to bring another e-mail than that of the user's account.
+    """
 
     outcome: Outcome
-    refused: SyncError | None = None
+    refused: Mapping[ProfileField, SyncError] = field(default_factory=dict)
+    email_differs: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Done:
+    """The event is done: what to commit, and the result."""
+
+    progress: Progress
+    result: Result
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _NotDone:
+    """The event is not done: what to commit all the same, and why."""
+
+    progress: Progress
+    error: SyncError
+
+
+type _Step = _Done | _NotDone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Enrolled:
+    """The user has an account now, and the row says so."""
+
+    progress: Progress
+    account: Account
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Task:
+    """One claimed event, and what follows from it alone."""
+
+    event: UserEvent
+    claim: Claim
+    age: float
+    deadline: Deadline
+    newer: frozenset[Field]
+
+    @property
+    def positions(self) -> Mapping[Field, Position]:
+        """The positions of what the event says that is newer than the row."""
+        return {name: self.event.positions[name] for name in self.newer}
+
+    @property
+    def standing(self) -> Standing:
+        """The user's standing with this event."""
+        return standing_of({**self.claim.row.positions, **self.positions})
+
+    @property
+    def is_deletion_under_way(self) -> bool:
+        row = self.claim.row
+        return row.standing == "deleted" and row.account is not None
+
+    @property
+    def profile(self) -> Mapping[ProfileField, tuple[str | None, Position]]:
+        """The values to bring to Whop, with their positions.
+
+        A deletion clears both fields. One that is under way when a newer event revives the user still clears what is
+        older than it.
+        """
+        row, event = self.claim.row, self.event
+        profile = {
+            name: (None if event.is_deletion else event.profile[name], event.positions[name])
+            for name in PROFILE_FIELDS
+            if name in self.newer
+        }
+        if self.is_deletion_under_way:
+            cleared = replace(row.positions["standing"], content="none")
+            for name in PROFILE_FIELDS:
+                if name not in profile and (name not in row.positions or row.positions[name] < cleared):
+                    profile[name] = (None, cleared)
+        return profile
+
+    def unchanged(self) -> Progress:
+        """Progress that leaves the row as it is."""
+        row = self.claim.row
+        return Progress(
+            shown=row.shown,
+            attempt=self.claim.attempt,
+            account=row.account,
+            enrolled_email=row.enrolled_email,
+            last_error=row.last_error,
+        )
+
+    def bookkeeping(self) -> Mapping[Field, Position]:
+        """What needs no call to Whop."""
+        return {name: position for name, position in self.positions.items() if name not in PROFILE_FIELDS}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,30 +126,183 @@ class Synchronization:
     enrollment: Enrollment
     profiles: Profiles
     clock: Callable[[], float]
+    retries: RetryPolicy = RETRIES
 
     def handle(self, event: UserEvent, *, age: float, deadline: float) -> Result:
         """Doing it twice changes nothing. Raises Transient and Permanent.
 
         `age` of the event is in seconds, `deadline` of the worker in Unix seconds.
         """
-        claim = self.mappings.claim(event, deadline=deadline)
+        claim = self.mappings.claim(event, deadline=deadline, is_repeatable=self.enrollment.is_repeatable)
         if claim is None:
             return Result(outcome="stale")
-        changes = Changes.none(claim.row)
-        try:
-            outcome = self._bring_about(event, claim, changes, age, Deadline(at=claim.deadline, clock=self.clock))
-        except SyncError as error:
-            self.mappings.commit(claim, changes, error=error)
-            raise
-        self.mappings.commit(claim, changes)
-        return Result(outcome=outcome, refused=changes.picture_refused)
+        if isinstance(claim, Busy):
+            wait = min(claim.seconds_left, self.retries.busy_wait)
+            raise AwaitsTurn("busy", "another worker has this user", retry_after=wait)
+        task = _Task(
+            event=event,
+            claim=claim,
+            age=age,
+            deadline=Deadline(at=claim.deadline, clock=self.clock),
+            newer=claim.row.outranked_fields(event),
+        )
+        step = self._delete(task) if task.standing == "deleted" else self._synchronize(task)
+        if step.progress.status == "deleted":
+            self.mappings.bury(claim, step.progress)
+        else:
+            self.mappings.commit(claim, step.progress)
+        if isinstance(step, _NotDone):
+            raise step.error
+        return step.result
 
-    def _bring_about(self, event: UserEvent, claim: Claim, changes: Changes, age: float, deadline: Deadline) -> Outcome:
-        outcome: Outcome = "synced"
-        account = claim.row.account
+    # -- a user who is there ---------------------------------------------------------------------------------------
+
+    def _synchronize(self, task: _Task) -> _Step:
+        row, account, origin = task.claim.row, task.claim.row.account, None
+        progress = task.unchanged()
         if account is None:
-            account, outcome = self.enrollment.enroll(event, claim, deadline)
-        elif event.whop_user_id not in (None, account.whop_user_id):
-            raise Permanent("whop_user_differs", "the user is mapped to another Whop user than the event names")
-        self.profiles.apply(event, account, claim, changes, age=age, deadline=deadline)
-        return outcome
+            enrolled = self._enroll(task)
+            if not isinstance(enrolled, _Enrolled):
+                return enrolled
+            progress, account, origin = enrolled.progress, enrolled.account, enrolled.origin
+        profile = task.profile
+        if task.is_deletion_under_way and "name" not in profile:
+            try:
+                self.profiles.lift_placeholder(account, task.deadline)
+            except (Transient, Permanent) as error:
+                return _failed(task, progress, error)
+        values = {name: value for name, (value, _) in profile.items()}
+        applied = self.profiles.apply(values, account, row, task.deadline, age=task.age)
+        settled: dict[Field, Position] = {name: profile[name][1] for name in applied.settled}
+        progress = replace(progress, shown=applied.shown, positions=settled)
+        if applied.failure is not None:
+            return _failed(task, progress, applied.failure)
+        refusal = next(iter(applied.refused.values()), None)
+        progress = _with_first_email(
+            replace(
+                progress,
+                positions={**settled, **task.bookkeeping()},
+                attempt=None,
+                status="synced",
+                last_error=refusal.reason if refusal else None,
+            )
+        )
+        result = Result(
+            outcome=origin or _turn(task) or "synced",
+            refused=applied.refused,
+            email_differs=email_differs(row, progress) and not row.email_differs,
+        )
+        return _Done(progress=progress, result=result)
+
+    def _enroll(self, task: _Task) -> _Enrolled | _Step:
+        """Finds or makes the user's account and records it."""
+        located = self.enrollment.locate(task.event, task.claim, task.deadline)
+        if located is None:
+            return self._without_email(task)
+        progress = replace(task.unchanged(), attempt=located.attempt)
+        if isinstance(located, NotLocated):
+            return _failed(task, progress, located.error)
+        try:
+            name, _ = task.profile.get("name", (None, None))
+            if name is None:
+                self.profiles.lift_placeholder(located.account, task.deadline)
+            self.mappings.record_account(task.claim, located.account, located.enrolled_email)
+        except (Transient, Permanent) as error:
+            return _failed(task, progress, self._patient(error, task.age))
+        account = located.account
+        mapped = replace(progress, account=account, enrolled_email=located.enrolled_email, attempt=None)
+        return _Enrolled(progress=mapped, account=account, origin=located.origin)
+
+    def _patient(self, error: Transient | Permanent, age: float) -> Transient | Permanent:
+        """The deletion that sets a Whop user free may be on its way."""
+        if error.reason == "whop_user_taken" and age < self.retries.arrival_patience:
+            return AwaitsTurn(error.reason, error.explanation)
+        return error
+
+    def _without_email(self, task: _Task) -> _Step:
+        """Whop enrolls nobody without an e-mail. The event that brings one may be on its way, and this one's name and
+        picture are kept nowhere else, so it waits."""
+        claim, row = task.claim, task.claim.row
+        if task.event.is_deletion:  # an older one than the row's standing: what it clears was never shown
+            progress = replace(task.unchanged(), positions=task.positions)
+            return _Done(progress=progress, result=Result(outcome="stale"))
+        has_failed = row.status == "failed" or claim.attempt.is_open
+        progress = task.unchanged() if has_failed else replace(task.unchanged(), status="no_email", last_error=None)
+        has_more = bool(task.event.profile) or task.event.kind in ("created", "updated")
+        if has_more and task.age < self.retries.arrival_patience:
+            waiting = AwaitsTurn("no_email", "the user has no account on Whop and this event brings no e-mail for one")
+            return _NotDone(progress=progress, error=waiting)
+        return _Done(progress=replace(progress, positions=task.bookkeeping()), result=Result(outcome="no_email"))
+
+    # -- a user who is gone ----------------------------------------------------------------------------------------
+
+    def _delete(self, task: _Task) -> _Step:
+        """Shows the user as deleted and leaves a tombstone: nothing that is older than it ever revives them."""
+        row, event = task.claim.row, task.event
+        is_early = task.age < self.retries.arrival_patience
+        if not event.is_deletion:
+            # A change after the deletion shows that the user is about to return. Its name and picture are kept nowhere
+            # else, so it waits for the event that revives them.
+            if is_early and any(name in task.newer for name in PROFILE_FIELDS):
+                return _NotDone(progress=task.unchanged(), error=_awaited_return())
+            progress = replace(task.unchanged(), positions=task.bookkeeping())
+            return _Done(progress=progress, result=Result(outcome="stale"))
+        deletion = {**row.positions, **task.positions}["standing"]
+        cleared: dict[Field, Position] = dict.fromkeys(PROFILE_FIELDS, replace(deletion, content="none"))
+        refusal: SyncError | None = None
+        if row.account is not None:
+            if "standing" in task.newer:
+                self.mappings.note_standing(task.claim, deletion)
+            if is_early and any(row.positions[name] > deletion for name in PROFILE_FIELDS if name in row.positions):
+                # The same, with the change come first: once blanked, what it said would be lost.
+                return _NotDone(progress=task.unchanged(), error=_awaited_return())
+            try:
+                refusal = self.profiles.blank(row.account, task.deadline)
+            except (Transient, Permanent) as error:
+                if error.reason != "whop_not_found":
+                    unknown = replace(row.shown, unsettled=frozenset(PROFILE_FIELDS))
+                    return _failed(task, replace(task.unchanged(), shown=unknown), error)
+        progress = replace(
+            task.unchanged(),
+            positions={**task.positions, **(cleared if row.account is not None else {}), "standing": deletion},
+            shown=Shown(),
+            account=None,
+            status="deleted",
+            last_error=refusal.reason if refusal else None,
+        )
+        return _Done(progress=progress, result=Result(outcome="deleted"))
+
+
+def _awaited_return() -> AwaitsTurn:
+    return AwaitsTurn("user_deleted", "the user is deleted, and no event has revived them")
+
+
+def _failed(task: _Task, progress: Progress, error: SyncError) -> _Step:
+    """What to commit of an event that is not done, or never will be.
+
+    Of a user who had no account before, the rest is not recorded: an event may come again for it alone.
+    """
+    row = task.claim.row
+    positions = {**progress.positions, **(task.bookkeeping() if row.account is not None else {})}
+    status: Status | None = "failed" if isinstance(error, Permanent) else None
+    if status is None and row.status in ("deleted", "no_email") and task.standing != "deleted":
+        status = "enrolling"
+    is_pending = isinstance(error, Transient) and error.effect == "pending"
+    committed = replace(progress, positions=positions, status=status, last_error=error.reason, is_pending=is_pending)
+    return _NotDone(progress=committed, error=error)
+
+
+def _with_first_email(progress: Progress) -> Progress:
+    """An account whose e-mail is not known is taken to have the first one that an event brings."""
+    email = progress.positions.get("email")
+    if progress.account is None or progress.account.company_id is None or progress.enrolled_email or email is None:
+        return progress
+    return progress if email.content == "none" else replace(progress, enrolled_email=email.content)
+
+
+def _turn(task: _Task) -> Outcome | None:
+    """What the event made of the standing of an enrolled user."""
+    before, after = task.claim.row.standing, task.standing
+    if before == after:
+        return None
+    return "suspended" if after == "suspended" else "restored"

@@ -128,7 +128,7 @@ class Worker:
         for message in map(_Message.of, records):
             by_user[message.event.user_id if message.event else ""].append(message)
         for messages in by_user.values():
-            messages.sort(key=lambda message: message.event.version if message.event else 0)
+            messages.sort(key=lambda message: message.event.order if message.event else (0, 0, 0))
         futures = [self.pool.submit(self._handle_user, messages, deadline) for messages in by_user.values()]
         return [message_id for future in futures for message_id in future.result()]
 
@@ -170,7 +170,9 @@ class Worker:
         return Retry(error, self.retries.delay(error, message.receives, self.jitter))
 
     def _finish(self, message: _Message, result: Result) -> None:
-        self.journal.event(result.outcome, message.event, age=self._age(message), picture_refused=result.refused)
+        self.journal.event(result.outcome, message.event, age=self._age(message), refused=result.refused)
+        if result.email_differs:
+            self.journal.email_differs()
 
     def _postpone(self, message: _Message, error: Transient, delay: float) -> None:
         self.journal.event("retried", message.event, age=self._age(message), error=error, retry_in=delay)

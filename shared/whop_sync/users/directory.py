@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from whop_sync.aws.boundary import aws_errors
-from whop_sync.events import MAX_USER_ID_LENGTH, PROFILE_FIELDS, ProfileField
-from whop_sync.users.schema import Key, user_key, whop_user_key
+from whop_sync.events import MAX_USER_ID_LENGTH, PROFILE_FIELDS, ProfileField, Standing
+from whop_sync.users.schema import Key, read_positions, read_row, user_key, whop_user_key
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -16,17 +16,24 @@ if TYPE_CHECKING:
 class Entry:
     """What the row of a user says.
 
-    - `status`: enrolling, synced or failed.
+    - `status`: enrolling, synced, failed, no_email or deleted.
+    - `standing`, `standing_since`: active, suspended or deleted, and the time of the event that said so.
     - `whop_user_id`, `whop_company_id`: who the user is on Whop (user_...) and their connected account (biz_...). The
       first is missing until the user is enrolled, the second for good if they came by Whop sign-in.
+    - `email_differs`: whether the newest e-mail is another one than that of the connected account.
+    - `sign_in_differs`: whether the platform names another Whop user than the one the user has.
     - `versions`: the newest version told to Whop, in integer microseconds, None for a field never told.
     - `created_at`, `updated_at`: ISO 8601 in UTC.
     """
 
     user_id: str
     status: str
+    standing: Standing
+    standing_since: str | None
     whop_user_id: str | None
     whop_company_id: str | None
+    email_differs: bool
+    sign_in_differs: bool
     versions: Mapping[ProfileField, int | None]
     last_error: str | None
     last_event_id: str | None
@@ -49,6 +56,8 @@ class Directory:
         if not item:
             return None
 
+        positions = read_positions(item)
+
         def text(name: str) -> str | None:
             return item[name]["S"] if name in item else None
 
@@ -57,10 +66,11 @@ class Directory:
             status=item["status"]["S"],
             whop_user_id=text("whop_user_id"),
             whop_company_id=text("whop_company_id"),
-            versions={
-                name: int(item[f"{name}_version"]["N"]) if f"{name}_version" in item else None
-                for name in PROFILE_FIELDS
-            },
+            standing=read_row(item).standing,
+            standing_since=text("standing_since"),
+            email_differs="email_differs" in item,
+            sign_in_differs="sign_in_differs" in item,
+            versions={name: positions[name].version if name in positions else None for name in PROFILE_FIELDS},
             last_error=text("last_error"),
             last_event_id=text("last_event_id"),
             created_at=text("created_at"),

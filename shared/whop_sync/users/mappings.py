@@ -1,9 +1,4 @@
-"""The UserMappings table: one row a platform user, holding identifiers, hashes, versions and times.
-
-The row is the record of what is already done, for good. Two kinds of items share the table:
-
-- `user#<platform user id>`: the mapping and the state of the user's profile,
-- `whop_user#<user_...>`: which platform user a Whop user belongs to, at most one.
+"""How workers take and write the row of a user. What it holds is `schema`'s.
 
 How two workers stay out of each other's way:
 
@@ -14,23 +9,39 @@ How two workers stay out of each other's way:
     worker B                    claim ── Whop ── commit
     worker A                          (wakes) ─✗        a write after the lease is refused, to Whop and to the row
 
-Between claim and commit nobody can know what Whop shows, so a claim notes its fields as unsettled. A crash leaves the
-note behind, and an unsettled field is written again even where the row says that it holds the right value.
+Between claim and commit it is not known what Whop shows, so a claim notes its profile fields as unsettled. A crash
+leaves the note behind, and an unsettled field is written again even where the row says that it holds the right value.
 """
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, cast
 
 from botocore.exceptions import ClientError
 
 from whop_sync.accounts import Account
 from whop_sync.aws.boundary import aws_error_code, aws_errors
-from whop_sync.errors import AwaitsTurn, Permanent, SyncError, Transient
-from whop_sync.events import PROFILE_FIELDS, Position, ProfileField, UserEvent
-from whop_sync.users.schema import user_key, whop_user_key
+from whop_sync.errors import Permanent, Transient
+from whop_sync.events import PROFILE_FIELDS, Field, Position, ProfileField, UserEvent, standing_of
+from whop_sync.users.schema import (
+    Attempt,
+    Attributes,
+    Item,
+    Row,
+    Shown,
+    Status,
+    attempt_attributes,
+    earlier_attributes,
+    iso,
+    number,
+    position_attribute,
+    read_positions,
+    read_row,
+    user_key,
+    whop_user_key,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -38,71 +49,64 @@ if TYPE_CHECKING:
 LEASE_SECONDS = 180
 """Longer than a worker's timeout, so that Lambda has ended a worker before its lease ends."""
 
-BUSY_RETRY_SECONDS = 5
-
-type _Item = Mapping[str, Mapping[str, Any]]
-
-
-@dataclass(frozen=True, slots=True)
-class Avatar:
-    """A picture we uploaded: the hash of its bytes and Whop's file. `attached` once it became the user's picture."""
-
-    sha256: str
-    file_id: str
-    attached: bool
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """What the row held before the claim."""
-
-    account: Account | None = None
-    positions: Mapping[ProfileField, Position] = field(default_factory=dict)
-    unsettled: frozenset[ProfileField] = frozenset()
-    avatar: Avatar | None = None
-    enrollment_attempt: str | None = None
-    enrollment_started_at: float | None = None
-    picture_unavailable_since: float | None = None
-    lease_until: float = 0.0
-
-    def outranked_by(self, event: UserEvent, name: ProfileField) -> bool:
-        return name not in self.positions or self.positions[name] < event.position(name)
-
-
-@dataclass(slots=True, kw_only=True)
 class Claim:
-    """One user's row, ours until the deadline in Unix seconds: the end of the lease or of the worker.
-
-    `attempt` names the open enrollment attempt. `attempt_open` says whether an account may exist on Whop that the row
-    does not know of: true if an earlier worker left it so, and from the moment we ask Whop for one.
-    """
+    """One user's row, which no other worker writes until the deadline, in Unix seconds: the end of the lease or of the
+    worker. `row` is what it held before the claim, `attempt` the enrollment attempt to go on with."""
 
     user_id: str
     lease_id: str
     deadline: float
     row: Row
-    attempt: str
-    attempt_open: bool
-    attempt_started_at: float
+    attempt: Attempt
 
 
-@dataclass(slots=True, kw_only=True)
-class Changes:
-    """What a worker achieved, for the commit; what nobody changes stays as it was in the row.
+@dataclass(frozen=True, slots=True)
+class Busy:
+    """Another worker has the user, for so many seconds at most."""
 
-    `unsettled` are fields whose value on Whop is not known for sure. `picture_unavailable_since`, in Unix seconds, is
-    when the host of the newest picture first failed, None if it does not.
+    seconds_left: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """What a worker achieved, for the commit.
+
+    Attributes:
+        positions: of the fields that are settled now.
+        shown: what is known now of what Whop shows.
+        attempt: the enrollment attempt as it is now.
+        account: who the user is on Whop now.
+        enrolled_email: the salted hash of the e-mail of their connected account, None if not known.
+        status: what the row is to say; None leaves it as it is.
+        last_error: what the row is to say of what went wrong.
+        is_pending: whether a request to Whop may still be under way. The lease is then left to run out, so that the
+            request cannot take effect on top of what the next worker writes.
     """
 
-    applied: dict[ProfileField, Position] = field(default_factory=dict)
-    unsettled: frozenset[ProfileField] = frozenset()
-    avatar: Avatar | None = None
-    picture_unavailable_since: float | None = None
-    picture_refused: SyncError | None = None
+    positions: Mapping[Field, Position] = field(default_factory=dict)
+    shown: Shown = field(default_factory=Shown)
+    attempt: Attempt | None = None
+    account: Account | None = None
+    enrolled_email: str | None = None
+    status: Status | None = None
+    last_error: str | None = None
+    is_pending: bool = False
 
-    @classmethod
-    def none(cls, row: Row) -> "Changes":
-        return cls(unsettled=row.unsettled, avatar=row.avatar, picture_unavailable_since=row.picture_unavailable_since)
+
+def email_differs(row: Row, progress: Progress) -> bool:
+    """Whether the newest e-mail is another one than that of the user's connected account."""
+    newest = {**row.positions, **progress.positions}.get("email")
+    has_account = progress.account is not None and progress.account.company_id is not None
+    return (
+        has_account
+        and newest is not None
+        and newest.content != "none"
+        and progress.enrolled_email not in (None, newest.content)
+    )
 
 
 class Mappings:
@@ -113,112 +117,253 @@ class Mappings:
         self._table = table
         self._clock = clock
 
-    def claim(self, event: UserEvent, *, deadline: float) -> Claim | None:
+    # -- the claim -------------------------------------------------------------------------------------------------
+
+    def claim(self, event: UserEvent, *, deadline: float, is_repeatable: bool = False) -> Claim | Busy | None:
         """Takes the user's lease if the event brings anything new; None if it brings nothing (stale or a duplicate).
 
-        `deadline`, in Unix seconds, is when Lambda ends the worker, whatever the lease.
-        Raises AwaitsTurn("busy") while another worker holds the lease.
+        Args:
+            deadline: when Lambda ends the worker, in Unix seconds.
+            is_repeatable: whether users are enrolled by the call that may be sent again without a second account.
         """
-        now = self._clock()
         lease_id = uuid.uuid4().hex
-        until = now + LEASE_SECONDS
+        while True:
+            now = self._clock()
+            taken, item = self._take(event, lease_id, now, is_repeatable=is_repeatable)
+            row = read_row(item)
+            if taken:
+                return _claim(event, lease_id, row, now, deadline, is_repeatable=is_repeatable)
+            if earlier_attributes(item):
+                self._migrate(event.user_id, item)
+            elif row.is_settled and not row.outranked_fields(event):
+                return None
+            else:
+                return Busy(max(row.lease_until - now, 1.0))
+
+    def _take(self, event: UserEvent, lease_id: str, now: float, *, is_repeatable: bool) -> tuple[bool, Item]:
+        """Tries to claim; returns whether it did, and the item as it was."""
+        wanted = [
+            "attribute_not_exists(whop_user_id) AND (attribute_not_exists(#standing) OR #standing <> :deleted)",
+            "attribute_exists(whop_user_id) AND #standing = :deleted",
+        ]
         values: dict[str, Any] = {
             ":lease": {"S": lease_id},
-            ":until": _number(until),
-            ":now": _number(now),
-            ":iso": _iso(now),
+            ":until": number(now + LEASE_SECONDS),
+            ":now": number(now),
+            ":iso": iso(now),
             ":user": {"S": event.user_id},
             ":event": {"S": event.event_id},
             ":enrolling": {"S": "enrolling"},
+            ":repeatable": {"BOOL": is_repeatable},
+            ":deleted": {"S": "deleted"},
         }
-        wanted = ["attribute_not_exists(whop_user_id)"]
-        for name in event.profile:
-            version, fingerprint = event.position(name)
-            values |= {f":{name}_version": {"N": str(version)}, f":{name}_fingerprint": {"S": fingerprint}}
-            wanted.append(
-                f"attribute_not_exists({name}_version) OR {name}_version < :{name}_version"
-                f" OR ({name}_version = :{name}_version AND {name}_fingerprint < :{name}_fingerprint)"
-            )
+        for name, position in event.positions.items():
+            attribute = position_attribute(name)
+            values[f":{attribute}"] = {"S": str(position)}
+            wanted.append(f"attribute_not_exists({attribute}) OR {attribute} < :{attribute}")
         update = (
             "SET lease_id = :lease, lease_until = :until, user_id = :user, last_event_id = :event, updated_at = :iso,"
             " created_at = if_not_exists(created_at, :iso), #status = if_not_exists(#status, :enrolling),"
             " enrollment_attempt = if_not_exists(enrollment_attempt, :lease),"
+            " enrollment_repeatable = if_not_exists(enrollment_repeatable, :repeatable),"
             " enrollment_started_at = if_not_exists(enrollment_started_at, :now)"
         )
-        if event.profile:
-            values[":fields"] = {"SS": list(event.profile)}
+        if profile := [name for name in PROFILE_FIELDS if name in event.positions]:
+            values[":fields"] = {"SS": profile}
             update += " ADD unsettled :fields"
+        earlier = " AND ".join(f"attribute_not_exists({name}_version)" for name in PROFILE_FIELDS)
         with aws_errors("dynamodb_unavailable"):
             try:
-                old = self._client.update_item(
+                answer = self._client.update_item(
                     TableName=self._table,
                     Key=user_key(event.user_id),
                     UpdateExpression=update,
                     # Our own lease counts as free: after a lost answer the AWS SDK sends the same claim once more.
                     ConditionExpression=(
-                        "(attribute_not_exists(lease_id) OR lease_until < :now OR lease_id = :lease)"
-                        f" AND ({' OR '.join(wanted)})"
+                        f"(attribute_not_exists(lease_id) OR lease_until < :now OR lease_id = :lease) AND {earlier}"
+                        f" AND ({' OR '.join(f'({each})' for each in wanted)})"
                     ),
-                    ExpressionAttributeNames={"#status": "status"},
+                    ExpressionAttributeNames={"#status": "status", "#standing": "standing"},
                     ExpressionAttributeValues=values,
                     ReturnValues="ALL_OLD",
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
-                ).get("Attributes", {})
+                )
             except ClientError as error:
                 if aws_error_code(error) != "ConditionalCheckFailedException":
                     raise
-                row = _row(cast("_Item", error.response.get("Item", {})))
-                if row.account and not any(row.outranked_by(event, name) for name in event.profile):
-                    return None
-                remaining = max(row.lease_until - now, 1.0)
-                raise AwaitsTurn(
-                    "busy", "another worker has this user", retry_after=min(remaining, BUSY_RETRY_SECONDS)
-                ) from None
-        row = _row(old)
-        # Every claim notes an attempt, also the claim of an enrolled user: there it means nothing.
-        resuming = row.account is None and row.enrollment_attempt not in (None, lease_id)
-        return Claim(
-            user_id=event.user_id,
-            lease_id=lease_id,
-            deadline=min(until, deadline),
-            row=row,
-            attempt=row.enrollment_attempt or lease_id,
-            attempt_open=resuming,
-            attempt_started_at=now if row.enrollment_started_at is None else row.enrollment_started_at,
-        )
+                return False, cast("Item", error.response.get("Item", {}))
+        return True, answer.get("Attributes", {})
 
-    def row(self, user_id: str) -> Row:
-        """The user's row as it is now, an empty one if there is none."""
-        with aws_errors("dynamodb_unavailable"):
-            item = self._client.get_item(TableName=self._table, Key=user_key(user_id), ConsistentRead=True).get(
-                "Item", {}
-            )
-        return _row(item)
-
-    def doubt(self, user_id: str, name: ProfileField, position: Position) -> bool:
-        """Lets the news that stands at this position be told once more, and no older one. False if the row has moved on
-        or a worker has it.
-
-        What Whop shows is no longer what it was told. So the row's fingerprint loses its last character: it then sorts
-        right before what it was, behind all that it was ahead of, and equals the hash of no value.
-        """
+    def _migrate(self, user_id: str, item: Item) -> None:
+        """Writes the positions of a row that an earlier version wrote as this version does, if nobody else has."""
+        positions = read_positions(item)
+        earlier = sorted(earlier_attributes(item))
+        attributes: Attributes = {
+            **{position_attribute(name): {"S": str(position)} for name, position in positions.items()},
+            **dict.fromkeys(earlier),
+        }
+        unchanged = " AND ".join(f"#{name} = :was_{name}" for name in earlier)
+        was = {f":was_{name}": item[name] for name in earlier}
         with aws_errors("dynamodb_unavailable"):
             try:
                 self._client.update_item(
                     TableName=self._table,
                     Key=user_key(user_id),
-                    UpdateExpression="SET #fingerprint = :doubted ADD unsettled :field",
+                    **_update(attributes, unchanged, was),
+                )
+            except ClientError as error:
+                if aws_error_code(error) != "ConditionalCheckFailedException":
+                    raise
+
+    def row(self, user_id: str) -> Row:
+        """The user's row as it is now, an empty one if there is none."""
+        return read_row(self._item(user_id))
+
+    def _item(self, user_id: str) -> Item:
+        with aws_errors("dynamodb_unavailable"):
+            answer = self._client.get_item(TableName=self._table, Key=user_key(user_id), ConsistentRead=True)
+        return answer.get("Item", {})
+
+    # -- while the lease is held -----------------------------------------------------------------------------------
+
+    def note_standing(self, claim: Claim, position: Position) -> None:
+        """Writes a standing ahead of the commit, so that it holds while Whop is asked for what follows from it."""
+        positions: Mapping[Field, Position] = {"standing": position}
+        self._update_held(claim, {**_position_attributes(positions), **_standing_attributes(claim.row, positions)})
+
+    def reopen_attempt(self, claim: Claim, attempt: Attempt) -> None:
+        """Notes that Whop is about to be asked for an account once more: its list gets its time again."""
+        self._update_held(claim, attempt_attributes(attempt))
+
+    def record_account(self, claim: Claim, account: Account, enrolled_email: str | None) -> None:
+        """Writes the mapping and its reverse in one transaction, before the profile is touched.
+
+        Raises Permanent("whop_user_taken") if the Whop user belongs to another platform user already, which happens
+        when two platform users have one e-mail.
+        """
+        mapping: Attributes = {
+            "whop_user_id": {"S": account.whop_user_id},
+            "whop_company_id": {"S": account.company_id} if account.company_id else None,
+            "enrolled_email": {"S": enrolled_email} if enrolled_email else None,
+            "former_whop_user_id": None,
+            "former_whop_company_id": None,
+        }
+        reverse = {
+            **whop_user_key(account.whop_user_id),
+            "user_id": {"S": claim.user_id},
+            "created_at": iso(self._clock()),
+        }
+        taken = self._transact(
+            claim,
+            mapping,
+            {
+                "Put": {
+                    "TableName": self._table,
+                    "Item": reverse,
+                    "ConditionExpression": "attribute_not_exists(#key) OR user_id = :user",
+                    "ExpressionAttributeNames": {"#key": "key"},
+                    "ExpressionAttributeValues": {":user": {"S": claim.user_id}},
+                }
+            },
+        )
+        if taken:
+            raise Permanent(
+                "whop_user_taken",
+                f"{account.whop_user_id} belongs to another platform user: do two users share an e-mail?",
+            )
+
+    # -- the commit ------------------------------------------------------------------------------------------------
+
+    def commit(self, claim: Claim, progress: Progress) -> None:
+        """Writes what was achieved and gives the lease back."""
+        self._update_held(claim, self._committed(claim, progress))
+
+    def bury(self, claim: Claim, progress: Progress) -> None:
+        """Commits a deletion: the mapping and its reverse go in one step. Who the user was is kept for their return."""
+        account = claim.row.account
+        if account is None:
+            self.commit(claim, progress)
+            return
+        tombstone: Attributes = {
+            **self._committed(claim, progress),
+            "whop_user_id": None,
+            "whop_company_id": None,
+            "former_whop_user_id": {"S": account.whop_user_id},
+            "former_whop_company_id": {"S": account.company_id} if account.company_id else None,
+        }
+        foreign = self._transact(
+            claim,
+            tombstone,
+            {
+                "Delete": {
+                    "TableName": self._table,
+                    "Key": whop_user_key(account.whop_user_id),
+                    "ConditionExpression": "attribute_not_exists(#key) OR user_id = :user",
+                    "ExpressionAttributeNames": {"#key": "key"},
+                    "ExpressionAttributeValues": {":user": {"S": claim.user_id}},
+                }
+            },
+        )
+        if foreign:  # an operator released the Whop user, and another user has it now
+            self._update_held(claim, tombstone)
+
+    def _committed(self, claim: Claim, progress: Progress) -> Attributes:
+        avatar, since = progress.shown.avatar, progress.shown.picture_unavailable_since
+        positions = {**claim.row.positions, **progress.positions}
+        sign_in, account = positions.get("sign_in"), progress.account
+        sign_in_differs = (
+            sign_in is not None
+            and account is not None
+            and sign_in.content
+            not in (
+                "none",
+                account.whop_user_id,
+            )
+        )
+        return {
+            "updated_at": iso(self._clock()),
+            **({} if progress.is_pending else {"lease_id": None, "lease_until": None}),
+            **({"status": {"S": progress.status}} if progress.status else {}),
+            "last_error": {"S": progress.last_error} if progress.last_error else None,
+            "unsettled": {"SS": sorted(progress.shown.unsettled)} if progress.shown.unsettled else None,
+            "avatar_sha256": {"S": avatar.sha256} if avatar else None,
+            "avatar_file_id": {"S": avatar.file_id} if avatar else None,
+            "avatar_attached": {"BOOL": avatar.attached} if avatar else None,
+            "picture_unavailable_since": None if since is None else number(since),
+            "enrolled_email": {"S": progress.enrolled_email} if progress.enrolled_email else None,
+            "email_differs": {"BOOL": True} if email_differs(claim.row, progress) else None,
+            "sign_in_differs": {"BOOL": True} if sign_in_differs else None,
+            **attempt_attributes(progress.attempt),
+            **_position_attributes(progress.positions),
+            **_standing_attributes(claim.row, progress.positions),
+        }
+
+    # -- for operators ---------------------------------------------------------------------------------------------
+
+    def allow_reapply(self, user_id: str, name: ProfileField, position: Position) -> bool:
+        """Makes the event at exactly this position apply again, and no older one. False if the row has moved on or a
+        worker has it.
+
+        Whop no longer shows what the row says. So the row's position loses its last character: it then sorts right
+        before what it was, behind all that it was ahead of, and its content equals the hash of no value.
+        """
+        attribute = position_attribute(name)
+        with aws_errors("dynamodb_unavailable"):
+            try:
+                self._client.update_item(
+                    TableName=self._table,
+                    Key=user_key(user_id),
+                    UpdateExpression="SET #position = :reapplied ADD unsettled :field",
                     ConditionExpression=(
-                        "#version = :version AND #fingerprint IN (:fingerprint, :doubted)"
+                        "#position IN (:position, :reapplied)"
                         " AND (attribute_not_exists(lease_id) OR lease_until < :now)"
                     ),
-                    ExpressionAttributeNames={"#version": f"{name}_version", "#fingerprint": f"{name}_fingerprint"},
+                    ExpressionAttributeNames={"#position": attribute},
                     ExpressionAttributeValues={
-                        ":version": {"N": str(position.version)},
-                        ":fingerprint": {"S": position.fingerprint},
-                        ":doubted": {"S": position.fingerprint[:-1]},
+                        ":position": {"S": str(position)},
+                        ":reapplied": {"S": str(position)[:-1]},
                         ":field": {"SS": [name]},
-                        ":now": _number(self._clock()),
+                        ":now": number(self._clock()),
                     },
                 )
             except ClientError as error:
@@ -227,146 +372,89 @@ class Mappings:
                 raise
         return True
 
-    def reopen_attempt(self, claim: Claim) -> None:
-        """Counts the wait for an orphan from now, because Whop is about to be asked once more."""
-        self._update_held(claim, {"enrollment_started_at": _number(self._clock())})
+    # -- writing ---------------------------------------------------------------------------------------------------
 
-    def record_account(self, claim: Claim, account: Account) -> None:
-        """Writes the mapping and its reverse in one transaction, before the profile is touched.
-
-        Raises Permanent("whop_user_taken") if the Whop user belongs to another platform user already, which happens
-        when two platform users have one e-mail.
-        """
-        company = {":company": {"S": account.company_id}} if account.company_id else {}
-        with aws_errors("dynamodb_unavailable"):
-            try:
-                self._client.transact_write_items(
-                    TransactItems=[
-                        {
-                            "Update": {
-                                "TableName": self._table,
-                                "Key": user_key(claim.user_id),
-                                "UpdateExpression": "SET whop_user_id = :whop_user"
-                                + (", whop_company_id = :company" if company else ""),
-                                "ConditionExpression": "lease_id = :lease",
-                                "ExpressionAttributeValues": {
-                                    ":whop_user": {"S": account.whop_user_id},
-                                    ":lease": {"S": claim.lease_id},
-                                    **company,
-                                },
-                            }
-                        },
-                        {
-                            "Put": {
-                                "TableName": self._table,
-                                "Item": {
-                                    **whop_user_key(account.whop_user_id),
-                                    "user_id": {"S": claim.user_id},
-                                    "created_at": _iso(self._clock()),
-                                },
-                                "ConditionExpression": "attribute_not_exists(#key) OR user_id = :user",
-                                "ExpressionAttributeNames": {"#key": "key"},
-                                "ExpressionAttributeValues": {":user": {"S": claim.user_id}},
-                            }
-                        },
-                    ]
-                )
-            except ClientError as error:
-                cancelled = cast("Sequence[Mapping[str, str]]", error.response.get("CancellationReasons", []))
-                reasons = [reason.get("Code") for reason in cancelled]
-                if reasons and reasons[0] == "ConditionalCheckFailed":
-                    raise _lease_lost() from None
-                if reasons and reasons[1] == "ConditionalCheckFailed":
-                    raise Permanent(
-                        "whop_user_taken",
-                        f"{account.whop_user_id} belongs to another platform user: do two users share an e-mail?",
-                    ) from None
-                raise
-
-    def commit(self, claim: Claim, changes: Changes, *, error: SyncError | None = None) -> None:
-        """Writes what was achieved and gives the lease back.
-
-        After a request that may still be under way the lease is left to run out, so that it cannot land on top of
-        what the next worker writes.
-        """
-        attributes: dict[str, Any] = {"updated_at": _iso(self._clock())}
-        if not (isinstance(error, Transient) and error.effect == "pending"):
-            attributes |= {"lease_id": None, "lease_until": None}
-        if error is None:
-            attributes["status"] = {"S": "synced"}
-        elif isinstance(error, Permanent):
-            attributes["status"] = {"S": "failed"}
-        trouble, avatar, since = error or changes.picture_refused, changes.avatar, changes.picture_unavailable_since
-        attributes |= {
-            "last_error": {"S": trouble.reason} if trouble else None,
-            "unsettled": {"SS": sorted(changes.unsettled)} if changes.unsettled else None,
-            "avatar_sha256": {"S": avatar.sha256} if avatar else None,
-            "avatar_file_id": {"S": avatar.file_id} if avatar else None,
-            "avatar_attached": {"BOOL": avatar.attached} if avatar else None,
-            "picture_unavailable_since": None if since is None else _number(since),
-            "enrollment_started_at": _number(claim.attempt_started_at) if claim.attempt_open else None,
-        }
-        if not claim.attempt_open:
-            attributes["enrollment_attempt"] = None
-        for name, position in changes.applied.items():
-            attributes[f"{name}_version"] = {"N": str(position.version)}
-            attributes[f"{name}_fingerprint"] = {"S": position.fingerprint}
-        self._update_held(claim, attributes)
-
-    def _update_held(self, claim: Claim, attributes: Mapping[str, Any]) -> None:
-        """Sets attributes of a row that is ours still, and takes out those whose value is None."""
-        values = {f":{name}": value for name, value in attributes.items() if value is not None}
-        removals = [f"#{name}" for name, value in attributes.items() if value is None]
-        expression = "SET " + ", ".join(f"#{name[1:]} = {name}" for name in values)
-        if removals:
-            expression += " REMOVE " + ", ".join(removals)
+    def _update_held(self, claim: Claim, attributes: Attributes) -> None:
+        """Sets attributes of a row whose lease is still this claim's."""
         with aws_errors("dynamodb_unavailable"):
             try:
                 self._client.update_item(
                     TableName=self._table,
                     Key=user_key(claim.user_id),
-                    UpdateExpression=expression,
-                    ConditionExpression="lease_id = :lease",
-                    ExpressionAttributeNames={f"#{name}": name for name in attributes},
-                    ExpressionAttributeValues={**values, ":lease": {"S": claim.lease_id}},
+                    **_update(attributes, "lease_id = :lease", {":lease": {"S": claim.lease_id}}),
                 )
             except ClientError as error:
                 if aws_error_code(error) == "ConditionalCheckFailedException":
                     raise _lease_lost() from None
                 raise
 
+    def _transact(self, claim: Claim, attributes: Attributes, reverse: Any) -> bool:
+        """Writes the row and its reverse item or neither. True if the reverse item belongs to another user."""
+        update = _update(attributes, "lease_id = :lease", {":lease": {"S": claim.lease_id}})
+        row: Any = {"Update": {"TableName": self._table, "Key": user_key(claim.user_id), **update}}
+        with aws_errors("dynamodb_unavailable"):
+            try:
+                self._client.transact_write_items(TransactItems=[row, reverse])
+            except ClientError as error:
+                cancelled = cast("Sequence[Mapping[str, str]]", error.response.get("CancellationReasons", []))
+                reasons = [reason.get("Code") for reason in cancelled]
+                if reasons and reasons[0] == "ConditionalCheckFailed":
+                    raise _lease_lost() from None
+                if reasons and reasons[1] == "ConditionalCheckFailed":
+                    return True
+                raise
+        return False
 
-def _row(item: _Item) -> Row:
-    def text(name: str) -> str | None:
-        return item[name]["S"] if name in item else None
 
-    def number(name: str) -> float | None:
-        return float(item[name]["N"]) if name in item else None
-
-    whop_user_id, sha256, file_id = text("whop_user_id"), text("avatar_sha256"), text("avatar_file_id")
-    unsettled = item["unsettled"]["SS"] if "unsettled" in item else []
-    return Row(
-        account=Account(whop_user_id, text("whop_company_id")) if whop_user_id else None,
-        positions={
-            name: Position(int(item[f"{name}_version"]["N"]), item[f"{name}_fingerprint"]["S"])
-            for name in PROFILE_FIELDS
-            if f"{name}_version" in item
-        },
-        unsettled=frozenset(name for name in PROFILE_FIELDS if name in unsettled),
-        avatar=Avatar(sha256, file_id, attached=item["avatar_attached"]["BOOL"]) if sha256 and file_id else None,
-        enrollment_attempt=text("enrollment_attempt"),
-        enrollment_started_at=number("enrollment_started_at"),
-        picture_unavailable_since=number("picture_unavailable_since"),
-        lease_until=number("lease_until") or 0.0,
+def _claim(event: UserEvent, lease_id: str, row: Row, now: float, deadline: float, *, is_repeatable: bool) -> Claim:
+    # Every claim notes an attempt, also the claim of an enrolled user, where it means nothing.
+    # One that has this lease is our own: after a lost answer the AWS SDK sends the same claim once more.
+    attempt = row.attempt if row.account is None and row.attempt and row.attempt.id != lease_id else None
+    return Claim(
+        user_id=event.user_id,
+        lease_id=lease_id,
+        deadline=min(now + LEASE_SECONDS, deadline),
+        row=row,
+        attempt=attempt or Attempt(id=lease_id, is_open=False, is_repeatable=is_repeatable, started_at=now),
     )
 
 
-def _number(seconds: float) -> dict[str, str]:
-    return {"N": f"{seconds:.3f}"}
+def _position_attributes(positions: Mapping[Field, Position]) -> Attributes:
+    return {position_attribute(name): {"S": str(position)} for name, position in positions.items()}
 
 
-def _iso(seconds: float) -> dict[str, str]:
-    return {"S": datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")}
+def _standing_attributes(row: Row, positions: Mapping[Field, Position]) -> Attributes:
+    """The standing that follows, and since when it holds: the time of the event that said so."""
+    if not {"standing", "flag"} & positions.keys():
+        return {}
+    merged = {**row.positions, **positions}
+    standing = standing_of(merged)
+    attributes: Attributes = {"standing": {"S": standing}}
+    if standing == row.standing and row.standing_since is not None:
+        return attributes
+    said = [merged[name] for name in ("standing", "flag") if name in merged and merged[name].content == standing]
+    if not said:
+        return attributes
+    try:
+        since = _EPOCH + timedelta(microseconds=max(said).time)
+    except OverflowError:  # no year that anybody lives in
+        return attributes
+    text = since.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return {**attributes, "standing_since": {"S": text}}
+
+
+def _update(attributes: Attributes, condition: str, values: Mapping[str, Any]) -> Any:
+    """An update that sets attributes, and takes out those whose value is None."""
+    present = {name: value for name, value in attributes.items() if value is not None}
+    expression = "SET " + ", ".join(f"#{name} = :{name}" for name in present)
+    if removed := [f"#{name}" for name, value in attributes.items() if value is None]:
+        expression += " REMOVE " + ", ".join(removed)
+    return {
+        "UpdateExpression": expression,
+        "ConditionExpression": condition,
+        "ExpressionAttributeNames": {f"#{name}": name for name in attributes},
+        "ExpressionAttributeValues": {**{f":{name}": value for name, value in present.items()}, **values},
+    }
 
 
 def _lease_lost() -> Transient:

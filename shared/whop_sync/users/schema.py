@@ -1,13 +1,28 @@
-"""The UserMappings table: its keys, stated once for all who read or write it.
+"""The UserMappings table: its keys and attributes, stated once for all who read or write it.
 
 Three kinds of items share the table:
 
-- `user#<platform user id>`: the mapping and the state of the user's profile,
+- `user#<platform user id>`: the row of a user. It is the record of what is already done, for good, and holds
+  identifiers, hashes, versions and times: no name, no e-mail, no URL.
 - `whop_user#<user_...>`: the reverse item, which platform user a Whop user belongs to, at most one,
 - `turns#<operation>`: the token bucket of one Whop operation, named in the words of an earlier version.
 """
 
-from typing import TypedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Literal, TypedDict
+
+from whop_sync.accounts import Account
+from whop_sync.events import FIELDS, PROFILE_FIELDS, Field, Position, ProfileField, Standing, UserEvent, standing_of
+
+type Status = Literal["enrolling", "synced", "failed", "no_email", "deleted"]
+
+type Item = Mapping[str, Mapping[str, Any]]
+"""An item as DynamoDB returns it."""
+
+type Attributes = Mapping[str, Mapping[str, Any] | None]
+"""Attributes to set, as DynamoDB takes them; None takes the attribute out of the item."""
 
 
 class Text(TypedDict):
@@ -29,3 +44,213 @@ def whop_user_key(whop_user_id: str) -> Key:
 
 def rate_limit_key(operation: str) -> Key:
     return {"key": {"S": f"turns#{operation}"}}
+
+
+def position_attribute(name: Field) -> str:
+    return f"{name}_position"
+
+
+@dataclass(frozen=True, slots=True)
+class Avatar:
+    """A picture we uploaded: the hash of its bytes and Whop's file. `attached` once it became the user's picture."""
+
+    sha256: str
+    file_id: str
+    attached: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What is known of what Whop shows.
+
+    Attributes:
+        unsettled: fields whose value on Whop is not known for sure. They are written again, whatever the row says.
+        picture_unavailable_since: when the host of the newest picture first failed, in Unix seconds, None if it does
+            not.
+    """
+
+    unsettled: frozenset[ProfileField] = frozenset()
+    avatar: Avatar | None = None
+    picture_unavailable_since: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One attempt to enroll a user. It is open while an account may exist on Whop that the row does not know of.
+
+    All times are Unix seconds. Where the search for that account starts and since when the list had time to show it
+    are two things: an account of any age may have to be waited for.
+
+    Attributes:
+        id: part of the Idempotency-Key.
+        is_repeatable: whether it was made by the call that may be sent again without a second account.
+        started_at: when it was noted, by the worker's clock.
+        search_from: the account is not older than this, by Whop's clock; 0 means of any age; None means not known.
+        wait_from: since when Whop's list had time to show the account, by Whop's clock; None means not known.
+        is_conflict: Whop refused a create because the account exists.
+        cursor: how far an interrupted search has come.
+        scan_began_at: when that search began, by Whop's clock.
+    """
+
+    id: str
+    is_open: bool
+    is_repeatable: bool
+    started_at: float
+    search_from: float | None = None
+    wait_from: float | None = None
+    is_conflict: bool = False
+    cursor: str | None = None
+    scan_began_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """What is recorded about a user.
+
+    Attributes:
+        account: who the user is on Whop, None until they are enrolled and after they were deleted.
+        former: who they were before they were deleted.
+        enrolled_email: the salted hash of the e-mail that their connected account has, None if not known.
+        attempt: the enrollment attempt that a worker noted and did not close.
+    """
+
+    account: Account | None = None
+    former: Account | None = None
+    positions: Mapping[Field, Position] = field(default_factory=dict)
+    standing: Standing = "active"
+    standing_since: str | None = None
+    status: Status | None = None
+    shown: Shown = field(default_factory=Shown)
+    enrolled_email: str | None = None
+    email_differs: bool = False
+    attempt: Attempt | None = None
+    last_error: str | None = None
+    lease_until: float = 0.0
+
+    def outranked_by(self, event: UserEvent, name: Field) -> bool:
+        position = event.positions.get(name)
+        return position is not None and (name not in self.positions or self.positions[name] < position)
+
+    def outranked_fields(self, event: UserEvent) -> frozenset[Field]:
+        """The fields of which the event says something newer."""
+        return frozenset(
+            name
+            for name, position in event.positions.items()
+            if name not in self.positions or self.positions[name] < position
+        )
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether there is nothing left to do but for newer events: a user with an account, or one who is gone."""
+        return (self.account is None) == (self.standing == "deleted")
+
+
+def read_row(item: Item) -> Row:
+    """Reads an item, also one that an earlier version wrote. An empty one is an empty row."""
+
+    def text(name: str) -> str | None:
+        return item[name]["S"] if name in item else None
+
+    def number(name: str) -> float | None:
+        return float(item[name]["N"]) if name in item else None
+
+    def flag(name: str) -> bool:
+        return name in item and bool(item[name]["BOOL"])
+
+    def account(prefix: str) -> Account | None:
+        whop_user_id = text(f"{prefix}whop_user_id")
+        return Account(whop_user_id, text(f"{prefix}whop_company_id")) if whop_user_id else None
+
+    positions = read_positions(item)
+    sha256, file_id = text("avatar_sha256"), text("avatar_file_id")
+    unsettled = item["unsettled"]["SS"] if "unsettled" in item else []
+    attempt_id, started_at = text("enrollment_attempt"), number("enrollment_started_at")
+    standing: Any = text("standing") or standing_of(positions)
+    status: Any = text("status")
+    return Row(
+        account=account(""),
+        former=account("former_"),
+        positions=positions,
+        standing=standing,
+        standing_since=text("standing_since"),
+        status=status,
+        shown=Shown(
+            unsettled=frozenset(name for name in PROFILE_FIELDS if name in unsettled),
+            avatar=Avatar(sha256, file_id, attached=flag("avatar_attached")) if sha256 and file_id else None,
+            picture_unavailable_since=number("picture_unavailable_since"),
+        ),
+        enrolled_email=text("enrolled_email"),
+        email_differs=flag("email_differs"),
+        attempt=Attempt(
+            id=attempt_id,
+            is_open=True,
+            is_repeatable=flag("enrollment_repeatable"),
+            started_at=started_at or 0.0,
+            search_from=0.0 if started_at == 0.0 else number("enrollment_search_from"),
+            wait_from=number("enrollment_wait_from"),
+            is_conflict=flag("enrollment_conflict"),
+            cursor=text("enrollment_cursor"),
+            scan_began_at=number("enrollment_scan_began_at"),
+        )
+        if attempt_id
+        else None,
+        last_error=text("last_error"),
+        lease_until=number("lease_until") or 0.0,
+    )
+
+
+def read_positions(item: Item) -> Mapping[Field, Position]:
+    """The position of each field. An earlier version wrote a version and a fingerprint, `<kind>:<content>`, of two."""
+    positions = {
+        name: Position.of(item[position_attribute(name)]["S"]) for name in FIELDS if position_attribute(name) in item
+    }
+    for name in PROFILE_FIELDS:
+        if name not in positions and f"{name}_version" in item:
+            kind, _, content = item[f"{name}_fingerprint"]["S"].partition(":")
+            positions[name] = Position(int(item[f"{name}_version"]["N"]), 0, int(kind == "updated"), content)
+    return positions
+
+
+def earlier_attributes(item: Item) -> frozenset[str]:
+    """The attributes of an item in whose place an earlier version's claim knows no others."""
+    return frozenset(item) & {f"{name}_{part}" for name in PROFILE_FIELDS for part in ("version", "fingerprint")}
+
+
+def number(seconds: float) -> dict[str, str]:
+    return {"N": f"{seconds:.3f}"}
+
+
+def iso(seconds: float) -> Text:
+    return {"S": datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")}
+
+
+def attempt_attributes(attempt: Attempt | None) -> Attributes:
+    """The attributes of an open attempt, or what takes a closed one out of the row."""
+    if attempt is None or not attempt.is_open:
+        return dict.fromkeys(_ATTEMPT_ATTRIBUTES)
+
+    def optional(seconds: float | None) -> dict[str, str] | None:
+        return None if seconds is None else number(seconds)
+
+    return {
+        "enrollment_attempt": {"S": attempt.id},
+        "enrollment_repeatable": {"BOOL": True} if attempt.is_repeatable else None,
+        "enrollment_started_at": number(attempt.started_at),
+        "enrollment_search_from": optional(attempt.search_from),
+        "enrollment_wait_from": optional(attempt.wait_from),
+        "enrollment_conflict": {"BOOL": True} if attempt.is_conflict else None,
+        "enrollment_cursor": {"S": attempt.cursor} if attempt.cursor else None,
+        "enrollment_scan_began_at": optional(attempt.scan_began_at),
+    }
+
+
+_ATTEMPT_ATTRIBUTES = (
+    "enrollment_attempt",
+    "enrollment_repeatable",
+    "enrollment_started_at",
+    "enrollment_search_from",
+    "enrollment_wait_from",
+    "enrollment_conflict",
+    "enrollment_cursor",
+    "enrollment_scan_began_at",
+)

@@ -88,6 +88,25 @@ class ProfileRefused(Permanent):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Search:
+    """What a search for a connected account came to.
+
+    Attributes:
+        account: the one that was found.
+        email: its e-mail, where Whop's list names it.
+        began_at: when the first page of this search was answered, by Whop's clock.
+        interruption: why the search did not come to an end.
+        cursor: where to continue it.
+    """
+
+    account: Account | None = None
+    email: str | None = field(default=None, repr=False)
+    began_at: float | None = None
+    interruption: Transient | None = None
+    cursor: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class File:
     """A file at Whop (https://docs.whop.com/developer/guides/direct-file-uploads).
 
@@ -200,7 +219,7 @@ class Whop:
         )
         key = hashlib.sha256(json.dumps([user_id, attempt, self._version, body]).encode()).hexdigest()
         try:
-            document = self._call_accounts("POST", json=body, headers={"Idempotency-Key": key})
+            document, _ = self._call_accounts("POST", json=body, headers={"Idempotency-Key": key})
         except Permanent as error:
             reason = error.answer and self._generation.conflict_reason(error.answer)
             if reason:
@@ -214,38 +233,67 @@ class Whop:
         return self._generation.repeatable
 
     def find_account(
-        self, *, parent: str, user_id: str, before_page: Callable[[], None], created_after: float | None = None
-    ) -> Account | None:
-        """The connected account that names this user, through all pages of GET /companies or /accounts.
+        self,
+        *,
+        parent: str,
+        user_id: str,
+        has_time: Callable[[], bool],
+        created_after: float | None = None,
+        cursor: str | None = None,
+    ) -> Search:
+        """Looks for the connected account that names this user, page by page in GET /companies or /accounts.
 
-        `created_after` is in Unix seconds. There is no filter by metadata, title or e-mail. `before_page` is called
-        before each page and may raise to end a search that takes too long.
+        There is no filter by metadata, title or e-mail. Raises nothing that a later search could not continue after:
+        what interrupts this one is returned, with the cursor to continue from.
+
+        Args:
+            has_time: asked before each page; the search is interrupted once it is false.
+            created_after: Unix seconds, by Whop's clock. None for accounts of any age.
+            cursor: of an interrupted search for the same.
         """
         since = {} if created_after is None else {"created_after": _iso(created_after)}
-        for query in self._generation.list_queries(parent=parent, user_id=user_id, since=since):
-            for account in self._accounts(query, before_page):
-                if self._generation.is_of(account, user_id):
-                    return self._account(account, parent)
-        return None
+        queries = list(self._generation.list_queries(parent=parent, user_id=user_id, since=since))
+        number, _, after = (cursor or "0:").partition(":")
+        began_at = None
+        for index in range(int(number), len(queries)):
+            following: str | None = after if index == int(number) else ""
+            while following is not None:
+                place = f"{index}:{following}" if index or following else None
+                if not has_time():
+                    return Search(cursor=place, began_at=began_at, interruption=_out_of_time())
+                query = {**queries[index], "first": str(PAGE_SIZE), **({"after": following} if following else {})}
+                try:
+                    accounts, following, at = self._page(query)
+                except Transient as error:
+                    return Search(cursor=place, began_at=began_at, interruption=error)
+                except Permanent:
+                    if not following:
+                        raise
+                    return Search(interruption=_out_of_time())  # whatever the cursor named is gone: begin anew
+                began_at = at if began_at is None else began_at
+                for account in accounts:
+                    if self._generation.is_of(account, user_id):
+                        email = account.get("email")
+                        return Search(
+                            account=self._account(account, parent),
+                            email=email if isinstance(email, str) else None,
+                            began_at=began_at,
+                        )
+        return Search(began_at=began_at)
 
-    def _accounts(self, query: dict[str, str], before_page: Callable[[], None]) -> Iterator[dict[str, Any]]:
-        query = {**query, "first": str(PAGE_SIZE)}
-        while True:
-            before_page()
-            page = self._call_accounts("GET", params=query)
-            try:
-                accounts, info = page["data"], page["page_info"]
-                following = info["end_cursor"] if info["has_next_page"] else None
-            except (KeyError, TypeError):
-                raise Transient("whop_unreadable", "Whop's list has no data or no page_info") from None
-            yield from accounts
-            if following is None:
-                return
-            query["after"] = following
-
-    def _call_accounts(self, method: str, **request: Any) -> dict[str, Any]:
+    def _page(self, query: Mapping[str, str]) -> tuple[list[dict[str, Any]], str | None, float | None]:
+        """One page of the list, the cursor of the next one, and when Whop answered by its clock."""
+        page, at = self._call_accounts("GET", params=query)
         try:
-            return self._call(f"{method} {self._generation.path}", **request)
+            info = page["page_info"]
+            return list(page["data"]), info["end_cursor"] if info["has_next_page"] else None, at
+        except (KeyError, TypeError):
+            raise Transient("whop_unreadable", "Whop's list has no data or no page_info") from None
+
+    def _call_accounts(self, method: str, **request: Any) -> tuple[dict[str, Any], float | None]:
+        """The document, and the time of the answer by Whop's clock."""
+        try:
+            return self._dated_call(f"{method} {self._generation.path}", **request)
         except Permanent as error:
             if error.reason != "whop_not_found":
                 raise
@@ -379,9 +427,13 @@ class Whop:
 
     # -- HTTP ------------------------------------------------------------------------------------------------------
 
-    def _call(
+    def _call(self, operation: str, argument: str = "", **request: Any) -> dict[str, Any]:
+        document, _ = self._dated_call(operation, argument, **request)
+        return document
+
+    def _dated_call(
         self, operation: str, argument: str = "", *, headers: Mapping[str, str] | None = None, **request: Any
-    ) -> dict[str, Any]:
+    ) -> tuple[dict[str, Any], float | None]:
         path = operation.partition(" ")[2].replace("{id}", quote(argument, safe=""))
         # For people who search for the call. An id that is no plain word could not stand in a header.
         correlation_id = _word(self._witness.correlation_id())
@@ -408,8 +460,10 @@ class Whop:
         except ValueError:
             document = None
         if not isinstance(document, dict):
-            raise Transient("whop_unreadable", "Whop's answer is not a JSON object", effect="possible")
-        return document
+            raise Transient(
+                "whop_unreadable", "Whop's answer is not a JSON object", answer=_answer(response), effect="possible"
+            )
+        return document, _date(response)
 
     def _send(self, operation: str, url: str, **request: Any) -> httpx.Response:
         started = time.monotonic()
@@ -527,7 +581,20 @@ def _answer(response: httpx.Response) -> WhopAnswer:
         message=message if isinstance(message, str) else None,
         param=_word(parts.get("param")),
         request_id=_request_id(response),
+        at=_date(response),
     )
+
+
+def _date(response: httpx.Response) -> float | None:
+    """When the answer was sent, by the clock of the server: its Date header (RFC 9110, 6.6.1)."""
+    try:
+        return email.utils.parsedate_to_datetime(response.headers.get("date", "")).timestamp()
+    except ValueError:
+        return None
+
+
+def _out_of_time() -> AwaitsTurn:
+    return AwaitsTurn("out_of_time", "too little time is left for another page of Whop's list")
 
 
 def _request_id(response: httpx.Response) -> str | None:

@@ -28,6 +28,7 @@ SETTINGS = {
     "CHAT_TOKEN_ACTIONS": "chat:read",
     "PAYLOAD_PRESET": "standard",
     "TITLE_FORMAT": "{name} ({user_id})",
+    "DELETED_USER_NAME": "Deleted user",
     "WHOP_API_VERSION": "",
     "WHOP_ENROLLMENT": "companies",
     "WHOP_ENVIRONMENT": "sandbox",

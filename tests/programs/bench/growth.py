@@ -10,7 +10,8 @@ from bench.calls import running_station
 from harness import created, event
 from local_stack.engine import Engine
 from local_stack.terminal import Terminal
-from whop_sync.users.mappings import Changes, Mappings
+from whop_sync.events import Position
+from whop_sync.users.mappings import Claim, Mappings, Progress
 
 
 def report_rows(engine: Engine, terminal: Terminal, *, sizes: tuple[int, ...], claims: int) -> None:
@@ -33,8 +34,8 @@ def report_rows(engine: Engine, terminal: Terminal, *, sizes: tuple[int, ...], c
                     event(f"filler{number * 7 % size}", version, name="Ann"), deadline=time.time() + 60
                 )
                 times.append((time.perf_counter() - began) * 1000)
-                assert claim
-                mappings.commit(claim, Changes())
+                assert isinstance(claim, Claim)
+                mappings.commit(claim, Progress(status="synced"))
             median = statistics.median(times)
             smallest = smallest or median
             rows.append((f"{size:,}", f"{median:.1f} ms", f"{median / smallest:.2f}", f"{filled:.0f} s"))
@@ -86,8 +87,7 @@ def _row(number: int) -> dict[str, Any]:
         "whop_user_id": {"S": f"user_{number}"},
         "whop_company_id": {"S": f"biz_{number}"},
         "status": {"S": "synced"},
-        "name_version": {"N": "1"},
-        "name_fingerprint": {"S": "created:0123456789abcdef0123456789abcdef"},
+        "name_position": {"S": str(Position(1, 0, 0, "0123456789abcdef0123456789abcdef"))},
         "created_at": {"S": "2026-03-01T10:00:00.000Z"},
         "updated_at": {"S": "2026-03-01T10:00:00.000Z"},
     }

@@ -258,6 +258,10 @@ class _Handler(BaseHTTPRequestHandler):
             if readable:
                 return
 
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """The Date header goes by the fake's clock like everything else."""
+        return super().date_time_string(self.server.whop.now() if timestamp is None else timestamp)
+
     def log_message(self, *_: object) -> None:
         """The log of calls is kept by the fake; the console stays clean."""
 

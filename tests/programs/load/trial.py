@@ -4,11 +4,12 @@ import itertools
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from typing import Any
 
 import httpx
 
@@ -17,6 +18,7 @@ from load.traffic import Event, Sizes, Traffic, User, planned
 from local_stack.pictures import png
 from local_stack.stack import LocalStack
 from local_stack.terminal import Terminal
+from whop_sync.events import Position
 from whop_user_sync.parked import ParkedEvents
 from whop_user_sync.stack import Stack
 
@@ -224,7 +226,7 @@ class _Trial:
         rows = {row.get("user_id"): row for row in self._stack.deployment.rows() if row["key"].startswith("user#")}
         return sum(
             event.delivery.id not in parked
-            and any(int(rows.get(user.id, {}).get(f"{name}_version", 0)) < event.version for name in event.profile)
+            and any(_version(rows.get(user.id, {}), name) < event.version for name in event.profile)
             for user in self._traffic.users
             for event in user.events
         )
@@ -253,6 +255,12 @@ class _Trial:
             if user_id in found:
                 found[user_id].append(account["owner_user"]["id"])
         return {user_id: owners for user_id, owners in found.items() if owners}
+
+
+def _version(row: Mapping[str, Any], field: str) -> int:
+    """The version at which a field of a row stands, 0 if nothing was said of it."""
+    position = row.get(f"{field}_position")
+    return Position.of(position).version if position else 0
 
 
 def _all_done(futures: Sequence[Future[int | None]]) -> bool:

@@ -28,7 +28,7 @@ from simulate.table import Table
 from simulate.virtual_time import Lock, Pool, Task, Timeline
 from whop_sync.aws.queues import Queue
 from whop_sync.errors import SyncError
-from whop_sync.events import UserEvent
+from whop_sync.events import ProfileField, UserEvent
 from whop_sync.journal import Journal
 from whop_sync.pictures.errors import PictureUnavailable
 from whop_sync.pictures.fetching import Avatars, Picture
@@ -385,12 +385,13 @@ class Diary(Journal):
         event: UserEvent | None,
         *,
         error: SyncError | None = None,
-        picture_refused: SyncError | None = None,
+        refused: Mapping[ProfileField, SyncError] | None = None,
         retry_in: float | None = None,
         **_: Any,
     ) -> None:
         name = event.event_id if event else "?"
-        reason = error.reason if error else picture_refused.reason if picture_refused else None
+        refusal = error or next(iter((refused or {}).values()), None)
+        reason = refusal and refusal.reason
         again = f", again in {retry_in:.0f} s" if retry_in is not None else ""
         self._world.note(self._environment.name, f"{name}: {outcome}{f' ({reason})' if reason else ''}{again}")
         if outcome != "retried":
@@ -409,6 +410,9 @@ class Diary(Journal):
 
     def picture_uploaded(self) -> None:
         """Noted where it is carried out."""
+
+    def email_differs(self) -> None:
+        """Shows in the row."""
 
     def crash(self, error: BaseException, event: UserEvent | None = None) -> None:
         if isinstance(error, AssertionError):  # a matter of the simulation, not of the worker
