@@ -661,9 +661,7 @@ class TestTakingTurns:
         before = world.operations()
         account = claim.row.account
         assert account
-        applied = slow.profiles.apply(
-            {"name": "Old"}, account, claim.row, deadline(world, claim.deadline), age=0
-        )
+        applied = slow.profiles.apply({"name": "Old"}, account, claim.row, deadline(world, claim.deadline), age=0)
         assert applied.failure
         assert (applied.failure.reason, applied.settled) == ("out_of_time", frozenset())
         with pytest.raises(Transient, match="took the user's row over"):
