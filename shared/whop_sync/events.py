@@ -48,7 +48,7 @@ class Position:
         version: microseconds of the user's updated-at.
         event_time: microseconds of the event, 0 if unknown.
         rank: of the event's kind: created < updated < restored < suspended < deleted.
-        content: tells two values of the field apart, whichever event brought them.
+        content: distinguishes two values of the field, whichever event brought them.
     """
 
     version: int
@@ -72,7 +72,7 @@ class Position:
 
     @property
     def time(self) -> int:
-        """When it was said, as far as the event tells: microseconds."""
+        """The time of the statement in microseconds, as far as the event has one."""
         return self.event_time or self.version
 
 

@@ -17,6 +17,7 @@ from whop_sync.errors import AwaitsTurn, Transient
 from whop_sync.events import Position, Standing, UserEvent, standing_of
 from whop_sync.syncing.retries import RETRIES
 from whop_sync.users.directory import Directory
+from whop_sync.users.mappings import LEASE_SECONDS
 
 RED = png("ff0000")
 DELETED = "Deleted user"
@@ -258,6 +259,21 @@ class TestSuspension:
             event(version=5 * second, standing="suspended"),
         )
         assert world.row()["standing_since"] == "1970-01-01T00:00:03.000Z"
+
+    def test_the_standing_is_kept_although_the_user_could_not_be_enrolled(self, world: World) -> None:
+        world.handle(created("u1", email="a@shop.test", name="Ann"))
+        taken = event("u2", version=5, kind="suspended", email="a@shop.test")
+        world.failure(taken, age=RETRIES.arrival_patience)
+        assert standing(world, "u2") == "suspended"
+        world.settle(event("u2", version=4, name="Bob"))
+        assert (standing(world, "u2"), world.shown("u2")[0]) == ("suspended", "Bob")
+
+    def test_a_dead_workers_claim_does_not_hide_that_there_is_no_email(self, world: World) -> None:
+        bare = created(email=None, name="Ann")
+        world.claim(bare)  # and dies
+        world.clock.sleep(LEASE_SECONDS + 1)
+        assert world.handle(bare, age=RETRIES.arrival_patience).outcome == "no_email"
+        assert world.row()["status"] == "no_email"
 
     def test_of_a_user_who_is_not_enrolled_the_standing_is_kept(self, world: World) -> None:
         assert world.handle(suspended(version=5)).outcome == "no_email"

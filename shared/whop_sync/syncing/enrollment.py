@@ -197,7 +197,7 @@ class Enrollment:
             interrupted = replace(attempt, cursor=search.cursor, scan_began_at=began_at if came_far else None)
             return NotLocated(error=search.interruption, attempt=interrupted)
         # What was made two minutes before this search began would have been listed.
-        # A worker that no answer told Whop's time asked for the account while it had its lease, if at all.
+        # A worker that got no answer with Whop's time asked for the account while it had its lease, if at all.
         latest = min(began_at, attempt.started_at + LEASE_SECONDS + CLOCK_SKEW_SECONDS)
         wait_from = latest if attempt.wait_from is None else attempt.wait_from
         searched = replace(

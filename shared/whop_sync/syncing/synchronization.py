@@ -6,7 +6,7 @@ from typing import Literal
 
 from whop_sync.accounts import Account
 from whop_sync.errors import AwaitsTurn, Permanent, SyncError, Transient
-from whop_sync.events import PROFILE_FIELDS, Field, Position, ProfileField, Standing, UserEvent, standing_of
+from whop_sync.events import FIELDS, PROFILE_FIELDS, Field, Position, ProfileField, Standing, UserEvent, standing_of
 from whop_sync.syncing.deadlines import Deadline
 from whop_sync.syncing.enrollment import Enrollment, NotLocated, Origin
 from whop_sync.syncing.profiles import Profiles
@@ -220,13 +220,13 @@ class Synchronization:
         return error
 
     def _without_email(self, task: _Task) -> _Step:
-        """Whop enrolls nobody without an e-mail. The event that brings one may be on its way, and this one's name and
+        """Without an e-mail Whop enrolls no user. The event that brings one may be on its way, and this one's name and
         picture are kept nowhere else, so it waits."""
-        claim, row = task.claim, task.claim.row
+        row = task.claim.row
         if task.event.is_deletion:  # an older one than the row's standing: what it clears was never shown
             progress = replace(task.unchanged(), positions=task.positions)
             return _Done(progress=progress, result=Result(outcome="stale"))
-        has_failed = row.status == "failed" or claim.attempt.is_open
+        has_failed = row.status == "failed"
         progress = task.unchanged() if has_failed else replace(task.unchanged(), status="no_email", last_error=None)
         has_more = bool(task.event.profile) or task.event.kind in ("created", "updated")
         if has_more and task.age < self.retries.arrival_patience:
@@ -280,10 +280,13 @@ def _awaited_return() -> AwaitsTurn:
 def _failed(task: _Task, progress: Progress, error: SyncError) -> _Step:
     """What to commit of an event that is not done, or never will be.
 
-    Of a user who had no account before, the rest is not recorded: an event may come again for it alone.
+    Of a user who had no account before, the e-mail and the Whop user are not recorded, nor the standing that brings
+    them back: an event may come again for these alone.
     """
     row = task.claim.row
-    positions = {**progress.positions, **(task.bookkeeping() if row.account is not None else {})}
+    recorded = set(FIELDS if row.account is not None else () if row.former is not None else ("standing", "flag"))
+    kept = {name: position for name, position in task.bookkeeping().items() if name in recorded}
+    positions = {**progress.positions, **kept}
     status: Status | None = "failed" if isinstance(error, Permanent) else None
     if status is None and row.status in ("deleted", "no_email") and task.standing != "deleted":
         status = "enrolling"

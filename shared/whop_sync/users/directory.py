@@ -22,7 +22,7 @@ class Entry:
       first is missing until the user is enrolled, the second for good if they came by Whop sign-in.
     - `email_differs`: whether the newest e-mail is another one than that of the connected account.
     - `sign_in_differs`: whether the platform names another Whop user than the one the user has.
-    - `versions`: the newest version told to Whop, in integer microseconds, None for a field never told.
+    - `versions`: the version of the newest value, in integer microseconds, None for a field never set.
     - `created_at`, `updated_at`: ISO 8601 in UTC.
     """
 

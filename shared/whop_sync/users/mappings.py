@@ -195,7 +195,7 @@ class Mappings:
         return True, answer.get("Attributes", {})
 
     def _migrate(self, user_id: str, item: Item) -> None:
-        """Writes the positions of a row that an earlier version wrote as this version does, if nobody else has."""
+        """Writes the positions of a row of an earlier version as this version does, unless another worker has."""
         positions = read_positions(item)
         earlier = sorted(earlier_attributes(item))
         attributes: Attributes = {
