@@ -26,7 +26,7 @@ two things apart, and `file.tell()`."""
 
 CODE = [
     *(ROOT / "functions").rglob("*.py"),
-    *(path for path in (ROOT / "shared").rglob("*.py") if not {"syncing", "users", "events.py"} & set(path.parts)),
+    *(ROOT / "shared").rglob("*.py"),
     *(ROOT / "whop_user_sync").rglob("*.py"),
     *(ROOT / ".github").rglob("*.yml"),
     *(ROOT / ".ci").iterdir(),
