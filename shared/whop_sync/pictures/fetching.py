@@ -20,7 +20,7 @@ import httpx
 
 from whop_sync.pictures.addresses import addresses_of
 from whop_sync.pictures.errors import PictureRefused, PictureUnavailable
-from whop_sync.pictures.streams import Deadline, PinnedBackend, connection_to
+from whop_sync.pictures.streams import FetchDeadline, PinnedBackend, connection_to
 from whop_sync.tls import default_context
 
 MAX_BYTES = 5 * 1024 * 1024
@@ -94,7 +94,7 @@ class Avatars:
 
     def fetch(self, url: str) -> Picture:
         """Raises PictureRefused or PictureUnavailable, whose texts never hold the URL."""
-        deadline = Deadline(self.clock, self.clock() + TIMEOUT_SECONDS)
+        deadline = FetchDeadline(self.clock, self.clock() + TIMEOUT_SECONDS)
         try:
             return self._follow(url, deadline)
         except ssl.SSLCertVerificationError as error:
@@ -106,7 +106,7 @@ class Avatars:
                 "picture_unavailable", f"the picture's host did not deliver: {type(error).__name__}"
             ) from None
 
-    def _follow(self, url: str, deadline: Deadline) -> Picture:
+    def _follow(self, url: str, deadline: FetchDeadline) -> Picture:
         target = _parsed(url)
         for _ in range(MAX_REDIRECTS + 1):
             answer = self._get(target, deadline)
@@ -115,7 +115,7 @@ class Avatars:
             target = _parsed(answer, base=target)
         raise PictureRefused("picture_redirects", "the picture's host redirects too often")
 
-    def _get(self, url: httpx.URL, deadline: Deadline) -> Picture | str:
+    def _get(self, url: httpx.URL, deadline: FetchDeadline) -> Picture | str:
         """The picture, or where a redirect points."""
         netloc = url.netloc.decode("ascii")
         is_exempt = f"{url.scheme}://{netloc}" == self.allowed_origin

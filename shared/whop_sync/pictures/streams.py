@@ -24,7 +24,7 @@ MIN_CONNECT_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class Deadline:
+class FetchDeadline:
     """`clock` counts seconds from any moment, `at` is when the time is over."""
 
     clock: Callable[[], float]
@@ -61,7 +61,7 @@ class PinnedBackend(httpcore.NetworkBackend):
         any_address: leaves out the check, for the one origin that a local stack allows.
     """
 
-    deadline: Deadline
+    deadline: FetchDeadline
     resolve: Callable[[str], Sequence[str]]
     connect: Callable[[str, int, float], socket.socket]
     any_address: bool
@@ -107,7 +107,7 @@ class PinnedBackend(httpcore.NetworkBackend):
 class BoundedStream(httpcore.NetworkStream):
     """No read or write outlasts the deadline, so a host that sends a byte now and then gains nothing."""
 
-    def __init__(self, connection: socket.socket, deadline: Deadline) -> None:
+    def __init__(self, connection: socket.socket, deadline: FetchDeadline) -> None:
         self._connection = connection
         self._deadline = deadline
 
