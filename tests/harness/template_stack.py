@@ -42,7 +42,7 @@ class Surroundings:
         """All environment variables that a function has on AWS, by its folder in functions/."""
         variables = {
             **self._template["Globals"]["Function"]["Environment"]["Variables"],
-            **functions()[function]["Environment"]["Variables"],
+            **functions()[function].get("Environment", {}).get("Variables", {}),
         }
         return {**NO_ACCOUNT, **{name: self._resolved(value) for name, value in variables.items()}}
 

@@ -23,13 +23,14 @@ import gc
 print(json.dumps({"clients": clients, "modules": list(sys.modules), "collecting": gc.isenabled()}))
 """
 
-CLIENTS = {
+CLIENTS: dict[str, set[str]] = {
     "receive_webhook": {"sqs", "secretsmanager"},
     "user_created": {"dynamodb", "sqs", "secretsmanager"},
     "profile_updated": {"dynamodb", "sqs", "secretsmanager"},
     "look_up_user": {"dynamodb"},
     "mint_chat_token": {"dynamodb", "secretsmanager"},
     "import_users": {"s3", "sqs"},
+    "check_settings": set(),
 }
 USE_CASES = {
     "receive_webhook": "receiving",
@@ -38,8 +39,9 @@ USE_CASES = {
     "look_up_user": "backend_api",
     "mint_chat_token": "backend_api",
     "import_users": "importing",
+    "check_settings": "receiving",
 }
-WITHOUT_HTTPX = {"receive_webhook", "look_up_user", "import_users"}
+WITHOUT_HTTPX = {"receive_webhook", "look_up_user", "import_users", "check_settings"}
 
 
 @pytest.fixture(scope="module")
