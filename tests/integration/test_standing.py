@@ -265,7 +265,8 @@ class TestSuspension:
         taken = event("u2", version=5, kind="suspended", email="a@shop.test")
         world.failure(taken, age=RETRIES.arrival_patience)
         assert standing(world, "u2") == "suspended"
-        world.settle(event("u2", version=4, name="Bob"))
+        world.handle(deleted("u1", version=9))
+        world.settle(event("u2", version=4, email="a@shop.test", name="Bob"))
         assert (standing(world, "u2"), world.shown("u2")[0]) == ("suspended", "Bob")
 
     def test_a_dead_workers_claim_does_not_hide_that_there_is_no_email(self, world: World) -> None:
