@@ -40,6 +40,7 @@ TROUBLESHOOTING = Page("docs/troubleshooting.md")
 IMPORT = Page("docs/import-and-verify.md")
 CONTRIBUTING = Page("CONTRIBUTING.md")
 TOOL = Page("docs/tool.md")
+ARCHITECTURE = Page("docs/architecture.md")
 
 PAGES = pages()
 CODE = [block for page in PAGES for block in page.code()]
@@ -246,6 +247,22 @@ def test_the_environments_of_samconfig_say_what_they_are() -> None:
         # What has to be filled in is refused as long as it is not.
         assert not re.fullmatch(TEMPLATE["Parameters"]["WhopCompanyId"]["AllowedPattern"], given["WhopCompanyId"])
     assert not any("WhopEnvironment" in each for each in deployments["default"].get("parameter_overrides", []))
+
+
+def test_every_package_of_the_layer_has_its_line() -> None:
+    layer = ROOT / "shared/whop_sync"
+    there = {path.stem for path in layer.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    heading = "The layer: one package for each way that data goes"
+    assert_same(ARCHITECTURE.listed(heading), there - {"__init__"}, f"{ARCHITECTURE.name}, {heading}")
+
+
+NEWCOMER = " ".join(cell for row in ARCHITECTURE.rows("Where does a change go?") for cell in row[1:])
+
+
+@pytest.mark.parametrize("path", sorted(set(re.findall(r"`([\w/]+\.(?:py|yaml))`", NEWCOMER))))
+def test_a_file_that_a_newcomer_is_sent_to_is_there(path: str) -> None:
+    places = (ROOT / path, ROOT / "shared/whop_sync" / path, ROOT / "tests/integration" / path)
+    assert any(place.exists() for place in places), path
 
 
 def test_the_version_stands_in_one_place_and_the_changes_know_it() -> None:
