@@ -13,28 +13,29 @@ from whop_sync.journal import Journal
 
 def emitted_metrics(capture: pytest.CaptureFixture[str]) -> set[tuple[str, tuple[str, ...]]]:
     """Name and dimensions of every metric that the application can write."""
-    told = Journal()
+    written = Journal()
     error = OperatorNeeded("whop_key_rejected")
     for delivery in get_args(journal.DeliveryOutcome.__value__):
-        told.delivery(delivery, error=error if delivery in ("parked", "rejected", "deferred") else None)
+        written.delivery(delivery, error=error if delivery in ("parked", "rejected", "deferred") else None)
     for outcome in get_args(journal.EventOutcome.__value__):
         failed = outcome in ("retried", "parked")
         if failed:
-            told.event(outcome, event(), age=0, error=error)
+            written.event(outcome, event(), age=0, error=error)
         else:
-            told.event(outcome, event(), age=0, refused={"name": error, "picture": error})
-    told.email_differs()
+            written.event(outcome, event(), age=0)
+            written.event(outcome, event(), age=0, refused={"name": error, "picture": error})
+    written.email_differs()
     for request in get_args(journal.RequestOutcome.__value__):
-        told.request("LookUp", request, user_id="u1")
-        told.request("ChatToken", request, user_id="u1", error=error if request in ("refused", "failed") else None)
+        written.request("LookUp", request, user_id="u1")
+        written.request("ChatToken", request, user_id="u1", error=error if request in ("refused", "failed") else None)
     for status in (None, 200, 302, 400, 401, 429, 500):
-        told.whop_call("POST /companies", status=status, seconds=1, request_id=None)
+        written.whop_call("POST /companies", status=status, seconds=1, request_id=None)
     for outcome in get_args(journal.RequestOutcome.__value__):
         for what in ("LookUp", "ChatToken"):
-            told.request(what, outcome, user_id="u1")
-    told.picture_uploaded()
-    told.crash(ValueError(), event())
-    told.flush()
+            written.request(what, outcome, user_id="u1")
+    written.picture_uploaded()
+    written.crash(ValueError(), event())
+    written.flush()
     return {
         (metric["Name"], tuple(dimensions))
         for line in capture.readouterr().out.splitlines()
