@@ -39,7 +39,7 @@ def test_the_stories_are_full_of_events() -> None:
     assert len(faults) > 15
     assert any(decision.frozen for _, history in told for decision in history.decisions.values())
     trace = [what for _, history in told for _, _, what in history.trace]
-    for word in ("DIES", "enrolled", "stale", "delivers", "adopted", "busy"):
+    for word in ("DIES", "enrolled", "stale", "delivers", "adopted", "mapped", "busy", "deleted", "parked", "no_email"):
         assert any(word in line for line in trace), word
 
 

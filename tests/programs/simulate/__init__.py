@@ -13,7 +13,16 @@ from simulate.oracle import Finding, judge
 from simulate.story import Story, Traits, generate
 from simulate.world import History, World, numbered_ids
 
-TRAITS = Traits()
+TRAITS = Traits(
+    kinds=("created", "updated", "suspended", "restored", "deleted"),
+    no_email=True,
+    new_email=True,
+    shared_email=True,
+    sign_in=True,
+    refused_nulls=True,
+    event_times=True,
+    bare=True,
+)
 """What occurs in the stories of the gate and of `make simulate`."""
 
 

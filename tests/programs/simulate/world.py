@@ -1,5 +1,6 @@
 """One story, lived through: the real use cases over a fake Whop, a table and queues in memory, in virtual time."""
 
+import email.utils
 import itertools
 import random
 import ssl
@@ -525,7 +526,13 @@ class _Transport(httpx.BaseTransport):
             raise httpx.ReadError("connection reset")
         answer = reply.answer
         return httpx.Response(
-            answer.status, headers={"Content-Type": answer.content_type, **answer.headers}, content=answer.body
+            answer.status,
+            headers={
+                "Content-Type": answer.content_type,
+                "Date": email.utils.formatdate(self._world.timeline.now, usegmt=True),
+                **answer.headers,
+            },
+            content=answer.body,
         )
 
 
