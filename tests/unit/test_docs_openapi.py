@@ -198,6 +198,16 @@ def test_an_answer_that_is_not_documented_is_noticed() -> None:
             check_answer(USER, wrong)
 
 
+def test_the_answers_that_the_docs_show_are_ones() -> None:
+    user, token = (
+        json.loads(block.text) for block in Page("docs/api.md").code() if block.text.startswith(('{\n  "user', '{"tok'))
+    )
+    for route, shown in ((USER, user), (TOKEN, token)):
+        check_answer(
+            route, {"statusCode": 200, "headers": {"content-type": "application/json"}, "body": json.dumps(shown)}
+        )
+
+
 # -- the webhook's body ----------------------------------------------------------------------------------------------
 
 NOW = 1_800_000_000.0
