@@ -50,12 +50,17 @@ class Reconciliation:
         row = self.mappings.row(event.user_id)
         if row.standing == "deleted" and not row.outranked_by(event, "standing"):
             return
+        is_other_standing = event.standing not in (None, row.standing) and row.outranked_by(event, "standing")
+        if event.standing == "deleted":  # a user who was never enrolled has nothing left to delete
+            if is_other_standing and row.account:
+                yield Drift(user_id=event.user_id, kind="not_applied", cure=event)
+            return
         if row.account is None:
             enrollable = event.email or event.whop_user_id
             yield Drift(user_id=event.user_id, kind="not_enrolled", cure=event if enrollable else None)
             return
         behind = [name for name in event.profile if row.outranked_by(event, name)]
-        if behind:
+        if behind or is_other_standing:
             yield Drift(user_id=event.user_id, kind="not_applied", cure=event)
         try:
             shown = self._shown(row.account.whop_user_id, self.company)

@@ -11,7 +11,7 @@ from harness import World, aws_client, created, event
 from local_stack.pictures import png
 from whop_sync.aws.queues import Queue
 from whop_sync.errors import Transient
-from whop_sync.events import PROFILE_FIELDS, UserEvent
+from whop_sync.events import PROFILE_FIELDS, Kind, Standing, UserEvent
 from whop_sync.users.mappings import Mappings
 from whop_user_sync.reconciliation import Drift, Reconciliation
 
@@ -100,6 +100,25 @@ def test_a_row_of_the_file_that_is_newer_is_told(operator: Operator, world: Worl
     assert operator.repair(newer) == [True]
     world.settle(*operator.sent())
     assert world.shown() == ("Anna", RED)
+
+
+@pytest.mark.parametrize("standing", ["suspended", "deleted"])
+def test_a_standing_that_the_file_knows_better_is_a_drift_until_it_is_applied(
+    operator: Operator, world: World, standing: Standing
+) -> None:
+    world.settle(whole(world))
+    kind: Kind = "deleted" if standing == "deleted" else "created"
+    row = event(version=9, kind=kind, standing=standing, email=None if standing == "deleted" else "")
+    assert operator.kinds(row) == [("not_applied", True)]
+    assert operator.repair(row) == [True]
+    world.settle(*operator.sent())
+    assert operator.kinds(row) == []
+    # An older row says nothing against it
+    assert operator.kinds(whole(world)) == []
+
+
+def test_a_user_who_is_deleted_and_was_never_enrolled_is_no_drift(operator: Operator) -> None:
+    assert operator.kinds(event(version=9, kind="deleted", standing="deleted", email=None)) == []
 
 
 @pytest.mark.parametrize(
