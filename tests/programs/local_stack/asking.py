@@ -8,14 +8,14 @@ from local_stack.terminal import Terminal
 def show_answers(terminal: Terminal, stack: LocalStack, *, enrolled: str, refused: str) -> None:
     """Asks about two users of the platform, by their ids: one who is enrolled and one who could not be."""
     backend = Backend(stack.deployment)
-    terminal.title("What the platform's backend is told, by requests signed with AWS credentials")
+    terminal.title("What the platform's backend learns, by requests signed with AWS credentials")
     answer = backend.look_up(enrolled)
-    told = answer.json()
+    found = answer.json()
     terminal.line(f"GET /users/{enrolled}")
-    terminal.table(("field", "value"), [(name, str(value)) for name, value in told.items()])
+    terminal.table(("field", "value"), [(name, str(value)) for name, value in found.items()])
     terminal.expect(answer.status_code == 200, f"user {enrolled} is found", found=answer.status_code)
-    again = backend.look_up_whop_user(told.get("whop_user_id") or "-")
-    terminal.expect(again.json() == told, "and found by the id that Whop knows them by", found=again.status_code)
+    again = backend.look_up_whop_user(found.get("whop_user_id") or "-")
+    terminal.expect(again.json() == found, "and found by the id that Whop knows them by", found=again.status_code)
 
     absent = backend.look_up(refused)
     reason = absent.json().get("error")
@@ -25,7 +25,7 @@ def show_answers(terminal: Terminal, stack: LocalStack, *, enrolled: str, refuse
         found=(absent.status_code, reason),
     )
     unsigned = backend.ask_unsigned("GET", f"/users/{enrolled}").status_code
-    terminal.expect(unsigned == 403, "a request without a signature is told nothing", found=unsigned)
+    terminal.expect(unsigned == 403, "a request without a signature is refused", found=unsigned)
 
     minted = backend.chat_token(enrolled, expires_in_seconds=600)
     if stack.whop.sandbox and minted.status_code == 502:

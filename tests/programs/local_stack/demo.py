@@ -1,4 +1,4 @@
-"""`make demo`: a platform's morning, told and checked. Every claim printed with a tick was compared, not assumed."""
+"""`make demo`: a platform's morning, shown and checked. Every claim printed with a tick was compared, not assumed."""
 
 import json
 import os
@@ -13,6 +13,7 @@ import httpx
 
 from local_stack.asking import show_answers
 from local_stack.asking_whop import SANDBOX_URL, WhopAccess
+from local_stack.backend import Backend
 from local_stack.deployment import FUNCTIONS, built
 from local_stack.errors import UsageError
 from local_stack.sending import Delivery, body
@@ -20,6 +21,8 @@ from local_stack.stack import LocalStack, running_stack
 from local_stack.terminal import Terminal
 from local_stack.waiting import becomes_true
 
+DELETED_NAME = "Deleted user"
+"""The template's default for DeletedUserName."""
 WRONG_SECRET = "whsec_bm90IHRoZSBzZWNyZXQgdGhhdCB3YXMgYWdyZWVkIG9uIQ=="
 
 
@@ -40,7 +43,8 @@ class Cast:
     ada: Person
     grace: Person
     katherine: Person
-    twin: Person
+    refused: Person
+    """Has an address that takes no mail, which Whop refuses."""
 
     @property
     def enrolled(self) -> Sequence[Person]:
@@ -85,7 +89,7 @@ def run(terminal: Terminal, environment: Mapping[str, str] = os.environ) -> bool
             cast = _local_cast(stack)
             terminal.line("talking to a stand-in for Whop; nothing leaves this machine")
         Demo(terminal, stack, cast).play()
-    _tell_end(terminal, sandbox=bool(sandbox))
+    _show_end(terminal, sandbox=bool(sandbox))
     return not terminal.failed
 
 
@@ -94,7 +98,7 @@ def _local_cast(stack: LocalStack) -> Cast:
         ada=Person("1001", "ada@people.test", "Ada Lovelace", stack.pictures.url("c2410c")),
         grace=Person("1002", "grace@people.test", "Grace Brewster Hopper"),
         katherine=Person("1003", "katherine@people.test", "Katherine Johnson"),
-        twin=Person("1004", "ada@people.test", "Augusta Ada King"),
+        refused=Person("1004", "mary@example.com", "Mary Jackson"),
     )
 
 
@@ -109,7 +113,7 @@ def _sandbox_cast(environment: Mapping[str, str]) -> Cast:
         ada=Person(f"ada-{run_id}", address("ada"), "Ada Lovelace", environment.get("PICTURE") or None),
         grace=Person(f"grace-{run_id}", address("grace"), "Grace Brewster Hopper"),
         katherine=Person(f"katherine-{run_id}", address("katherine"), "Katherine Johnson"),
-        twin=Person(f"twin-{run_id}", address("ada"), "Augusta Ada King"),
+        refused=Person(f"mary-{run_id}", f"mary-{run_id}@example.com", "Mary Jackson"),
     )
 
 
@@ -127,12 +131,12 @@ class Demo:
         if self.cast.ada.picture is None:
             self.terminal.line("no picture is sent: the sandbox needs a public one, give it with PICTURE=https://...")
         self.terminal.title("The platform sends webhooks")
-        settled = self._sign_ups() and self._changes() and self._trouble()
+        settled = self._sign_ups() and self._changes() and self._trouble() and self._departure()
         self._show_rows()
         self._show_whop()
         self._show_parked()
         self._show_logs()
-        show_answers(self.terminal, self.stack, enrolled=self.cast.ada.id, refused=self.cast.twin.id)
+        show_answers(self.terminal, self.stack, enrolled=self.cast.ada.id, refused=self.cast.refused.id)
         if not settled or self.terminal.failed:
             self._dump_logs()
 
@@ -178,15 +182,43 @@ class Demo:
         return settled and self._handled()
 
     def _trouble(self) -> bool:
-        grace, twin = self.cast.grace, self.cast.twin
+        grace, refused = self.cast.grace, self.cast.refused
         forged = Delivery(body("updated", {"id": grace.id, "name": "Mallory"}))
-        self._send("someone forges a change, signed with another secret", forged, 401, secret=WRONG_SECRET)
-        self._send("user.deleted, which is none of our business", Delivery(body("deleted", {"id": "1005"})))
+        self._send("a stranger forges a change, signed with another secret", forged, 401, secret=WRONG_SECRET)
         self._send(
-            f"{twin.name} signs up with Ada's e-mail address",
-            Delivery(body("created", {"id": twin.id, "email": twin.email, "name": twin.name})),
+            f"{refused.name} signs up with an address that takes no mail",
+            Delivery(body("created", {"id": refused.id, "email": refused.email, "name": refused.name})),
         )
         return self._handled()
+
+    def _departure(self) -> bool:
+        """A user leaves, stays gone while older events arrive, and comes back."""
+        terminal, katherine = self.terminal, self.cast.katherine
+        terminal.title(f"{katherine.name} leaves, and comes back")
+        sign_up = {"id": katherine.id, "email": katherine.email, "name": katherine.name}
+        whop_user_id = (self.stack.deployment.row(f"user#{katherine.id}") or {}).get("whop_user_id", "-")
+
+        self._send("she closes her account", Delivery(body("deleted", {"id": katherine.id})))
+        settled = self._handled()
+        shown = self.stack.whop.user(whop_user_id)["name"]
+        terminal.expect(shown == DELETED_NAME, f"Whop shows her as {DELETED_NAME}", found=shown)
+        self._expect_gone("a chat token for her is refused: 410, user_deleted")
+
+        self._send("her sign-up of this morning arrives once more", Delivery(body("created", sign_up, at=self.started)))
+        settled = self._handled() and settled
+        self._expect_gone("what is older than her leaving does not bring her back")
+
+        self._send("she signs up again", Delivery(body("created", sign_up)))
+        settled = self._handled() and settled
+        token = Backend(self.stack.deployment).chat_token(katherine.id)
+        if not (self.stack.whop.sandbox and token.status_code == 502):  # the sandbox's key may lack a scope
+            terminal.expect(token.status_code == 200, "and she chats again", found=token.status_code)
+        return settled
+
+    def _expect_gone(self, claim: str) -> None:
+        answer = Backend(self.stack.deployment).chat_token(self.cast.katherine.id)
+        found = (answer.status_code, answer.json().get("error"))
+        self.terminal.expect(found == (410, "user_deleted"), claim, found=found)
 
     def _send(self, what: str, delivery: Delivery, expected: int = 200, **signing: str) -> None:
         answer = delivery.send(self.stack.deployment.webhook_url, **signing).status_code
@@ -212,9 +244,11 @@ class Demo:
         for person in cast.enrolled:
             status = rows.get(person.id, {}).get("status")
             terminal.expect(status == "synced", f"user {person.id} is synced", found=status)
-        error = rows.get(cast.twin.id, {}).get("last_error")
-        terminal.expect(error == "whop_user_taken", f"user {cast.twin.id} failed, and the row says why", found=error)
-        terminal.expect(set(rows) == {*(p.id for p in cast.enrolled), cast.twin.id}, "there is no row for anybody else")
+        error = rows.get(cast.refused.id, {}).get("last_error")
+        terminal.expect(error == "whop_refused", f"user {cast.refused.id} failed, and the row says why", found=error)
+        terminal.expect(
+            set(rows) == {*(p.id for p in cast.enrolled), cast.refused.id}, "there is no row for any other user"
+        )
         self._expect_no_personal_data("rows", json.dumps(items, default=str))
 
     def _show_whop(self) -> None:
@@ -248,7 +282,7 @@ class Demo:
         """The connected accounts that Whop lists for each person. Its list may lag behind, so it is given a while."""
         found: dict[str, list[dict[str, Any]]] = {}
 
-        def everybody_is_listed() -> bool:
+        def all_are_listed() -> bool:
             listed = self.stack.whop.accounts(since=self.started - timedelta(minutes=5))
             for person in self.cast.enrolled:
                 found[person.id] = [
@@ -256,7 +290,7 @@ class Demo:
                 ]
             return all(found.values())
 
-        becomes_true(everybody_is_listed, 20)
+        becomes_true(all_are_listed, 20)
         return found
 
     def _show_parked(self) -> None:
@@ -271,32 +305,32 @@ class Demo:
         for detail in details:
             terminal.line(f"user {detail['user_id']}: {detail['reason']}, {detail['explanation']}")
         parked = [(detail["user_id"], detail["reason"]) for detail in details]
-        wanted = [(self.cast.twin.id, "whop_user_taken")]
-        terminal.expect(parked == wanted, "exactly the second user of one e-mail address was parked", found=parked)
+        wanted = [(self.cast.refused.id, "whop_refused")]
+        terminal.expect(parked == wanted, "exactly the user whom Whop refused was parked", found=parked)
 
     def _show_logs(self) -> None:
         terminal, deployment = self.terminal, self.stack.deployment
         grace = self.cast.grace
         terminal.title(f"What happened to user {grace.id}, from the functions' logs")
         lines = {function: deployment.log_lines(function) for function in FUNCTIONS}
-        told = [(entry, function) for function in FUNCTIONS for entry in _entries(lines[function], grace.id)]
-        told.sort(key=lambda one: one[0]["timestamp"])
+        steps = [(entry, function) for function in FUNCTIONS for entry in _entries(lines[function], grace.id)]
+        steps.sort(key=lambda one: one[0]["timestamp"])
         head = ("time", "function", "event", "delivery", "outcome")
         terminal.table(
             head,
             [
                 (entry["timestamp"][11:23], function, entry["kind"], entry["event_id"], entry["outcome"])
-                for entry, function in told
+                for entry, function in steps
             ],
         )
-        outcomes = [entry["outcome"] for entry, _ in told]
+        outcomes = [entry["outcome"] for entry, _ in steps]
         terminal.expect(outcomes.count("accepted") == 3, "all three genuine events were accepted")
         terminal.expect("stale" in outcomes, "the older change was recognised as stale")
         self._expect_no_personal_data("log lines", json.dumps(lines, ensure_ascii=False))
 
     def _expect_no_personal_data(self, where: str, text: str) -> None:
         private = [self.stack.whop.api_key, "Mallory", "Murray"]
-        for person in (*self.cast.enrolled, self.cast.twin):
+        for person in (*self.cast.enrolled, self.cast.refused):
             private += [person.email, person.name, person.picture or person.email]
         leaked = [value for value in private if value in text]
         self.terminal.expect(not leaked, f"the {where} hold no e-mail address, no name, no picture's address, no key")
@@ -323,7 +357,7 @@ def _picture(user: Mapping[str, Any]) -> str | None:
     return (user.get("profile_picture") or {}).get("url")
 
 
-def _tell_end(terminal: Terminal, *, sandbox: bool) -> None:
+def _show_end(terminal: Terminal, *, sandbox: bool) -> None:
     total = terminal.held + len(terminal.failed)
     terminal.title(f"{terminal.held} of {total} claims held. Everything that was started has been stopped.")
     terminal.line("make up                  leaves all of this running; then send it webhooks of your own")

@@ -239,7 +239,7 @@ def _run(
     environment = {**installing_environment(), **(environment or {})}
     with GuardedProcess(command, environment=environment, scratch=scratch) as process:
         if process.finish():
-            raise DeploymentError(f"{what} failed:\n{process.output()[-6000:]}")
+            raise DeploymentError(f"{what} failed:\n{process.output()[-16000:]}")
 
 
 def no_settings(folder: Path) -> Path:

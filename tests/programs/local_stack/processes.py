@@ -28,7 +28,7 @@ NO_ACCOUNT = {
     "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
     "SAM_CLI_TELEMETRY": "0",
 }
-"""Credentials of nobody: nothing here may ever reach an AWS account of the person who runs it."""
+"""Credentials of no account: nothing here may ever reach an AWS account of the person who runs it."""
 
 
 def bare_environment() -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""For which platform the local stack runs: what `make up PRESET=...` was told, and the template's parameters for it."""
+"""For which platform the local stack runs: what one says to `make up`, and the template's parameters for it."""
 
 import json
 from collections.abc import Mapping

@@ -119,7 +119,7 @@ def _started(process: subprocess.Popen[bytes]) -> Running:
 
 
 def serve() -> None:
-    """Runs what standard input asks for until it is told to stop. This is what `start` leaves behind."""
+    """Runs what standard input asks for until SIGTERM. This is what `start` leaves behind."""
     asked = json.load(sys.stdin)
     places, settings = Places(**asked["places"]), Settings(**asked["settings"])
     terminal = Terminal()
