@@ -14,7 +14,7 @@ import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
 from whop_sync.errors import SyncError, Transient
-from whop_user_sync.commands import checking, importing, parked, platform, preview, sending, tracing
+from whop_user_sync.commands import checking, importing, parked, platform, preview, sending, tracing, users
 from whop_user_sync.commands.common import CommandError, Exit
 from whop_user_sync.importing import NotResumableError
 from whop_user_sync.stack import explained
@@ -27,7 +27,7 @@ app = typer.Typer(
 )
 
 
-def _command(name: str, run: Callable[..., int], *, needs: str = "") -> None:
+def _command(name: str, run: Callable[..., int], *, needs: str = "", group: typer.Typer = app) -> None:
     """Adds a command. `needs` are its AWS permissions, for the person whom AWS refuses one."""
 
     @functools.wraps(run)
@@ -46,7 +46,7 @@ def _command(name: str, run: Callable[..., int], *, needs: str = "") -> None:
             status = _failed("Interrupted.", Exit.INTERRUPTED)
         raise typer.Exit(status)
 
-    app.command(name)(ends_in_a_status)
+    group.command(name)(ends_in_a_status)
 
 
 def _failed(sentence: str, status: Exit) -> Exit:
@@ -61,6 +61,11 @@ _command("send", sending.send, needs=sending.NEEDS)
 _command("parked", parked.parked, needs=parked.LIST_NEEDS)
 _command("redrive", parked.redrive, needs=parked.REDRIVE_NEEDS)
 _command("discard", parked.discard, needs=parked.DISCARD_NEEDS)
+users_group = typer.Typer(no_args_is_help=True, help="What is recorded about users: list, show, export.")
+app.add_typer(users_group, name="users")
+_command("list", users.list_users, needs=users.LIST_NEEDS, group=users_group)
+_command("show", users.show, needs=users.SHOW_NEEDS, group=users_group)
+_command("export", users.export, needs=users.LIST_NEEDS, group=users_group)
 _command("import", importing.import_users, needs=importing.IMPORT_NEEDS)
 _command("verify", importing.verify, needs=importing.VERIFY_NEEDS)
 _command("trace", tracing.trace, needs=tracing.TRACE_NEEDS)

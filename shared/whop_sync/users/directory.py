@@ -1,12 +1,12 @@
 """The UserMappings table for those who only read it: what is recorded about one user."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from whop_sync.aws.boundary import aws_errors
 from whop_sync.events import MAX_USER_ID_LENGTH, PROFILE_FIELDS, ProfileField, Standing
-from whop_sync.users.schema import Key, read_positions, read_row, user_key, whop_user_key
+from whop_sync.users.schema import Item, Key, read_positions, read_row, user_key, whop_user_key
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -53,29 +53,16 @@ class Directory:
         if len(user_id) > MAX_USER_ID_LENGTH:  # no such user gets in, and DynamoDB takes no key of any length
             return None
         item = self._item(user_key(user_id))
-        if not item:
-            return None
+        return _entry(item) if item else None
 
-        positions = read_positions(item)
-
-        def text(name: str) -> str | None:
-            return item[name]["S"] if name in item else None
-
-        return Entry(
-            user_id=user_id,
-            status=item["status"]["S"],
-            whop_user_id=text("whop_user_id"),
-            whop_company_id=text("whop_company_id"),
-            standing=read_row(item).standing,
-            standing_since=text("standing_since"),
-            email_differs="email_differs" in item,
-            sign_in_differs="sign_in_differs" in item,
-            versions={name: positions[name].version if name in positions else None for name in PROFILE_FIELDS},
-            last_error=text("last_error"),
-            last_event_id=text("last_event_id"),
-            created_at=text("created_at"),
-            updated_at=text("updated_at"),
+    def entries(self) -> Iterator[Entry]:
+        """Every user's row, in no order. Reads the whole table, a page at a time: for people, not for functions."""
+        pages = self._client.get_paginator("scan").paginate(
+            TableName=self._table, FilterExpression="attribute_exists(#status)", ExpressionAttributeNames=_STATUS
         )
+        with aws_errors("dynamodb_unavailable"):
+            for page in pages:
+                yield from map(_entry, page["Items"])
 
     def user_of(self, whop_user_id: str) -> str | None:
         """The platform user whom a Whop user belongs to."""
@@ -87,3 +74,30 @@ class Directory:
     def _item(self, key: Key) -> Mapping[str, Any]:
         with aws_errors("dynamodb_unavailable"):
             return self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item", {})
+
+
+_STATUS = {"#status": "status"}
+"""The one attribute that rows of users have and the other items of the table have not. It is a reserved word."""
+
+
+def _entry(item: Item) -> Entry:
+    positions = read_positions(item)
+
+    def text(name: str) -> str | None:
+        return item[name]["S"] if name in item else None
+
+    return Entry(
+        user_id=item["user_id"]["S"],
+        status=item["status"]["S"],
+        whop_user_id=text("whop_user_id"),
+        whop_company_id=text("whop_company_id"),
+        standing=read_row(item).standing,
+        standing_since=text("standing_since"),
+        email_differs="email_differs" in item,
+        sign_in_differs="sign_in_differs" in item,
+        versions={name: positions[name].version if name in positions else None for name in PROFILE_FIELDS},
+        last_error=text("last_error"),
+        last_event_id=text("last_event_id"),
+        created_at=text("created_at"),
+        updated_at=text("updated_at"),
+    )
