@@ -20,6 +20,8 @@ from botocore.exceptions import (
     UnauthorizedSSOTokenError,
 )
 
+from whop_sync.config import WHOP_API_URLS, WhopConfig
+
 _AWS = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard", "max_attempts": 3})
 
 _ON_THIS_MACHINE = _AWS.merge(Config(proxies={}))
@@ -52,6 +54,16 @@ class Stack:
     def queue_url(self, sqs: Any, queue: str) -> str:
         """`queue` is the last part of a queue's name."""
         return str(sqs.get_queue_url(QueueName=f"{self.name}-{queue}")["QueueUrl"])
+
+    def whop_config(self, settings: Mapping[str, str]) -> WhopConfig:
+        """How the worker reaches Whop, by its `settings`."""
+        return WhopConfig(
+            api_url=settings.get("WHOP_API_URL") or WHOP_API_URLS[settings["WHOP_ENVIRONMENT"]],
+            enrollment=settings["WHOP_ENROLLMENT"],
+            api_version=settings["WHOP_API_VERSION"],
+            api_key_arn=settings["WHOP_API_KEY_ARN"],
+            company_id=settings["WHOP_COMPANY_ID"],
+        )
 
     def settings(self, function: str = "user-created") -> Mapping[str, str]:
         """The environment variables of a function."""

@@ -272,19 +272,12 @@ def _sample(events: Iterable[UserEvent], size: int) -> list[UserEvent]:
 def _reconciliation(stack: Stack) -> Reconciliation:
     # Imported late: a command that never calls Whop starts quicker.
     from whop_sync.assembly import whop_client  # noqa: PLC0415
-    from whop_sync.config import WHOP_API_URLS, WhopConfig  # noqa: PLC0415
     from whop_sync.users.mappings import Mappings  # noqa: PLC0415
 
     sqs = stack.client("sqs")
     queue = Queue(sqs, stack.queue_url(sqs, "user-created"))
     settings = stack.settings()
-    whop = WhopConfig(
-        api_url=settings.get("WHOP_API_URL") or WHOP_API_URLS[settings["WHOP_ENVIRONMENT"]],
-        enrollment=settings["WHOP_ENROLLMENT"],
-        api_version=settings["WHOP_API_VERSION"],
-        api_key_arn=settings["WHOP_API_KEY_ARN"],
-        company_id=settings["WHOP_COMPANY_ID"],
-    )
+    whop = stack.whop_config(settings)
     return Reconciliation(
         whop=whop_client(whop, stack.client("secretsmanager")),
         company=whop.company_id,

@@ -1,0 +1,127 @@
+"""The console in a real browser, over the running stack: every page at both widths, and a redrive by a click."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from local_stack import ROOT
+from local_stack.processes import NO_ACCOUNT
+from local_stack.sending import Delivery, body
+from local_stack.stack import LocalStack
+from local_stack.waiting import becomes_true
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+QUIET = (
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+)
+WIDTHS = (1280, 390)
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on PATH: apt-get install chromium")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="module")
+def address(stack: LocalStack) -> Iterator[str]:
+    """What the command prints."""
+    where = ["--stack", stack.deployment.stack, "--endpoint-url", stack.deployment.engine.url]
+    command = [sys.executable, "-m", "whop_user_sync", "console", *where, "--write", "--no-open"]
+    environment = {**os.environ, **NO_ACCOUNT}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+        process.terminate()
+
+
+@pytest.fixture(params=WIDTHS)
+def page(browser: Browser, address: str, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """A page of this width that has been let in. It fails the test for whatever the browser complains about."""
+    context = browser.new_context(viewport={"width": request.param, "height": 900})
+    page = context.new_page()
+    complaints: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.goto(address)
+    yield page
+    context.close()
+    assert complaints == []
+
+
+@pytest.fixture(scope="module")
+def parked_user(stack: LocalStack) -> str:
+    """A user whose address Whop refuses, beside one who is enrolled and a body that is none."""
+    for user_id, email in (("seen", "seen@people.test"), ("refused", "ada@example.com")):
+        content = body("created", {"id": user_id, "email": email, "name": "Ada Lovelace"})
+        assert Delivery(content).send(stack.deployment.webhook_url).status_code == 200
+    assert Delivery(b"not json").send(stack.deployment.webhook_url).status_code == 200
+    assert becomes_true(lambda: (stack.deployment.row("user#refused") or {}).get("status") == "failed", 60)
+    assert becomes_true(lambda: (stack.deployment.row("user#seen") or {}).get("status") == "synced", 60)
+    return "refused"
+
+
+@pytest.mark.usefixtures("parked_user")
+@pytest.mark.parametrize(
+    "path", ["/", "/deliveries", "/users?id=seen", "/parked", "/parked?reason=not_json", "/imports"]
+)
+def test_a_page_fits_its_screen_and_is_readable_by_everyone(page: Page, address: str, path: str) -> None:
+    page.goto(re.sub(r"/\?token=.*", path, address))
+    expect(page.locator("h1")).to_be_visible()
+    width = page.viewport_size["width"] if page.viewport_size else 0
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    serious = [each for each in Axe().run(page).response["violations"] if each["impact"] in ("serious", "critical")]
+    assert [(each["id"], each["nodes"][0]["html"]) for each in serious] == []
+
+
+@pytest.mark.usefixtures("parked_user")
+def test_a_delivery_leads_to_its_way_and_to_its_user(page: Page, address: str) -> None:
+    page.goto(re.sub(r"/\?token=.*", "/deliveries?outcome=enrolled", address))
+    page.get_by_role("row").filter(has_text="seen").get_by_role("link").first.click()
+    expect(page.locator("ol.way")).to_contain_text("POST /companies")
+    page.get_by_role("link", name="seen", exact=True).click()
+    expect(page.locator("dl")).to_contain_text("synced")
+    expect(page.get_by_role("table")).to_contain_text("Ada Lovelace")
+
+
+def test_new_deliveries_appear_by_themselves(
+    page: Page, address: str, stack: LocalStack, new_id: Callable[[], str]
+) -> None:
+    page.goto(re.sub(r"/\?token=.*", "/deliveries", address))
+    delivery = Delivery(body("created", {"id": new_id(), "email": "late@people.test"}))
+    delivery.send(stack.deployment.webhook_url)
+    expect(page.get_by_role("link", name=delivery.id)).to_be_visible(timeout=20_000)
+
+
+def test_what_is_parked_is_redriven_by_a_click(page: Page, address: str, parked_user: str) -> None:
+    page.goto(re.sub(r"/\?token=.*", "/parked", address))
+    row = page.get_by_role("row").filter(has_text=parked_user)
+    row.get_by_role("checkbox").check()
+    page.get_by_role("button", name="Redrive the chosen").click()
+    expect(page.get_by_role("status")).to_contain_text("Redriven: 1 sent")
+
+
+@pytest.mark.usefixtures("parked_user")
+def test_the_page_works_without_javascript_and_in_the_dark(browser: Browser, address: str, tmp_path: Path) -> None:
+    context = browser.new_context(java_script_enabled=False, color_scheme="dark")
+    page = context.new_page()
+    page.goto(address)
+    page.get_by_role("link", name="Users").click()
+    page.get_by_label("The id on your platform").fill("seen")
+    page.get_by_role("button", name="Search").click()
+    expect(page.locator("dl")).to_contain_text("synced")
+    page.screenshot(path=tmp_path / "dark.png")
+    context.close()

@@ -1,0 +1,264 @@
+"""The console's guard and pages, with sources that a test fills: who gets in, what changes, and what is shown."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from local_stack import ROOT
+from whop_sync.users.directory import Entry
+from whop_user_sync.console.pages import application, documented_reasons
+from whop_user_sync.console.security import COOKIE, Guard
+from whop_user_sync.console.sources import Alarm, Delivery, Overview, Profile, QueueState, UserPage
+from whop_user_sync.logs import LogLine
+from whop_user_sync.parked import Outcome, Parked
+from whop_user_sync.stack import Stack
+
+PORT = 8765
+HOME = f"http://127.0.0.1:{PORT}"
+SCRIPT = "<script>alert(1)</script>"
+
+LINE = LogLine(
+    at="2026-11-25T10:00:00.000Z",
+    function="receive-webhook",
+    message="delivery",
+    fields={"outcome": "parked", "reason": "not_json", "event_id": "msg_1", "user_id": SCRIPT},
+)
+
+
+def entry(user_id: str) -> Entry:
+    return Entry(
+        user_id=user_id,
+        status="synced",
+        standing="active",
+        standing_since=None,
+        whop_user_id="user_1",
+        whop_company_id="biz_1",
+        email_differs=False,
+        sign_in_differs=False,
+        versions={"name": 1, "picture": None},
+        last_error=None,
+        last_event_id="msg_1",
+        created_at="2026-11-25T10:00:00Z",
+        updated_at="2026-11-25T10:00:00Z",
+    )
+
+
+class StubSources:
+    """What a stack would answer."""
+
+    stack = Stack(name="acme")
+
+    def __init__(self) -> None:
+        self.redriven: list[str] = []
+        self.discarded: list[tuple[str, str]] = []
+
+    def overview(self, *, hours: float) -> Overview:
+        return Overview(
+            alarms=[Alarm(name="crash", state="ALARM", since="", description="A defect.")],
+            queues=[QueueState(name="parked-deliveries", waiting=1, in_flight=0, is_parked=True)],
+            outcomes=[("10:00", Counter({"accepted": 2, "parked": 1}))],
+            calls={"PATCH /users/{id}": Counter({"200": 3})},
+            lines=int(hours),
+        )
+
+    def deliveries(self, *, hours: float, wanted: Mapping[str, str]) -> list[Delivery]:
+        del hours
+        found = Delivery(event_id="msg_1", lines=[LINE])
+        return [found] if all(str(getattr(found, name)) == text for name, text in wanted.items()) else []
+
+    def delivery(self, event_id: str, *, days: float) -> Delivery | None:
+        del days
+        return Delivery(event_id=event_id, lines=[LINE]) if event_id == "msg_1" else None
+
+    def user(self, wanted: str, *, days: float) -> UserPage | None:
+        del days
+        profile = Profile(
+            own={"name": SCRIPT, "profile_picture": None}, everywhere={"name": None, "profile_picture": None}
+        )
+        return UserPage(entry=entry(wanted), lines=[LINE], profile=profile) if wanted != "absent" else None
+
+    def parked(self) -> list[Parked]:
+        return [
+            Parked(
+                id="1",
+                receipt_handle="r",
+                queue="parked-deliveries",
+                sent_at=0.0,
+                event_id="msg_1",
+                user_id=None,
+                reason="not_json",
+                explanation="the body is not JSON",
+                whop_message=None,
+                body="c2VjcmV0LWJvZHk=",
+                headers={},
+                signed_at=None,
+            )
+        ]
+
+    def parked_body(self, event_id: str) -> str | None:
+        return "secret-body" if event_id == "msg_1" else None
+
+    def redrive(self, event_ids: Sequence[str]) -> list[tuple[Parked, Outcome]]:
+        self.redriven += event_ids
+        return [(self.parked()[0], "sent") for _ in event_ids]
+
+    def discard(self, event_ids: Sequence[str], why: str) -> int:
+        self.discarded += [(each, why) for each in event_ids]
+        return len(event_ids)
+
+    def imports(self) -> list[Mapping[str, Any]]:
+        return []
+
+
+@pytest.fixture
+def guard() -> Guard:
+    return Guard(port=PORT)
+
+
+@pytest.fixture
+def sources() -> StubSources:
+    return StubSources()
+
+
+def client(sources: Any, guard: Guard, *, write: bool = False, host: str = HOME) -> TestClient:
+    app = application(sources, guard, write=write, reasons={"not_json": "It is no JSON."}, others={"Whop": "http://x/"})
+    return TestClient(app, base_url=host, follow_redirects=False)
+
+
+def signed_in(sources: Any, guard: Guard, *, write: bool = False) -> TestClient:
+    browser = client(sources, guard, write=write)
+    assert browser.get(guard.address.removeprefix(HOME)).status_code == 303
+    return browser
+
+
+# -- who gets in ---------------------------------------------------------------------------------------------------
+
+
+def test_the_address_that_was_printed_opens_the_page_and_the_token_leaves_the_address(
+    sources: StubSources, guard: Guard
+) -> None:
+    browser = client(sources, guard)
+    answer = browser.get(f"/deliveries?hours=6.0&token={guard.token}")
+    assert (answer.status_code, answer.headers["location"]) == (303, "/deliveries?hours=6.0")
+    cookie = answer.headers["set-cookie"]
+    assert "HttpOnly" in cookie
+    assert "SameSite=strict" in cookie
+    assert browser.get("/").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "path", ["/", "/deliveries", "/users?id=u1", "/parked", "/parked/body?event_id=msg_1", "/imports"]
+)
+def test_without_the_token_nothing_is_shown(sources: StubSources, guard: Guard, path: str) -> None:
+    assert client(sources, guard).get(path).status_code == 403
+    assert client(sources, guard).get(f"{path}{'&' if '?' in path else '?'}token=wrong").status_code == 403
+    stranger = client(sources, guard)
+    stranger.cookies.set(COOKIE, "wrong")
+    assert stranger.get(path).status_code == 403
+
+
+@pytest.mark.parametrize("host", ["http://evil.test:8765", "http://127.0.0.1:9999", "http://127.0.0.1.nip.io:8765"])
+def test_a_name_that_another_site_points_at_this_machine_gets_nothing(
+    sources: StubSources, guard: Guard, host: str
+) -> None:
+    browser = client(sources, guard, host=host)
+    assert browser.get(f"/?token={guard.token}").status_code == 421
+
+
+def test_every_answer_carries_the_policy_that_lets_the_page_load_its_own_files_only(
+    sources: StubSources, guard: Guard
+) -> None:
+    for answer in (signed_in(sources, guard).get("/"), client(sources, guard).get("/")):
+        policy = answer.headers["content-security-policy"]
+        assert "default-src 'none'" in policy
+        assert "unsafe" not in policy
+        assert "frame-ancestors 'none'" in policy
+        assert answer.headers["cache-control"] == "no-store"
+    page = signed_in(sources, guard).get("/").text
+    assert not re.search(r"(?:src|href)=\"https?://(?!x/)", page)
+    assert not re.search(r"\son[a-z]+=|style=|<script>", page)
+
+
+# -- what changes --------------------------------------------------------------------------------------------------
+
+
+def test_the_page_changes_nothing_unless_it_was_started_for_it(sources: StubSources, guard: Guard) -> None:
+    browser = signed_in(sources, guard)
+    form = {"event_id": "msg_1", "form_token": guard.form_token}
+    assert browser.post("/parked/redrive", data=form, headers={"origin": HOME}).status_code == 403
+    assert "formaction" not in browser.get("/parked").text
+    assert sources.redriven == []
+
+
+def test_one_event_is_redriven_by_the_pages_own_form(sources: StubSources, guard: Guard) -> None:
+    browser = signed_in(sources, guard, write=True)
+    form = {"event_id": "msg_1", "form_token": guard.form_token}
+    answer = browser.post("/parked/redrive", data=form, headers={"origin": HOME})
+    assert answer.status_code == 303
+    assert sources.redriven == ["msg_1"]
+    assert "Redriven: 1 sent." in browser.get(answer.headers["location"]).text
+
+
+@pytest.mark.parametrize("action", ["redrive", "discard"])
+@pytest.mark.parametrize(
+    ("origin", "token"),
+    [("http://evil.test", "right"), (None, "right"), ("null", "right"), (HOME, "wrong"), (HOME, "")],
+)
+def test_no_other_page_can_post(
+    sources: StubSources, guard: Guard, action: str, origin: str | None, token: str
+) -> None:
+    browser = signed_in(sources, guard, write=True)
+    form = {"event_id": "msg_1", "why": "x", "form_token": guard.form_token if token == "right" else token}
+    headers = {"origin": origin} if origin else {}
+    assert browser.post(f"/parked/{action}", data=form, headers=headers).status_code == 403
+    assert (sources.redriven, sources.discarded) == ([], [])
+
+
+def test_deleting_needs_a_reason(sources: StubSources, guard: Guard) -> None:
+    browser = signed_in(sources, guard, write=True)
+    form = {"event_id": "msg_1", "form_token": guard.form_token, "why": "  "}
+    assert browser.post("/parked/discard", data=form, headers={"origin": HOME}).status_code == 400
+    assert sources.discarded == []
+    answer = browser.post("/parked/discard", data={**form, "why": "a test"}, headers={"origin": HOME})
+    assert (answer.status_code, sources.discarded) == (303, [("msg_1", "a test")])
+
+
+# -- what is shown -------------------------------------------------------------------------------------------------
+
+
+def test_what_others_wrote_is_text_and_never_markup(sources: StubSources, guard: Guard) -> None:
+    browser = signed_in(sources, guard)
+    for path in ("/deliveries", "/deliveries/msg_1", "/users?id=u1", "/parked"):
+        assert SCRIPT not in browser.get(path).text, path
+
+
+def test_contents_are_shown_only_where_they_are_asked_for(sources: StubSources, guard: Guard) -> None:
+    browser = signed_in(sources, guard)
+    assert "secret-body" not in browser.get("/parked").text
+    assert "secret-body" in browser.get("/parked/body?event_id=msg_1").text
+    assert browser.get("/parked/body?event_id=other").status_code == 404
+
+
+def test_deliveries_are_filtered_and_refreshed_as_rows_alone(sources: StubSources, guard: Guard) -> None:
+    browser = signed_in(sources, guard)
+    assert "msg_1" in browser.get("/deliveries?outcome=parked&reason=not_json").text
+    assert "None fits" in browser.get("/deliveries?outcome=synced").text
+    rows = browser.get("/deliveries", headers={"hx-request": "true"}).text
+    assert "msg_1" in rows
+    assert "<html" not in rows
+
+
+def test_what_is_not_there_is_said(sources: StubSources, guard: Guard) -> None:
+    browser = signed_in(sources, guard)
+    for path in ("/users?id=absent", "/deliveries/other"):
+        assert browser.get(path).status_code == 404
+
+
+def test_the_paragraphs_on_reasons_come_from_the_docs() -> None:
+    reasons = documented_reasons((ROOT / "docs" / "troubleshooting.md").read_text())
+    assert len(reasons) > 20
+    assert "whop_refused" in reasons

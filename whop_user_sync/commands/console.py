@@ -1,0 +1,66 @@
+"""`console`: a local page over the stack."""
+
+import socket
+import webbrowser
+from contextlib import suppress
+from importlib import resources
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from whop_user_sync.commands.common import CommandError, EndpointOption, Exit, RegionOption, StackOption, chosen_stack
+
+NEEDS = (
+    "logs:DescribeLogGroups, logs:StartQuery and logs:GetQueryResults; cloudwatch:DescribeAlarms; on the queues:"
+    " sqs:GetQueueUrl, sqs:GetQueueAttributes, sqs:ReceiveMessage, sqs:ChangeMessageVisibility; on the table:"
+    " dynamodb:GetItem and dynamodb:Scan; states:ListStateMachines, states:ListExecutions, states:DescribeExecution."
+)
+
+
+def console(
+    *,
+    stack: StackOption = None,
+    write: Annotated[bool, typer.Option("--write", help="Allow redriving and deleting what is parked.")] = False,
+    port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")] = 0,
+    no_open: Annotated[bool, typer.Option("--no-open", help="Print the address only.")] = False,
+    link: Annotated[
+        list[str] | None, typer.Option("--link", metavar="TEXT=URL", help="Another page for the list of pages.")
+    ] = None,
+    region: RegionOption = None,
+    endpoint_url: EndpointOption = None,
+) -> int:
+    """Open a local page over the stack: deliveries, users, what is parked. Read-only without --write."""
+    # Imported late: no other command needs a server.
+    import uvicorn  # noqa: PLC0415
+
+    from whop_user_sync.console.pages import application, documented_reasons  # noqa: PLC0415
+    from whop_user_sync.console.security import Guard  # noqa: PLC0415
+    from whop_user_sync.console.sources import Sources  # noqa: PLC0415
+
+    others = dict(each.partition("=")[::2] for each in link or [])
+    if not all(others) or not all(url.startswith(("http://", "https://")) for url in others.values()):
+        raise CommandError("--link takes a text and a URL: --link 'Whop=http://127.0.0.1:8000'.")
+    sources = Sources(chosen_stack(stack, region, endpoint_url))
+    try:
+        listener = socket.create_server(("127.0.0.1", port))
+    except OSError:
+        raise CommandError(f"Port {port} is taken: name another with --port, or 0 for a free one.") from None
+    guard = Guard(port=listener.getsockname()[1])
+    app = application(sources, guard, write=write, reasons=documented_reasons(_troubleshooting()), others=others)
+    print(f"{guard.address}\nCtrl-C ends it.", flush=True)
+    if not no_open:
+        webbrowser.open(guard.address)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False, server_header=False))
+    with suppress(KeyboardInterrupt):
+        server.run(sockets=[listener])
+    return Exit.DONE
+
+
+def _troubleshooting() -> str:
+    """docs/troubleshooting.md, which ships with the tool."""
+    installed = resources.files("whop_user_sync") / "troubleshooting.md"
+    if installed.is_file():
+        return installed.read_text()
+    checkout = Path(__file__).resolve().parents[2] / "docs" / "troubleshooting.md"
+    return checkout.read_text() if checkout.is_file() else ""

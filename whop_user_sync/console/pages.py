@@ -1,0 +1,204 @@
+"""The routes of the page. Each reads from `sources` and renders one template; all forms work without JavaScript."""
+
+import re
+from collections import Counter
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from whop_sync.errors import Transient
+from whop_user_sync.console.charts import HEIGHT, WIDTH, columns
+from whop_user_sync.console.security import Guard, GuardMiddleware
+from whop_user_sync.console.sources import Sources
+from whop_user_sync.output import printable
+from whop_user_sync.stack import explained
+
+OUTCOMES = {
+    "accepted": "plain",
+    "synced": "good",
+    "enrolled": "good",
+    "adopted": "good",
+    "mapped": "good",
+    "stale": "plain",
+    "ignored": "plain",
+    "retried": "late",
+    "deferred": "late",
+    "rejected": "bad",
+    "parked": "bad",
+}
+"""What an outcome looks like: a class of the style sheet. Never by colour alone, since its word stands beside it."""
+
+HOURS = (1.0, 6.0, 24.0, 72.0)
+DAYS = 14.0
+"""How far back one delivery and one user are searched."""
+
+type Page = Callable[[Request], Awaitable[Response]]
+
+
+class Pages:
+    """`reasons` are the docs' sentences by reason, `others` links to other pages, such as that of the fake Whop."""
+
+    def __init__(
+        self,
+        sources: Sources,
+        guard: Guard,
+        *,
+        write: bool,
+        reasons: Mapping[str, str],
+        others: Mapping[str, str],
+    ) -> None:
+        self._sources = sources
+        self._guard = guard
+        self._write = write
+        self._reasons = reasons
+        self._others = others
+        self._templates = Environment(
+            loader=PackageLoader("whop_user_sync.console"), autoescape=True, undefined=StrictUndefined
+        )
+        self._templates.filters["printable"] = printable
+
+    def routes(self) -> list[Route | Mount]:
+        return [
+            Route("/", self._shown(self.overview)),
+            Route("/deliveries", self._shown(self.deliveries)),
+            Route("/deliveries/{event_id:path}", self._shown(self.delivery)),
+            Route("/users", self._shown(self.users)),
+            Route("/parked", self._shown(self.parked)),
+            Route("/parked/body", self._shown(self.parked_body)),
+            Route("/parked/redrive", self._shown(self.redrive), methods=["POST"]),
+            Route("/parked/discard", self._shown(self.discard), methods=["POST"]),
+            Route("/imports", self._shown(self.imports)),
+            Mount("/static", StaticFiles(directory=Path(__file__).with_name("static"))),
+        ]
+
+    async def overview(self, request: Request) -> Response:
+        hours = _hours(request)
+        found = await run_in_threadpool(self._sources.overview, hours=hours)
+        totals: Counter[str] = Counter()
+        for _, counts in found.outcomes:
+            totals.update(counts)
+        bars = columns(found.outcomes, OUTCOMES)
+        chart = {"bars": bars, "width": WIDTH, "height": HEIGHT, "spans": found.outcomes}
+        return self._page("overview.html", request, overview=found, hours=hours, totals=totals, chart=chart)
+
+    async def deliveries(self, request: Request) -> Response:
+        hours = _hours(request)
+        names = ("outcome", "reason", "user_id")
+        wanted = {name: text for name in names if (text := request.query_params.get(name, "").strip())}
+        found = await run_in_threadpool(self._sources.deliveries, hours=hours, wanted=wanted)
+        template = "delivery_rows.html" if request.headers.get("hx-request") else "deliveries.html"
+        return self._page(template, request, deliveries=found[:500], wanted=wanted, hours=hours)
+
+    async def delivery(self, request: Request) -> Response:
+        event_id = request.path_params["event_id"]
+        found = await run_in_threadpool(self._sources.delivery, event_id, days=DAYS)
+        status = 200 if found else 404
+        return self._page("delivery.html", request, status=status, event_id=event_id, delivery=found, days=DAYS)
+
+    async def users(self, request: Request) -> Response:
+        wanted = request.query_params.get("id", "").strip()
+        found = await run_in_threadpool(self._sources.user, wanted, days=DAYS) if wanted else None
+        status = 404 if wanted and found is None else 200
+        return self._page("users.html", request, status=status, wanted=wanted, user=found, days=DAYS)
+
+    async def parked(self, request: Request) -> Response:
+        found = await run_in_threadpool(self._sources.parked)
+        reason = request.query_params.get("reason", "")
+        chosen = [event for event in found if reason in ("", event.reason)]
+        counts = Counter(event.reason for event in found)
+        said, every = (request.query_params.get(name, "") for name in ("said", "all"))
+        return self._page("parked.html", request, events=chosen, reasons=counts, reason=reason, said=said, all=every)
+
+    async def parked_body(self, request: Request) -> Response:
+        event_id = request.query_params.get("event_id", "")
+        body = await run_in_threadpool(self._sources.parked_body, event_id)
+        return self._page("parked_body.html", request, status=200 if body else 404, event_id=event_id, body=body)
+
+    async def redrive(self, request: Request) -> Response:
+        event_ids = await self._form(request)
+        if isinstance(event_ids, Response):
+            return event_ids
+        outcomes = Counter(what for _, what in await run_in_threadpool(self._sources.redrive, event_ids))
+        said = ", ".join(f"{count} {what}" for what, count in outcomes.items()) or "none chosen"
+        return RedirectResponse(request.url_for("parked").include_query_params(said=f"Redriven: {said}."), 303)
+
+    async def discard(self, request: Request) -> Response:
+        event_ids = await self._form(request)
+        if isinstance(event_ids, Response):
+            return event_ids
+        why = str((await request.form()).get("why", "")).strip()
+        if not why:
+            return PlainTextResponse("Say why: the reason is logged with each event.", 400)
+        count = await run_in_threadpool(self._sources.discard, event_ids, why)
+        return RedirectResponse(request.url_for("parked").include_query_params(said=f"Deleted: {count}."), 303)
+
+    async def imports(self, request: Request) -> Response:
+        return self._page("imports.html", request, runs=await run_in_threadpool(self._sources.imports))
+
+    async def _form(self, request: Request) -> list[str] | Response:
+        """The chosen events of a form that changes something, or why it is refused."""
+        if not self._write:
+            return PlainTextResponse("The page is read-only: start it with --write.", 403)
+        form = await request.form()
+        if not self._guard.is_form_ours(form.get("form_token")):
+            return PlainTextResponse("This form is not of this page.", 403)
+        return [str(each) for each in form.getlist("event_id")]
+
+    def _shown(self, page: Page) -> Page:
+        """A page whose troubles with AWS are shown as a sentence."""
+
+        async def shown(request: Request) -> Response:
+            try:
+                return await page(request)
+            except (ClientError, BotoCoreError) as error:
+                sentence = explained(error, stack=self._sources.stack.name, needed="what the page shows.")
+            except Transient as error:
+                sentence = f"{error.reason}: {error.explanation}"
+            return self._page("trouble.html", request, status=502, sentence=sentence)
+
+        shown.__name__ = page.__name__
+        return shown
+
+    def _page(self, template: str, request: Request, *, status: int = 200, **found: Any) -> Response:
+        common = {
+            "stack": self._sources.stack,
+            "path": request.url.path,
+            "write": self._write,
+            "form_token": self._guard.form_token,
+            "classes": OUTCOMES,
+            "reasons_of_docs": self._reasons,
+            "others": self._others,
+            "all_hours": HOURS,
+        }
+        return HTMLResponse(self._templates.get_template(template).render(common | found), status)
+
+
+def application(
+    sources: Sources, guard: Guard, *, write: bool, reasons: Mapping[str, str], others: Mapping[str, str]
+) -> Starlette:
+    pages = Pages(sources, guard, write=write, reasons=reasons, others=others)
+    return Starlette(routes=pages.routes(), middleware=[Middleware(GuardMiddleware, guard=guard)])
+
+
+def documented_reasons(text: str) -> dict[str, str]:
+    """What docs/troubleshooting.md says of each reason: the first paragraph below its heading, without markup."""
+    found = re.findall(r"^### `([a-z_]+)`\n\n(.+?)(?:\n\n|\Z)", text, re.MULTILINE | re.DOTALL)
+    return {reason: " ".join(re.sub(r"[`*]|\]\([^)]*\)|\[", "", words).split()) for reason, words in found}
+
+
+def _hours(request: Request) -> float:
+    try:
+        found = float(request.query_params.get("hours", HOURS[0]))
+    except ValueError:
+        return HOURS[0]
+    return found if found in HOURS else HOURS[0]
