@@ -3,9 +3,12 @@
 import argparse
 import signal
 import sys
+from pathlib import Path
 
+from load.chart import draw
 from load.traffic import Sizes
 from load.trial import Whop, run
+from local_stack import ROOT
 from local_stack.deployment import DeploymentError, built
 from local_stack.processes import StartError
 from local_stack.stack import running_stack
@@ -16,7 +19,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="load", description=__doc__)
     parser.add_argument("--webhooks", type=int, default=Sizes.webhooks)
     parser.add_argument("--users", type=int, default=Sizes.users)
+    parser.add_argument("--chart", type=Path, default=ROOT / ".local" / "load.svg", help="where to draw the result")
     options = parser.parse_args()
+    if options.webhooks < options.users or options.users < 1:
+        print("Each user needs a webhook at least: give WEBHOOKS= as large a number as USERS=.", file=sys.stderr)
+        return 2
     # Ended from outside, everything that was started is still wound up.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     sizes, whop, terminal = Sizes(webhooks=options.webhooks, users=options.users), Whop(), Terminal()
@@ -29,6 +36,9 @@ def main() -> int:
             )
             report = run(stack, sizes, whop, terminal)
             report.tell(terminal)
+            options.chart.parent.mkdir(parents=True, exist_ok=True)
+            draw(options.chart, report.moments, report.answers, report.called, per_minute=whop.limit * 60 / whop.window)
+            terminal.line(f"\nAs a picture: {options.chart}")
     except (DeploymentError, StartError) as error:
         print(f"\n{error}", file=sys.stderr)
         return 1

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 
 from fake_whop import FaultKind
+from load.chart import Answered, Called, Moment
 from load.traffic import Event, Sizes, Traffic, User, planned
 from local_stack.pictures import png
 from local_stack.stack import LocalStack
@@ -68,6 +69,9 @@ class Report:
     calls: int
     limited_calls: int
     failed_calls: int
+    moments: Sequence[Moment]
+    answers: Sequence[Answered]
+    called: Sequence[Called]
 
     @property
     def holds(self) -> bool:
@@ -99,7 +103,7 @@ def run(stack: LocalStack, sizes: Sizes, whop: Whop, terminal: Terminal, *, pati
     before = len(stack.fake.calls)
     trial = _Trial(stack, traffic, whop, terminal)
     with _hardship(stack, whop):
-        started = time.monotonic()
+        started, began_at = time.monotonic(), time.time()
         trial.send()
         sent = time.monotonic()
         drained = trial.drain(patience)
@@ -123,6 +127,9 @@ def run(stack: LocalStack, sizes: Sizes, whop: Whop, terminal: Terminal, *, pati
             calls=len(calls),
             limited_calls=sum(call.status == 429 for call in calls),
             failed_calls=sum(call.fault is not None for call in calls),
+            moments=trial.moments,
+            answers=trial.answers,
+            called=[Called(call.at - began_at, call.operation, call.status) for call in calls],
         )
 
 
@@ -146,6 +153,9 @@ class _Trial:
         self._terminal = terminal
         self._told_at = time.monotonic()
         self._stopping = threading.Event()
+        self._began_at = time.monotonic()
+        self.moments: list[Moment] = []
+        self.answers: list[Answered] = []
         self.accepted = 0
         self.sent_again = 0
 
@@ -174,7 +184,10 @@ class _Trial:
         for attempt in range(ATTEMPTS):
             try:
                 url, delivery = self._stack.deployment.webhook_url, event.delivery
+                posted_at = time.monotonic()
                 if client.post(url, content=delivery.content, headers=delivery.headers()).status_code == 200:
+                    took = (time.monotonic() - posted_at) * 1000
+                    self.answers.append(Answered(posted_at - self._began_at, took))
                     return attempt + 1
             except httpx.TransportError:
                 pass
@@ -200,6 +213,9 @@ class _Trial:
         """Waits, tells how it goes, and lets Whop's failures take turns."""
         while not done():
             self._stack.fake.switches.failure_kind = next(self._failures)
+            if not self.moments or time.monotonic() - self._began_at - self.moments[-1].at > 1:
+                now = time.monotonic() - self._began_at
+                self.moments.append(Moment(now, len(self.answers), self._stack.deployment.waiting()))
             if time.monotonic() - self._told_at > PROGRESS_SECONDS:
                 self._told_at = time.monotonic()
                 self._tell_progress()

@@ -1,0 +1,91 @@
+"""A trial as a picture: how far it was at each moment, how quickly webhooks were answered, and how Whop was called."""
+
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+SPAN_SECONDS = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """`at` is in seconds since the trial began."""
+
+    at: float
+    accepted: int
+    waiting: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A webhook that was accepted: when, in seconds since the trial began, and after how many milliseconds."""
+
+    at: float
+    milliseconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Called:
+    """A call to Whop, in seconds since the trial began. `status` is None if no answer was given."""
+
+    at: float
+    operation: str
+    status: int | None
+
+
+def draw(
+    file: Path, moments: Sequence[Moment], answers: Sequence[Answered], calls: Sequence[Called], *, per_minute: float
+) -> None:
+    """Writes an SVG. `per_minute` is how many calls of one operation Whop allows."""
+    with mpl.rc_context({"svg.hashsalt": "load", "svg.fonttype": "none", "font.size": 9}):
+        figure = Figure(figsize=(9, 7.5), layout="constrained")
+        backlog, latency, rate = figure.subplots(3, 1, sharex=True)
+        backlog.plot([each.at for each in moments], [each.accepted for each in moments], label="accepted")
+        backlog.plot([each.at for each in moments], [each.waiting for each in moments], label="waiting")
+        backlog.set_ylabel("events")
+        times, medians, slowest = _by_span(answers)
+        latency.plot(times, medians, label="p50")
+        latency.plot(times, slowest, label="p99")
+        latency.set_ylabel("webhook answered, ms")
+        for operation, counts in _rates(calls).items():
+            rate.plot(list(counts), list(counts.values()), label=operation)
+        rate.axhline(per_minute, linestyle="--", color="black", label="Whop's limit")
+        rate.set_ylabel("calls a minute")
+        rate.set_xlabel("seconds")
+        for axes in (backlog, latency, rate):
+            axes.legend(loc="upper right")
+            axes.grid(visible=True, alpha=0.3)
+            axes.set_ylim(bottom=0)
+        figure.savefig(file, format="svg", metadata={"Date": None})
+
+
+def _by_span(answers: Sequence[Answered]) -> tuple[list[float], list[float], list[float]]:
+    spans: defaultdict[int, list[float]] = defaultdict(list)
+    for each in answers:
+        spans[int(each.at / SPAN_SECONDS)].append(each.milliseconds)
+    ordered = sorted(spans)
+    times = [span * SPAN_SECONDS for span in ordered]
+    return (
+        times,
+        [statistics.median(spans[span]) for span in ordered],
+        [sorted(spans[span])[int(len(spans[span]) * 0.99)] for span in ordered],
+    )
+
+
+def _rates(calls: Sequence[Called]) -> dict[str, dict[float, float]]:
+    """Calls a minute by operation, over spans of time, of those that Whop did not refuse for their rate."""
+    counted: defaultdict[str, Counter[int]] = defaultdict(Counter)
+    for call in calls:
+        if call.status != 429:
+            counted[call.operation][int(call.at / SPAN_SECONDS)] += 1
+    last = max((int(call.at / SPAN_SECONDS) for call in calls), default=0)
+    per_minute = 60 / SPAN_SECONDS
+    return {
+        operation: {span * SPAN_SECONDS: counts[span] * per_minute for span in range(last + 1)}
+        for operation, counts in sorted(counted.items())
+    }
