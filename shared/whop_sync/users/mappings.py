@@ -26,6 +26,7 @@ from whop_sync.aws.boundary import aws_error_code, aws_errors
 from whop_sync.errors import Permanent, Transient
 from whop_sync.events import PROFILE_FIELDS, Field, Position, ProfileField, UserEvent, standing_of
 from whop_sync.users.schema import (
+    ERASED_ATTRIBUTES,
     Attempt,
     Attributes,
     Item,
@@ -291,21 +292,22 @@ class Mappings:
             "former_whop_user_id": {"S": account.whop_user_id},
             "former_whop_company_id": {"S": account.company_id} if account.company_id else None,
         }
-        foreign = self._transact(
-            claim,
-            tombstone,
-            {
-                "Delete": {
-                    "TableName": self._table,
-                    "Key": whop_user_key(account.whop_user_id),
-                    "ConditionExpression": "attribute_not_exists(#key) OR user_id = :user",
-                    "ExpressionAttributeNames": {"#key": "key"},
-                    "ExpressionAttributeValues": {":user": {"S": claim.user_id}},
-                }
-            },
-        )
-        if foreign:  # an operator released the Whop user, and another user has it now
+        if self._transact(
+            claim, tombstone, self._freed(account.whop_user_id, claim.user_id)
+        ):  # an operator released the Whop user, and another user has it now
             self._update_held(claim, tombstone)
+
+    def _freed(self, whop_user_id: str, user_id: str) -> Any:
+        """The part of a transaction that takes the reverse item away, if it is this user's."""
+        return {
+            "Delete": {
+                "TableName": self._table,
+                "Key": whop_user_key(whop_user_id),
+                "ConditionExpression": "attribute_not_exists(#key) OR user_id = :user",
+                "ExpressionAttributeNames": {"#key": "key"},
+                "ExpressionAttributeValues": {":user": {"S": user_id}},
+            }
+        }
 
     def _committed(self, claim: Claim, progress: Progress) -> Attributes:
         avatar, since = progress.shown.avatar, progress.shown.picture_unavailable_since
@@ -371,6 +373,20 @@ class Mappings:
                     return False
                 raise
         return True
+
+    def erase(self, claim: Claim, deletion: UserEvent) -> None:
+        """Empties a claimed row but for a tombstone, and frees the reverse item in the same step."""
+        positions = deletion.positions
+        emptied: Attributes = {
+            **dict.fromkeys(ERASED_ATTRIBUTES),
+            "status": {"S": "deleted"},
+            "updated_at": iso(self._clock()),
+            **_position_attributes(positions),
+            **_standing_attributes(claim.row, positions),
+        }
+        account = claim.row.account
+        if account is None or self._transact(claim, emptied, self._freed(account.whop_user_id, claim.user_id)):
+            self._update_held(claim, emptied)
 
     # -- writing ---------------------------------------------------------------------------------------------------
 

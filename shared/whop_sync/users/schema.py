@@ -254,3 +254,25 @@ _ATTEMPT_ATTRIBUTES = (
     "enrollment_cursor",
     "enrollment_scan_began_at",
 )
+
+ERASED_ATTRIBUTES = (
+    *_ATTEMPT_ATTRIBUTES,
+    "lease_id",
+    "lease_until",
+    "whop_user_id",
+    "whop_company_id",
+    "former_whop_user_id",
+    "former_whop_company_id",
+    "enrolled_email",
+    "email_differs",
+    "sign_in_differs",
+    "unsettled",
+    "avatar_sha256",
+    "avatar_file_id",
+    "avatar_attached",
+    "picture_unavailable_since",
+    "last_event_id",
+    "last_error",
+    "created_at",
+)
+"""All that an erased row no longer has. What stays is its key, the user's id, and the tombstone."""

@@ -1,0 +1,133 @@
+"""What an operator does when a person asks to be forgotten, and when a platform never sends deletions.
+
+Both are safe twice: what is done already is found done.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from whop_sync.accounts import Account
+from whop_sync.aws.queues import Queue
+from whop_sync.errors import AwaitsTurn, OperatorNeeded, SyncError, Transient
+from whop_sync.events import UserEvent
+from whop_sync.users.mappings import Busy, Mappings
+from whop_sync.whop.client import Whop
+
+LEASE_SECONDS = 150
+"""How long an erasure may take."""
+
+_REFUSALS = ("whop_refused", "whop_key_rejected")
+"""Whop does not let it be done: by its rules, or by what the key may do."""
+
+type AccountFate = Literal["removed", "gone", "blanked", "kept", "none"]
+"""The connected account was removed; was not there any more; could not be removed, and its title and metadata no longer
+name the user; could be neither; there is none, since the user came by Whop sign-in or was never enrolled."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Receipt:
+    """What an erasure came to. It holds no e-mail and no name.
+
+    Attributes:
+        is_known: whether there was a row of the user at all.
+        profile_blanked: whether the company-specific name and picture are gone; None where there were none to blank.
+        account: what became of the connected account.
+        why: what kept Whop from removing the account, as a reason.
+    """
+
+    user_id: str
+    is_known: bool
+    whop_user_id: str | None = None
+    whop_company_id: str | None = None
+    profile_blanked: bool | None = None
+    account: AccountFate = "none"
+    why: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Erasure:
+    whop: Whop
+    mappings: Mappings
+    company: str
+    deleted_user_name: str
+    queue: Queue
+    clock: Callable[[], float]
+
+    def release(self, user_id: str) -> None:
+        """Sends a deletion on its way, as the platform would: the user is blanked, and their Whop user set free for
+        another. A newer event of the platform brings the user back. Raises Transient."""
+        self.queue.send(self._deletion(user_id).to_json())
+
+    def erase(self, user_id: str) -> Receipt:
+        """Removes what there is of a user, at Whop and in the row. Only a tombstone stays, without which an old event
+        would enroll them again. Raises Transient; what was done until then is found done the next time.
+        """
+        row = self.mappings.row(user_id)
+        if row.status is None:
+            return Receipt(user_id=user_id, is_known=False)
+        deletion = self._deletion(user_id)
+        claim = self.mappings.claim(deletion, deadline=self.clock() + LEASE_SECONDS)
+        if isinstance(claim, Busy):
+            raise AwaitsTurn("busy", "a worker has this user just now", retry_after=claim.seconds_left)
+        if claim is None:
+            if row.standing == "deleted" and row.account is None and row.former is None:
+                return Receipt(user_id=user_id, is_known=True)
+            raise Transient("lease_lost", "the row says something of a time that is still to come")
+        account = claim.row.account or claim.row.former
+        receipt = Receipt(user_id=user_id, is_known=True)
+        if account is not None:
+            blanked = self._blank(account)
+            fate, why = self._remove(account)
+            if not blanked and fate == "kept":
+                # The row alone knows who the user is at Whop, so it stays until the key may do something.
+                raise OperatorNeeded("whop_key_rejected", "the API key may neither blank nor remove this user at Whop")
+            receipt = Receipt(
+                user_id=user_id,
+                is_known=True,
+                whop_user_id=account.whop_user_id,
+                whop_company_id=account.company_id,
+                profile_blanked=blanked,
+                account=fate,
+                why=why,
+            )
+        self.mappings.erase(claim, deletion)
+        return receipt
+
+    def _deletion(self, user_id: str) -> UserEvent:
+        now = int(self.clock() * 1_000_000)
+        return UserEvent(kind="deleted", event_id="operator", user_id=user_id, version=now, event_time=now)
+
+    def _blank(self, account: Account) -> bool:
+        """Each field for itself: Whop may refuse to clear the picture."""
+        blanked = True
+        for change in ({"name": self.deleted_user_name}, {"profile_picture": None}):
+            try:
+                self.whop.update_user(account.whop_user_id, company=self.company, changes=change)
+            except SyncError as error:
+                if error.reason not in (*_REFUSALS, "whop_not_found"):
+                    raise
+                blanked = blanked and error.reason == "whop_not_found"
+        return blanked
+
+    def _remove(self, account: Account) -> tuple[AccountFate, str | None]:
+        if account.company_id is None:
+            return "none", None
+        try:
+            self.whop.delete_account(account.company_id)
+        except SyncError as error:
+            if error.reason == "whop_not_found":
+                return "gone", None
+            if error.reason not in _REFUSALS:
+                raise
+            return self._disguise(account.company_id), error.reason
+        return "removed", None
+
+    def _disguise(self, company_id: str) -> AccountFate:
+        try:
+            self.whop.update_account(company_id, {"title": f"Erased {company_id}", "metadata": {}})
+        except SyncError as error:
+            if error.reason not in _REFUSALS:
+                raise
+            return "kept"
+        return "blanked"
