@@ -117,6 +117,7 @@ SETTINGS = {
     "WHOP_API_VERSION": "",
     "WHOP_CALLS_PER_MINUTE": "600",
     "TITLE_FORMAT": "{user_id}",
+    "DELETED_USER_NAME": "Deleted user",
     "CHAT_TOKEN_ACTIONS": "chat:read",
     "PAYLOAD_OVERRIDES": "",
 }
