@@ -262,6 +262,7 @@ def fresh_journal(monkeypatch: pytest.MonkeyPatch) -> Journal:
 def logged_at(level: str, told: Told, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """Level and message of all that is logged when everything happens once."""
     monkeypatch.setenv("POWERTOOLS_LOG_LEVEL", level)
+    monkeypatch.setenv("AWS_LAMBDA_LOG_LEVEL", "INFO")  # as Lambda sets it for functions that log JSON
     journal = fresh_journal(monkeypatch)
     error = Permanent("whop_refused")
     for delivery in get_args(DeliveryOutcome.__value__):
