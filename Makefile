@@ -122,7 +122,10 @@ validate: $(SAM) $(CHECKOV) ## Check the template, for errors and for what is no
 	.local/sam/bin/sam validate --lint
 	.local/checkov/bin/checkov --config-file .checkov.yaml
 	@# Once more with all that is off by default.
-	@for name in ImportEnabled AccessLogs Tracing; do echo "/^  $$name:/,/Default:/s/'false'/'true'/"; done \
+	@{ for name in ImportEnabled AccessLogs Tracing; do echo "/^  $$name:/,/Default:/s/'false'/'true'/"; done; \
+		echo "/^  AccountLinkHosts:/,/Default:/s/''/app.example.com/"; \
+		echo "/^  PayoutTokenActions:/,/Default:/s/''/identity:read/"; \
+		echo "/^  PayoutsApiKey:/,/Default:/s/shared/separate/"; } \
 		| sed -f /dev/stdin template.yaml > .local/everything-on.yaml
 	.local/sam/bin/sam validate --lint --template .local/everything-on.yaml
 	.local/checkov/bin/checkov --config-file .checkov.yaml --file .local/everything-on.yaml

@@ -20,10 +20,13 @@ if TYPE_CHECKING:
     from whop_sync.aws.custom_resources import Check
     from whop_sync.backend_api.chat_tokens import ChatTokens
     from whop_sync.backend_api.lookups import LookUp
+    from whop_sync.backend_api.payouts import AccountLinks, PayoutTokens
     from whop_sync.config import WhopConfig
     from whop_sync.importing.stored_files import StoredImports
+    from whop_sync.journal import Journal
     from whop_sync.receiving.deliveries import MisconfiguredReceiver, Receiver
     from whop_sync.syncing.worker import Worker
+    from whop_sync.users.directory import Directory
     from whop_sync.whop.client import Pace, Whop, Witness
 
 BATCH_SIZE = 10
@@ -147,7 +150,7 @@ def worker() -> "Worker":
 
 @_without_garbage_collection()
 def look_up() -> "LookUp":
-    """GET /users/{user_id} and GET /whop-users/{whop_user_id}. The platform's backend waits for the answer."""
+    """GET /users/{user_id} and its like by Whop's ids. The platform's backend waits for the answer."""
     import boto3
 
     from whop_sync.backend_api.lookups import LookUp
@@ -163,30 +166,60 @@ def look_up() -> "LookUp":
 @_without_garbage_collection()
 def chat_tokens() -> "ChatTokens":
     """POST /users/{user_id}/chat-token. The backend waits for the answer, and API Gateway does so for 30 seconds."""
-    import boto3
-    import httpx
-
     from whop_sync.backend_api.chat_tokens import ChatTokens
     from whop_sync.config import chat_token_config
-    from whop_sync.journal import Journal
-    from whop_sync.users.directory import Directory
 
     config = chat_token_config()
-    aws = _aws(connect=1, read=2, attempts=2)
-    journal = Journal()
+    whop, directory, journal = _for_backend(config.whop, config.user_mappings_table)
     return ChatTokens(
-        directory=Directory(boto3.client("dynamodb", config=aws), config.user_mappings_table),
-        whop=whop_client(
-            config.whop,
-            boto3.client("secretsmanager", config=aws),
-            witness=journal,
-            timeout=httpx.Timeout(5, read=10, connect=3),
-        ),
+        directory=directory,
+        whop=whop,
         company=config.whop.company_id,
         actions=config.actions,
         journal=journal,
         clock=time.time,
     )
+
+
+@_without_garbage_collection()
+def account_links() -> "AccountLinks":
+    """POST /users/{user_id}/account-link. The backend waits for the answer, and API Gateway does so for 30 seconds."""
+    from whop_sync.backend_api.payouts import AccountLinks
+    from whop_sync.config import account_link_config
+
+    config = account_link_config()
+    whop, directory, journal = _for_backend(config.whop, config.user_mappings_table)
+    return AccountLinks(directory=directory, whop=whop, hosts=config.hosts, journal=journal)
+
+
+@_without_garbage_collection()
+def payout_tokens() -> "PayoutTokens":
+    """POST /users/{user_id}/payout-token. The backend waits for the answer, and API Gateway does so for 30 seconds."""
+    from whop_sync.backend_api.payouts import PayoutTokens
+    from whop_sync.config import payout_token_config
+
+    config = payout_token_config()
+    whop, directory, journal = _for_backend(config.whop, config.user_mappings_table)
+    return PayoutTokens(directory=directory, whop=whop, actions=config.actions, journal=journal, clock=time.time)
+
+
+def _for_backend(config: "WhopConfig", table: str) -> tuple["Whop", "Directory", "Journal"]:
+    """What each function needs that asks Whop while a caller waits."""
+    import boto3
+    import httpx
+
+    from whop_sync.journal import Journal
+    from whop_sync.users.directory import Directory
+
+    aws = _aws(connect=1, read=2, attempts=2)
+    journal = Journal()
+    whop = whop_client(
+        config,
+        boto3.client("secretsmanager", config=aws),
+        witness=journal,
+        timeout=httpx.Timeout(5, read=10, connect=3),
+    )
+    return whop, Directory(boto3.client("dynamodb", config=aws), table), journal
 
 
 @_without_garbage_collection()
@@ -228,7 +261,9 @@ def settings_check() -> "Check":
         for each in vars(config).values():
             if hasattr(each, "cache_clear"):
                 each.cache_clear()
-        for factory in (receiver, worker, chat_tokens):
+        wanted = {account_links: "ACCOUNT_LINK_HOSTS", payout_tokens: "PAYOUT_TOKEN_ACTIONS"}
+        doors = [factory for factory, setting in wanted.items() if os.environ.get(setting)]
+        for factory in (receiver, worker, chat_tokens, *doors):
             try:
                 made = factory()
             except ValueError as error:

@@ -16,6 +16,7 @@ CALLS_PER_MINUTE = 600
 FEWEST_CALLS_PER_MINUTE = 30
 
 _ACTION = re.compile(r"[a-z_]+(:[a-z_]+)+", re.ASCII)
+_HOST = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*(:[0-9]{1,5})?", re.ASCII)
 _COUNTRY = re.compile(r"[a-z]{2}", re.ASCII)
 
 
@@ -42,6 +43,24 @@ class WhopConfig:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChatTokenConfig:
     """`actions` are what a token allows, never none."""
+
+    whop: WhopConfig
+    actions: Sequence[str]
+    user_mappings_table: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AccountLinkConfig:
+    """`hosts` are those that a link may lead back to, never none."""
+
+    whop: WhopConfig
+    hosts: frozenset[str]
+    user_mappings_table: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PayoutTokenConfig:
+    """`actions` are the most that a token may allow, never none."""
 
     whop: WhopConfig
     actions: Sequence[str]
@@ -105,13 +124,24 @@ def worker_config() -> WorkerConfig:
 @cache
 def chat_token_config() -> ChatTokenConfig:
     """Raises ValueError with a sentence that names the setting and what it must be."""
-    actions = _setting("CHAT_TOKEN_ACTIONS").split(",")
-    if not all(_ACTION.fullmatch(action) for action in actions):
-        # Never an empty one: Whop takes no actions at all for everything that the key may do.
-        raise ValueError(
-            "CHAT_TOKEN_ACTIONS must be actions of Whop with commas between them, such as chat:read,dms:read"
-        )
+    actions = _actions("CHAT_TOKEN_ACTIONS")
     return ChatTokenConfig(whop=_whop_config(), actions=actions, user_mappings_table=user_mappings_table())
+
+
+@cache
+def payout_token_config() -> PayoutTokenConfig:
+    """Raises ValueError with a sentence that names the setting and what it must be."""
+    actions = _actions("PAYOUT_TOKEN_ACTIONS")
+    return PayoutTokenConfig(whop=_whop_config(), actions=actions, user_mappings_table=user_mappings_table())
+
+
+@cache
+def account_link_config() -> AccountLinkConfig:
+    """Raises ValueError with a sentence that names the setting and what it must be."""
+    hosts = _setting("ACCOUNT_LINK_HOSTS").split(",")
+    if not all(_HOST.fullmatch(host) for host in hosts):
+        raise ValueError("ACCOUNT_LINK_HOSTS must be host names with commas between them, such as app.example.com")
+    return AccountLinkConfig(whop=_whop_config(), hosts=frozenset(hosts), user_mappings_table=user_mappings_table())
 
 
 def user_mappings_table() -> str:
@@ -141,6 +171,14 @@ def _whop_config() -> WhopConfig:
         api_key_arn=_setting("WHOP_API_KEY_ARN"),
         company_id=_setting("WHOP_COMPANY_ID"),
     )
+
+
+def _actions(name: str) -> Sequence[str]:
+    actions = _setting(name).split(",")
+    if not all(_ACTION.fullmatch(action) for action in actions):
+        # Never an empty one: to Whop, no actions at all mean everything that the key may do.
+        raise ValueError(f"{name} must be actions of Whop with commas between them, such as chat:read,dms:read")
+    return actions
 
 
 def _account_country() -> str | None:

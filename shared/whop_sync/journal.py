@@ -17,6 +17,7 @@ from whop_sync.errors import OperatorNeeded, SyncError
 from whop_sync.events import ProfileField, UserEvent
 
 type DeliveryOutcome = Literal["accepted", "ignored", "parked", "rejected", "deferred"]
+type RequestName = Literal["LookUp", "ChatToken", "AccountLink", "PayoutToken"]
 type RequestOutcome = Literal["answered", "absent", "refused", "failed"]
 type EventOutcome = Literal[
     "enrolled",
@@ -113,7 +114,7 @@ class Journal:
 
     def request(
         self,
-        what: Literal["LookUp", "ChatToken"],
+        what: RequestName,
         outcome: RequestOutcome,
         *,
         user_id: str | None,

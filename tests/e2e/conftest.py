@@ -12,7 +12,8 @@ from local_stack.terminal import Terminal
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[LocalStack]:
-    with running_stack(Terminal(), built(Terminal()), name="e2e") as running:
+    doors = {"AccountLinkHosts": "app.asked.test", "PayoutTokenActions": "company:balance:read,identity:read"}
+    with running_stack(Terminal(), built(Terminal()), name="e2e", more_parameters=doors) as running:
         yield running
 
 

@@ -50,7 +50,7 @@ def iam_user(stack: LocalStack, name: str, *routes: str) -> Credentials:
 
 @pytest.fixture(scope="module")
 def backend(stack: LocalStack) -> Backend:
-    routes = ("GET/users/*", "GET/whop-users/*", "POST/users/*/chat-token")
+    routes = ("GET/users/*", "GET/whop-users/*", "GET/whop-accounts/*", "POST/users/*")
     return Backend(stack.deployment, iam_user(stack, "backend", *routes))
 
 
@@ -125,6 +125,64 @@ def test_a_chat_token_is_for_one_user_and_chat_alone(
     assert not any(token in line for line in logs)
 
 
+LINK = {
+    "use_case": "payouts_portal",
+    "return_url": "https://app.asked.test/back",
+    "refresh_url": "https://app.asked.test/again",
+}
+
+
+def test_links_and_payout_tokens_are_for_the_account_of_one_user(
+    stack: LocalStack, backend: Backend, new_id: Callable[[], str]
+) -> None:
+    user_id = new_id()
+    sign_up(stack, user_id)
+    account = backend.look_up(user_id).json()["whop_company_id"]
+    # When the backend asks for both
+    link, token = backend.account_link(user_id, **LINK), backend.payout_token(user_id, actions=["identity:read"])
+    # Then they are for that account, with what was asked for and no more
+    assert (link.status_code, account in link.json()["url"]) == (200, True)
+    assert (token.status_code, token.headers["cache-control"]) == (200, "no-store")
+    shown = claims(token.json()["token"])
+    assert (shown["sub"], shown["account_id"], shown["scopes"]) == (None, account, ["identity:read"])
+    # And neither is in a log line
+    for function, secret in (("account-link", link.json()["url"]), ("payout-token", token.json()["token"])):
+        logs = stack.deployment.log_lines(function)
+        assert any('"answered"' in line and user_id in line for line in logs)
+        assert not any(secret in line for line in logs)
+
+
+def test_a_link_leads_back_to_an_allowed_host_only(
+    stack: LocalStack, backend: Backend, new_id: Callable[[], str]
+) -> None:
+    user_id = new_id()
+    sign_up(stack, user_id)
+    answer = backend.account_link(user_id, **{**LINK, "return_url": "https://evil.test/"})
+    assert (answer.status_code, answer.json()["error"]) == (400, "bad_request")
+
+
+def test_the_user_of_an_account_is_found_by_it(stack: LocalStack, backend: Backend, new_id: Callable[[], str]) -> None:
+    user_id = new_id()
+    sign_up(stack, user_id)
+    account = backend.look_up(user_id).json()["whop_company_id"]
+    assert backend.look_up_whop_account(account).json() == backend.look_up(user_id).json()
+    assert backend.look_up_whop_account("biz_unknown").json()["error"] == "unknown_user"
+
+
+def test_who_may_chat_may_not_pay(stack: LocalStack) -> None:
+    chatting = Backend(stack.deployment, iam_user(stack, "chatting", "GET/users/*", "POST/users/*/chat-token"))
+    refused = [
+        chatting.account_link("nobody", **LINK),
+        chatting.payout_token("nobody"),
+        chatting.look_up_whop_account("biz_1"),
+        chatting.ask_unsigned("POST", "/users/nobody/account-link"),
+        chatting.ask_unsigned("POST", "/users/nobody/payout-token"),
+        chatting.ask_unsigned("GET", "/whop-accounts/biz_1"),
+    ]
+    assert [answer.status_code for answer in refused] == [403] * 6
+    assert chatting.chat_token("nobody").status_code == 404
+
+
 def test_an_id_may_be_any_text(stack: LocalStack, backend: Backend) -> None:
     in_path = ["two words", "ann@asked.test", "größe", "🦊", "a+b=c;d,e:f|g"]
     in_query = ["a/b", "50%", "50%25", "a?b=c&d", "a#b", "-", "..", "%2F"]
@@ -175,7 +233,8 @@ def test_the_functions_that_answer_may_read_one_row_and_change_nothing(resources
 
     logging = {"logs:CreateLogStream", "logs:PutLogEvents"}
     assert allowed("LookUpUserRole") - logging == {"dynamodb:GetItem"}
-    assert allowed("MintChatTokenRole") - logging == {"dynamodb:GetItem", "secretsmanager:GetSecretValue"}
+    for role in ("MintChatTokenRole", "AccountLinkRole", "PayoutTokenRole"):
+        assert allowed(role) - logging == {"dynamodb:GetItem", "secretsmanager:GetSecretValue"}
 
 
 def test_the_routes_that_tell_about_users_are_for_callers_of_aws(resources: dict[str, Any]) -> None:

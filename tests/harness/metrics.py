@@ -31,7 +31,7 @@ def emitted_metrics(capture: pytest.CaptureFixture[str]) -> set[tuple[str, tuple
     for status in (None, 200, 302, 400, 401, 429, 500):
         written.whop_call("POST /companies", status=status, seconds=1, request_id=None)
     for outcome in get_args(journal.RequestOutcome.__value__):
-        for what in ("LookUp", "ChatToken"):
+        for what in get_args(journal.RequestName.__value__):
             written.request(what, outcome, user_id="u1")
     written.picture_uploaded()
     written.crash(ValueError(), event())

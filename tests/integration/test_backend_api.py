@@ -15,12 +15,19 @@ from harness import Unwatched, World, created, event
 from harness.openapi import check_answer
 from whop_sync.backend_api.chat_tokens import CLOCK_MARGIN_SECONDS, ChatTokens
 from whop_sync.backend_api.lookups import LookUp
+from whop_sync.backend_api.payouts import MAX_SECONDS, AccountLinks, PayoutTokens
 from whop_sync.errors import Transient
 from whop_sync.journal import Journal
 from whop_sync.users.directory import Directory
 from whop_sync.whop.client import Whop
 
 ACTIONS = ("chat:message:create", "chat:read")
+PAYOUT_ACTIONS = ("company:balance:read", "identity:read", "payout:withdraw_funds")
+LINK_WISHES = {
+    "use_case": "account_onboarding",
+    "refresh_url": "https://shop.test/again",
+    "return_url": "https://shop.test/back?to=1",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,20 +55,42 @@ class Backend:
     def __post_init__(self) -> None:
         self.directory = Directory(self.world.dynamodb, self.world.table)
 
-    def look_up(self, **parameters: str) -> Answer:
-        return self._ask(LookUp(directory=self.directory, journal=Journal()), {"pathParameters": parameters})
+    def account_link(self, user_id: str = "u1", **wishes: Any) -> Answer:
+        links = AccountLinks(
+            directory=self.directory,
+            whop=self._whop(),
+            hosts=frozenset({"shop.test", "a.test:8443"}),
+            journal=Journal(),
+        )
+        sent = {name: value for name, value in (LINK_WISHES | wishes).items() if value is not ...}
+        return self._ask(links, {"pathParameters": {"user_id": user_id}, "body": json.dumps(sent)})
 
-    def chat_token(self, user_id: str = "u1", body: object = None, **event: Any) -> Answer:
-        whop = Whop(
+    def payout_token(self, user_id: str = "u1", **wishes: Any) -> Answer:
+        tokens = PayoutTokens(
+            directory=self.directory,
+            whop=self._whop(),
+            actions=PAYOUT_ACTIONS,
+            journal=Journal(),
+            clock=self.world.clock,
+        )
+        return self._ask(tokens, {"pathParameters": {"user_id": user_id}, "body": json.dumps(wishes)})
+
+    def _whop(self) -> Whop:
+        return Whop(
             self.world.http,
             url=self.world.fake.api_url,
             version=self.version,
             api_key=lambda: self.world.api_key,
             witness=Unwatched(),
         )
+
+    def look_up(self, **parameters: str) -> Answer:
+        return self._ask(LookUp(directory=self.directory, journal=Journal()), {"pathParameters": parameters})
+
+    def chat_token(self, user_id: str = "u1", body: object = None, **event: Any) -> Answer:
         minter = ChatTokens(
             directory=self.directory,
-            whop=whop,
+            whop=self._whop(),
             company=self.world.whop.company_id,
             actions=self.actions,
             journal=Journal(),
@@ -71,14 +100,25 @@ class Backend:
         return self._ask(minter, {"pathParameters": {"user_id": user_id}, **sent, **event})
 
     @staticmethod
-    def _ask(function: LookUp | ChatTokens, event: Any) -> Answer:
+    def _ask(function: LookUp | ChatTokens | AccountLinks | PayoutTokens, event: Any) -> Answer:
         answer = function.answer(event)
-        by_whop_user = "whop_user_id" in event["pathParameters"]
-        look_up = "GET /whop-users/{whop_user_id}" if by_whop_user else "GET /users/{user_id}"
-        check_answer(look_up if isinstance(function, LookUp) else "POST /users/{user_id}/chat-token", answer)
+        check_answer(_route(function, event["pathParameters"]), answer)
         assert answer["headers"]["cache-control"] == "no-store"
         assert answer["headers"]["content-type"] == "application/json"
         return Answer(answer["statusCode"], answer["headers"], json.loads(answer["body"]))
+
+
+def _route(function: object, parameters: dict[str, str]) -> str:
+    match function:
+        case ChatTokens():
+            return "POST /users/{user_id}/chat-token"
+        case AccountLinks():
+            return "POST /users/{user_id}/account-link"
+        case PayoutTokens():
+            return "POST /users/{user_id}/payout-token"
+    (name,) = parameters
+    paths = {"user_id": "users", "whop_user_id": "whop-users", "whop_company_id": "whop-accounts"}
+    return f"GET /{paths[name]}/{{{name}}}"
 
 
 @pytest.fixture
@@ -192,6 +232,21 @@ class TestLookUp:
             assert answer.error == (503, "unavailable")
             assert answer.headers["retry-after"] == "1"
 
+    def test_a_connected_account_leads_to_its_user(self, world: World, backend: Backend) -> None:
+        world.handle(created(name="Ann"))
+        by_account = backend.look_up(whop_company_id=world.row()["whop_company_id"])
+        assert (by_account.status, by_account.body) == (200, backend.look_up(user_id="u1").body)
+        for unknown in ("biz_unknown", world.row()["whop_user_id"], "x" * 2000):
+            assert backend.look_up(whop_company_id=unknown).error == (404, "unknown_user")
+
+    def test_a_user_who_came_by_whop_sign_in_has_no_account_to_be_found_by(
+        self, world: World, backend: Backend
+    ) -> None:
+        known = world.fake.add_user(email="eve@home.test", member_of=world.whop.company_id)
+        world.handle(created(whop_user_id=known.id))
+        assert backend.look_up(user_id="u1").body["whop_company_id"] is None
+        assert backend.look_up(whop_company_id="None").status == 404
+
     def test_a_look_up_asks_whop_nothing(self, world: World, backend: Backend) -> None:
         world.handle(created(name="Ann"))
         before = world.operations()
@@ -252,7 +307,7 @@ class TestChatToken:
             ("null", "JSON object"),
             ("{", "not JSON"),
             ("\udcff", "not JSON"),
-            ("[" * 5000, "too long"),
+            ("[" * 20_000, "too long"),
         ],
     )
     def test_a_wrong_body_is_400_in_words_that_help(self, world: World, backend: Backend, body: str, hint: str) -> None:
@@ -385,3 +440,148 @@ class TestChatToken:
         kept = json.dumps(world.dynamodb.scan(TableName=world.table)["Items"])
         for place in (written.out, written.err, logged, kept):
             assert token not in place
+
+
+class TestAccountLink:
+    @pytest.mark.parametrize("version", ["", "2026-09-02-2", "2026-10-15-1"])
+    @pytest.mark.parametrize("use_case", ["account_onboarding", "payouts_portal"])
+    def test_a_link_is_for_the_account_of_one_user(
+        self, world: World, backend: Backend, version: str, use_case: str
+    ) -> None:
+        world.handle(created(name="Ann"))
+        backend.version = version
+        answer = backend.account_link(use_case=use_case)
+        assert (answer.status, set(answer.body)) == (200, {"url", "expires_at"})
+        (call,) = world.fake.calls_to("POST /account_links")
+        account = {"account_id" if version else "company_id": world.row()["whop_company_id"]}
+        assert call.body == LINK_WISHES | {"use_case": use_case} | account
+
+    @pytest.mark.parametrize(
+        ("wishes", "part"),
+        [
+            ({"use_case": "chat"}, "use_case must be account_onboarding or payouts_portal"),
+            ({"use_case": ...}, "use_case must be"),
+            ({"use_case": ["payouts_portal"]}, "use_case must be"),
+            ({"return_url": ...}, "return_url must be an https URL"),
+            ({"return_url": 5}, "return_url must be an https URL"),
+            ({"refresh_url": "http://shop.test/a"}, "refresh_url must be an https URL"),
+            ({"refresh_url": "https://shop.test/" + "a" * 2000}, "refresh_url must be an https URL"),
+            ({"return_url": "https://evil.test/"}, "host of return_url is not among AccountLinkHosts"),
+            ({"return_url": "https://shop.test.evil.test/"}, "AccountLinkHosts"),
+            ({"return_url": "https://evilshop.test/"}, "AccountLinkHosts"),
+            ({"return_url": "https://shop.test:444/"}, "AccountLinkHosts"),
+            ({"return_url": "https://a.test/"}, "AccountLinkHosts"),
+            ({"return_url": "https://shop.test@evil.test/"}, "https URL"),
+            ({"return_url": "https://evil.test\\@shop.test/"}, "https URL"),
+            ({"return_url": "https://shop.test\\.evil.test/"}, "https URL"),
+            ({"return_url": "https://shop.test/\r\nSet-Cookie: a"}, "https URL"),
+            ({"return_url": " https://shop.test/"}, "https URL"),
+            ({"return_url": "https:shop.test/"}, "https URL"),
+            ({"return_url": "javascript:alert(1)//https://shop.test/"}, "https URL"),
+            ({"return_url": "https://shop.test/\u202e"}, "https URL"),
+            ({"account_id": "biz_other"}, "nothing else"),
+        ],
+    )
+    def test_a_wrong_wish_is_400_and_whop_is_not_asked(
+        self, world: World, backend: Backend, wishes: dict[str, Any], part: str
+    ) -> None:
+        world.handle(created(name="Ann"))
+        answer = backend.account_link(**wishes)
+        assert answer.error == (400, "bad_request")
+        assert part in answer.body["message"]
+        assert world.fake.calls_to("POST /account_links") == []
+
+    @pytest.mark.parametrize("url", ["https://shop.test", "https://SHOP.test/a?b=c#d", "https://a.test:8443/x"])
+    def test_a_url_of_an_allowed_host_is_taken_as_it_is(self, world: World, backend: Backend, url: str) -> None:
+        world.handle(created(name="Ann"))
+        assert backend.account_link(return_url=url).status == 200
+        assert (world.fake.calls_to("POST /account_links")[0].body or {})["return_url"] == url
+
+    def test_a_user_without_an_account_is_409_with_that_sentence(self, world: World, backend: Backend) -> None:
+        known = world.fake.add_user(email="eve@home.test", member_of=world.whop.company_id)
+        world.handle(created(whop_user_id=known.id))
+        for answer in (backend.account_link(), backend.payout_token()):
+            assert answer.error == (409, "no_account")
+            assert "Whop sign-in" in answer.body["message"]
+
+    def test_unknown_and_unenrolled_users_are_told_apart(self, world: World, backend: Backend) -> None:
+        assert backend.account_link("nobody").error == (404, "unknown_user")
+        world.fake.fault(Fault(world.create_call, "error_500_before"))
+        world.failure(created(name="Ann"))
+        assert backend.account_link().error == (409, "not_enrolled_yet")
+
+    def test_a_user_whom_the_platform_deleted_or_suspended_is_refused(self, world: World, backend: Backend) -> None:
+        """Given a standing that is not active, then neither a link nor a token is made, and Whop is not asked."""
+        world.handle(created(version=1, name="Ann"))
+        row = world.row()
+        for standing, refusal in (("suspended", (403, "user_suspended")), ("deleted", (410, "user_deleted"))):
+            world.dynamodb.update_item(
+                TableName=world.table,
+                Key={"key": {"S": "user#u1"}},
+                UpdateExpression="SET #standing = :standing",
+                ExpressionAttributeNames={"#standing": "standing"},
+                ExpressionAttributeValues={":standing": {"S": standing}},
+            )
+            assert backend.account_link().error == backend.payout_token().error == refusal
+        assert world.fake.calls_to("POST /account_links") == world.fake.calls_to("POST /access_tokens") == []
+        # And an account still leads to the one whose it was
+        assert backend.look_up(whop_company_id=row["whop_company_id"]).error == (410, "user_deleted")
+
+    def test_what_whop_refuses_is_502_and_what_it_cannot_do_now_is_503(self, world: World, backend: Backend) -> None:
+        world.handle(created(name="Ann"))
+        world.fake.add_api_key("apik_narrow", scopes=ALL_SCOPES - {"company:balance:read"})
+        world.api_key = "apik_narrow"
+        assert backend.account_link().error == (502, "whop_refused")
+        world.fake.fault(Fault("POST /account_links", "error_500_before"))
+        assert backend.account_link().error == (503, "whop_unavailable")
+
+
+class TestPayoutToken:
+    @pytest.mark.parametrize(
+        ("wishes", "actions", "seconds"),
+        [
+            ({}, PAYOUT_ACTIONS, 900),
+            ({"actions": ["identity:read"]}, ("identity:read",), 900),
+            ({"expires_in_seconds": MAX_SECONDS}, PAYOUT_ACTIONS, MAX_SECONDS),
+        ],
+    )
+    def test_a_token_is_for_the_account_with_no_more_than_was_asked_for(
+        self, world: World, backend: Backend, *, wishes: dict[str, Any], actions: tuple[str, ...], seconds: int
+    ) -> None:
+        world.handle(created(name="Ann"))
+        answer = backend.payout_token(**wishes)
+        assert (answer.status, answer.body["actions"]) == (200, sorted(actions))
+        shown = claims(answer)
+        assert (shown["sub"], shown["account_id"]) == (None, world.row()["whop_company_id"])
+        assert shown["scopes"] == sorted(actions)
+        assert seconds_left(answer, world) == seconds
+
+    @pytest.mark.parametrize(
+        "wishes",
+        [
+            {"actions": []},
+            {"actions": None},
+            {"actions": "identity:read"},
+            {"actions": ["identity:read", "company:delete_child"]},
+            {"actions": [["identity:read"]]},
+            {"expires_in_seconds": MAX_SECONDS + 1},
+            {"expires_in_seconds": 0},
+            {"expires_in_seconds": True},
+            {"account_id": "biz_other"},
+        ],
+    )
+    def test_a_wrong_wish_is_400_and_whop_is_not_asked(
+        self, world: World, backend: Backend, wishes: dict[str, Any]
+    ) -> None:
+        world.handle(created(name="Ann"))
+        assert backend.payout_token(**wishes).error == (400, "bad_request")
+        assert world.fake.calls_to("POST /access_tokens") == []
+
+    def test_links_and_tokens_are_in_no_log_line(
+        self, world: World, backend: Backend, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        world.handle(created(name="Ann"))
+        secrets = [backend.account_link().body["url"], backend.payout_token().body["token"]]
+        said = "".join(capsys.readouterr())
+        assert "AccountLink" in said
+        assert not any(secret in said for secret in secrets)

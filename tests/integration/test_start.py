@@ -29,6 +29,8 @@ CLIENTS: dict[str, set[str]] = {
     "profile_updated": {"dynamodb", "sqs", "secretsmanager"},
     "look_up_user": {"dynamodb"},
     "mint_chat_token": {"dynamodb", "secretsmanager"},
+    "account_link": {"dynamodb", "secretsmanager"},
+    "payout_token": {"dynamodb", "secretsmanager"},
     "import_users": {"s3", "sqs"},
     "check_settings": set(),
 }
@@ -38,6 +40,8 @@ USE_CASES = {
     "profile_updated": "syncing",
     "look_up_user": "backend_api",
     "mint_chat_token": "backend_api",
+    "account_link": "backend_api",
+    "payout_token": "backend_api",
     "import_users": "importing",
     "check_settings": "receiving",
 }
@@ -46,7 +50,7 @@ WITHOUT_HTTPX = {"receive_webhook", "look_up_user", "import_users", "check_setti
 
 @pytest.fixture(scope="module")
 def surroundings(engine: Engine) -> Surroundings:
-    return Surroundings(engine)
+    return Surroundings(engine, {"AccountLinkHosts": "app.shop.test", "PayoutTokenActions": "identity:read"})
 
 
 def test_every_function_is_looked_at() -> None:

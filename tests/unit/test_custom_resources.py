@@ -119,6 +119,8 @@ SETTINGS = {
     "TITLE_FORMAT": "{user_id}",
     "DELETED_USER_NAME": "Deleted user",
     "CHAT_TOKEN_ACTIONS": "chat:read",
+    "ACCOUNT_LINK_HOSTS": "",
+    "PAYOUT_TOKEN_ACTIONS": "",
     "PAYLOAD_OVERRIDES": "",
 }
 
@@ -133,6 +135,9 @@ SETTINGS = {
         ("stack", {"TITLE_FORMAT": "same for all"}, "TITLE_FORMAT must contain"),
         ("stack", {"WHOP_API_VERSION": "yesterday"}, "WHOP_API_VERSION"),
         ("stack", {"CHAT_TOKEN_ACTIONS": ","}, "CHAT_TOKEN_ACTIONS"),
+        ("stack", {"ACCOUNT_LINK_HOSTS": "https://shop.test"}, "ACCOUNT_LINK_HOSTS must be host names"),
+        ("stack", {"PAYOUT_TOKEN_ACTIONS": "identity"}, "PAYOUT_TOKEN_ACTIONS"),
+        ("stack", {"ACCOUNT_LINK_HOSTS": "shop.test", "PAYOUT_TOKEN_ACTIONS": "identity:read"}, None),
     ],
 )
 def test_the_functions_own_checks_decide(

@@ -23,8 +23,10 @@ from harness.openapi import (
     webhook_schema,
 )
 from harness.pages import Page
+from whop_sync.aws.api_gateway import HttpAnswer
 from whop_sync.backend_api.chat_tokens import ChatTokens
 from whop_sync.backend_api.lookups import LookUp
+from whop_sync.backend_api.payouts import AccountLinks, PayoutTokens
 from whop_sync.errors import Malformed, Permanent, SyncError, Transient, WhopAnswer
 from whop_sync.journal import Journal
 from whop_sync.receiving.payloads import parse, read
@@ -36,7 +38,10 @@ if TYPE_CHECKING:
 
 USER = "GET /users/{user_id}"
 WHOP_USER = "GET /whop-users/{whop_user_id}"
+WHOP_ACCOUNT = "GET /whop-accounts/{whop_company_id}"
 TOKEN = "POST /users/{user_id}/chat-token"
+LINK = "POST /users/{user_id}/account-link"
+PAYOUT = "POST /users/{user_id}/payout-token"
 
 ENTRY = Entry(
     user_id="u1",
@@ -54,6 +59,7 @@ ENTRY = Entry(
     updated_at="2026-11-23T20:23:25.706Z",
 )
 ENROLLING = dataclasses.replace(ENTRY, status="enrolling", whop_user_id=None, whop_company_id=None)
+SIGNED_IN = dataclasses.replace(ENTRY, whop_company_id=None)
 FAILED = dataclasses.replace(ENROLLING, status="failed", last_error="whop_refused")
 NO_EMAIL = dataclasses.replace(ENROLLING, status="no_email")
 SUSPENDED = dataclasses.replace(ENTRY, standing="suspended")
@@ -75,6 +81,9 @@ class Table:
     def user_of(self, whop_user_id: str) -> str | None:  # noqa: ARG002
         return "u1" if self.found else None
 
+    def user_of_account(self, company_id: str) -> str | None:
+        return self.user_of(company_id)
+
 
 @dataclasses.dataclass
 class Minting:
@@ -93,6 +102,17 @@ class Minting:
 
         return Token()
 
+    def create_account_link(self, **_: Any) -> Any:
+        if self.error:
+            raise self.error
+
+        @dataclasses.dataclass
+        class Link:
+            url: str = "https://whop.test/secret"
+            expires_at: str = "2026-11-23T21:23:24Z"
+
+        return Link()
+
 
 @pytest.fixture(autouse=True)
 def named(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,17 +120,50 @@ def named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "stack")
 
 
-def look_up(found: Entry | Transient | None, user_id: str = "u1") -> dict[str, Any]:
+def look_up(found: Entry | Transient | None, user_id: str = "u1") -> HttpAnswer:
     function = LookUp(directory=cast("Directory", Table(found)), journal=Journal())
     return function.answer({"pathParameters": {"user_id": user_id}})
 
 
-def look_up_whop_user(found: Entry | Transient | None, whop_user_id: str = "user_1") -> dict[str, Any]:
+def look_up_whop_user(found: Entry | Transient | None, whop_user_id: str = "user_1") -> HttpAnswer:
     function = LookUp(directory=cast("Directory", Table(found)), journal=Journal())
     return function.answer({"pathParameters": {"whop_user_id": whop_user_id}})
 
 
-def chat_token(found: Entry | Transient | None, error: SyncError | None = None, body: object = None) -> dict[str, Any]:
+def look_up_whop_account(found: Entry | Transient | None, company_id: str = "biz_1") -> HttpAnswer:
+    function = LookUp(directory=cast("Directory", Table(found)), journal=Journal())
+    return function.answer({"pathParameters": {"whop_company_id": company_id}})
+
+
+LINK_WISHES = {
+    "use_case": "payouts_portal",
+    "refresh_url": "https://shop.test/again",
+    "return_url": "https://shop.test/back",
+}
+
+
+def account_link(found: Entry | Transient | None, error: SyncError | None = None, **wishes: object) -> HttpAnswer:
+    function = AccountLinks(
+        directory=cast("Directory", Table(found)),
+        whop=cast("Whop", Minting(error)),
+        hosts=frozenset({"shop.test"}),
+        journal=Journal(),
+    )
+    return function.answer({"pathParameters": {"user_id": "u1"}, "body": json.dumps(LINK_WISHES | wishes)})
+
+
+def payout_token(found: Entry | Transient | None, error: SyncError | None = None, **wishes: object) -> HttpAnswer:
+    function = PayoutTokens(
+        directory=cast("Directory", Table(found)),
+        whop=cast("Whop", Minting(error)),
+        actions=["identity:read", "company:balance:read"],
+        journal=Journal(),
+        clock=time.time,
+    )
+    return function.answer({"pathParameters": {"user_id": "u1"}, "body": json.dumps(wishes)})
+
+
+def chat_token(found: Entry | Transient | None, error: SyncError | None = None, body: object = None) -> HttpAnswer:
     function = ChatTokens(
         directory=cast("Directory", Table(found)),
         whop=cast("Whop", Minting(error)),
@@ -125,7 +178,7 @@ def chat_token(found: Entry | Transient | None, error: SyncError | None = None, 
 REFUSED = Permanent("whop_refused", answer=WhopAnswer(status=400))
 BUSY = Transient("whop_failed", answer=WhopAnswer(status=500), retry_after=3)
 
-CASES: Sequence[tuple[str, Callable[[], dict[str, Any]]]] = (
+CASES: Sequence[tuple[str, Callable[[], HttpAnswer]]] = (
     (USER, lambda: look_up(ENTRY)),
     (USER, lambda: look_up(None)),
     (USER, lambda: look_up(ENROLLING)),
@@ -140,6 +193,26 @@ CASES: Sequence[tuple[str, Callable[[], dict[str, Any]]]] = (
     (WHOP_USER, lambda: look_up_whop_user(DELETED)),
     (WHOP_USER, lambda: look_up_whop_user(UNREADABLE)),
     (WHOP_USER, lambda: look_up_whop_user(ENTRY, "50%")),
+    (WHOP_ACCOUNT, lambda: look_up_whop_account(ENTRY)),
+    (WHOP_ACCOUNT, lambda: look_up_whop_account(None)),
+    (WHOP_ACCOUNT, lambda: look_up_whop_account(UNREADABLE)),
+    (WHOP_ACCOUNT, lambda: look_up_whop_account(ENTRY, "50%")),
+    (LINK, lambda: account_link(ENTRY)),
+    (LINK, lambda: account_link(ENTRY, return_url="http://shop.test")),
+    (LINK, lambda: account_link(None)),
+    (LINK, lambda: account_link(ENROLLING)),
+    (LINK, lambda: account_link(SIGNED_IN)),
+    (LINK, lambda: account_link(UNREADABLE)),
+    (LINK, lambda: account_link(ENTRY, REFUSED)),
+    (LINK, lambda: account_link(ENTRY, BUSY)),
+    (PAYOUT, lambda: payout_token(ENTRY)),
+    (PAYOUT, lambda: payout_token(ENTRY, expires_in_seconds=3601)),
+    (PAYOUT, lambda: payout_token(None)),
+    (PAYOUT, lambda: payout_token(ENROLLING)),
+    (PAYOUT, lambda: payout_token(SIGNED_IN)),
+    (PAYOUT, lambda: payout_token(UNREADABLE)),
+    (PAYOUT, lambda: payout_token(ENTRY, REFUSED)),
+    (PAYOUT, lambda: payout_token(ENTRY, BUSY)),
     (TOKEN, lambda: chat_token(ENTRY)),
     (TOKEN, lambda: chat_token(ENTRY, body={"expires_in_seconds": 0})),
     (TOKEN, lambda: chat_token(None)),
@@ -177,7 +250,7 @@ def test_a_route_wants_a_signature_of_aws_where_the_template_says_so() -> None:
 
 
 @pytest.mark.parametrize(("route", "answer"), CASES)
-def test_what_a_function_answers_is_documented(route: str, answer: Callable[[], dict[str, Any]]) -> None:
+def test_what_a_function_answers_is_documented(route: str, answer: Callable[[], HttpAnswer]) -> None:
     check_answer(route, answer())
 
 

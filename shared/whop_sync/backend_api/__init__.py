@@ -1,1 +1,1 @@
-"""The HTTP API for the platform's own backend: look-ups and chat tokens."""
+"""The HTTP API for the platform's own backend: look-ups, chat tokens, and the doors to payouts."""

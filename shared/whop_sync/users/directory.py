@@ -1,12 +1,20 @@
 """The UserMappings table for those who only read it: what is recorded about one user."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from whop_sync.aws.boundary import aws_errors
 from whop_sync.events import MAX_USER_ID_LENGTH, PROFILE_FIELDS, ProfileField, Standing
-from whop_sync.users.schema import Item, Key, read_positions, read_row, user_key, whop_user_key
+from whop_sync.users.schema import (
+    Item,
+    Key,
+    read_positions,
+    read_row,
+    user_key,
+    whop_account_key,
+    whop_user_key,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -66,9 +74,16 @@ class Directory:
 
     def user_of(self, whop_user_id: str) -> str | None:
         """The platform user whom a Whop user belongs to."""
-        if len(whop_user_id) > MAX_USER_ID_LENGTH:
+        return self._owner(whop_user_id, whop_user_key)
+
+    def user_of_account(self, company_id: str) -> str | None:
+        """The platform user whom a connected account belongs to."""
+        return self._owner(company_id, whop_account_key)
+
+    def _owner(self, whop_id: str, key: Callable[[str], Key]) -> str | None:
+        if len(whop_id) > MAX_USER_ID_LENGTH:
             return None
-        item = self._item(whop_user_key(whop_user_id))
+        item = self._item(key(whop_id))
         return item["user_id"]["S"] if item else None
 
     def _item(self, key: Key) -> Mapping[str, Any]:

@@ -41,6 +41,7 @@ from whop_sync.users.schema import (
     read_positions,
     read_row,
     user_key,
+    whop_account_key,
     whop_user_key,
 )
 
@@ -266,12 +267,24 @@ class Mappings:
                     "ExpressionAttributeValues": {":user": {"S": claim.user_id}},
                 }
             },
+            *self._reverse_of_account(claim, account),
         )
         if taken:
             raise Permanent(
                 "whop_user_taken",
                 f"{account.whop_user_id} belongs to another platform user: do two users share an e-mail?",
             )
+
+    def _reverse_of_account(self, claim: Claim, account: Account) -> list[Any]:
+        """Who owns the connected account. It stays when the user is deleted: Whop may go on speaking of the account."""
+        if account.company_id is None:
+            return []
+        item = {
+            **whop_account_key(account.company_id),
+            "user_id": {"S": claim.user_id},
+            "created_at": iso(self._clock()),
+        }
+        return [{"Put": {"TableName": self._table, "Item": item}}]
 
     # -- the commit ------------------------------------------------------------------------------------------------
 
@@ -404,13 +417,13 @@ class Mappings:
                     raise _lease_lost() from None
                 raise
 
-    def _transact(self, claim: Claim, attributes: Attributes, reverse: Any) -> bool:
-        """Writes the row and its reverse item or neither. True if the reverse item belongs to another user."""
+    def _transact(self, claim: Claim, attributes: Attributes, reverse: Any, *more: Any) -> bool:
+        """Writes the row, its reverse item and `more`, or nothing. True if the reverse item belongs to another user."""
         update = _update(attributes, "lease_id = :lease", {":lease": {"S": claim.lease_id}})
         row: Any = {"Update": {"TableName": self._table, "Key": user_key(claim.user_id), **update}}
         with aws_errors("dynamodb_unavailable"):
             try:
-                self._client.transact_write_items(TransactItems=[row, reverse])
+                self._client.transact_write_items(TransactItems=[row, reverse, *more])
             except ClientError as error:
                 cancelled = cast("Sequence[Mapping[str, str]]", error.response.get("CancellationReasons", []))
                 reasons = [reason.get("Code") for reason in cancelled]

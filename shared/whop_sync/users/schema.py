@@ -1,10 +1,11 @@
 """The UserMappings table: its keys and attributes, stated once for all who read or write it.
 
-Three kinds of items share the table:
+Four kinds of items share the table:
 
 - `user#<platform user id>`: the row of a user. It is the record of what is already done, for good, and holds
   identifiers, hashes, versions and times: no name, no e-mail, no URL.
 - `whop_user#<user_...>`: the reverse item, which platform user a Whop user belongs to, at most one,
+- `whop_account#<biz_...>`: the same for the connected account, so that Whop's own webhooks find their user,
 - `turns#<operation>`: the token bucket of one Whop operation, named in the words of an earlier version.
 """
 
@@ -40,6 +41,10 @@ def user_key(user_id: str) -> Key:
 
 def whop_user_key(whop_user_id: str) -> Key:
     return {"key": {"S": f"whop_user#{whop_user_id}"}}
+
+
+def whop_account_key(company_id: str) -> Key:
+    return {"key": {"S": f"whop_account#{company_id}"}}
 
 
 def rate_limit_key(operation: str) -> Key:

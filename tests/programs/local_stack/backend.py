@@ -32,6 +32,15 @@ class Backend:
     def chat_token(self, user_id: str, **wishes: object) -> httpx.Response:
         return self.ask("POST", f"/users/{quote(user_id, safe='')}/chat-token", wishes)
 
+    def look_up_whop_account(self, company_id: str) -> httpx.Response:
+        return self.ask("GET", f"/whop-accounts/{company_id}")
+
+    def account_link(self, user_id: str, **wishes: object) -> httpx.Response:
+        return self.ask("POST", f"/users/{quote(user_id, safe='')}/account-link", wishes)
+
+    def payout_token(self, user_id: str, **wishes: object) -> httpx.Response:
+        return self.ask("POST", f"/users/{quote(user_id, safe='')}/payout-token", wishes)
+
     def ask(self, method: str, path: str, wishes: dict[str, Any] | None = None) -> httpx.Response:
         content = json.dumps(wishes).encode() if wishes else b""
         headers = {"content-type": "application/json"} if wishes else {}
