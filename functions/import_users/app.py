@@ -7,5 +7,5 @@ from whop_sync import assembly
 imports = assembly.stored_imports()
 
 
-def handler(event: dict[str, Any], _context: object) -> dict[str, Any]:
+def handler(event: Any, _context: object) -> Any:
     return imports.send_part(event) if "part" in event else imports.plan(event)

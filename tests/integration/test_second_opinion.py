@@ -147,8 +147,9 @@ def test_a_file_of_users_is_imported(queue: tuple[Queue, str]) -> None:
     s3.create_bucket(Bucket="imports")
     s3.put_object(Bucket="imports", Key="users/a.csv", Body=b"id,email\nu1,u1@people.test\nu2,\n")
     imports = StoredImports(s3=s3, queue=events, clock=time.time)
-    plan = imports.plan({"bucket": {"name": "imports"}, "object": {"key": "users/a.csv"}})
-    counts = [imports.send_part({**plan, "run": "r1", "part": part}) for part in plan["parts"]]
+    plan: Any = imports.plan({"bucket": {"name": "imports"}, "object": {"key": "users/a.csv"}})
+    orders: list[Any] = [{**plan, "run": "r1", "part": part} for part in plan["parts"]]
+    counts = [imports.send_part(order) for order in orders]
     assert [(count["sent"], count["rejected"]) for count in counts] == [(1, 1)]
     assert s3.list_objects_v2(Bucket="imports", Prefix="rejected/r1/")["KeyCount"] == 1
 

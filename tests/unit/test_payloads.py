@@ -460,6 +460,22 @@ def test_a_function_on_what_it_is_not_made_for_is_malformed(expression: str) -> 
         find(expression, document)
 
 
+@pytest.mark.parametrize(
+    ("found", "blocked"),
+    [(True, True), (1, True), ("true", True), ("1", True), (False, False), (0, False), ("False", False), (None, False)],
+)
+def test_a_flag_is_read_as_databases_spell_it_too(found: object, blocked: bool) -> None:
+    event = standard(suspended=found)
+    assert event
+    assert event.standing == ("suspended" if blocked else "active")
+
+
+def test_a_flag_that_is_neither_true_nor_false_nor_a_time_is_refused() -> None:
+    with pytest.raises(Malformed) as refusal:
+        standard(suspended="perhaps")
+    assert refusal.value.reason == "bad_time"
+
+
 # -- a clock that is ahead -------------------------------------------------------------------------------------------
 
 AHEAD = {"type": "user.created", "data": {"id": "u1", "updated_at": "2026-03-03T10:00:00Z"}}

@@ -8,9 +8,9 @@ line that is not JSON. So it hands out parts, and the rows are read as the opera
 """
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, NotRequired, TypedDict, cast
 
 from whop_sync.aws.queues import Queue
 from whop_sync.errors import Malformed
@@ -30,6 +30,63 @@ MAX_PARTS = 5000
 _BUFFER_BYTES = 1024 * 1024
 
 
+class _Bucket(TypedDict):
+    name: str
+
+
+class _Object(TypedDict):
+    key: str
+
+
+class StoredFile(TypedDict):
+    """An object as S3 names it in its events."""
+
+    bucket: _Bucket
+    object: _Object
+
+
+class Csv(TypedDict):
+    names: Sequence[str]
+    separator: str
+
+
+class Plan(TypedDict):
+    """`columns` is None for NDJSON; a part is the bytes where it begins and ends, and the number of its first line."""
+
+    bucket: str
+    key: str
+    etag: str
+    as_of: str
+    columns: Csv | None
+    parts: Sequence[tuple[int, int, int]]
+
+
+class Problem(TypedDict):
+    """A sentence that says why a file is no file of users."""
+
+    problem: str
+
+
+class PartOfPlan(TypedDict):
+    """What the state machine makes of a plan for each part. `run` is the name of its execution."""
+
+    bucket: str
+    key: str
+    etag: str
+    as_of: str
+    columns: Csv | None
+    part: tuple[int, int, int]
+    run: str
+
+
+class Sent(TypedDict):
+    """`waiting`: the workers have enough to do, and nothing was sent."""
+
+    waiting: bool
+    sent: NotRequired[int]
+    rejected: NotRequired[int]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredImports:
     """Both methods raise Transient and botocore's errors, after which Step Functions tries again. None quotes the
@@ -39,18 +96,14 @@ class StoredImports:
     queue: Queue
     clock: Callable[[], float]
 
-    def plan(self, order: Mapping[str, Any]) -> dict[str, Any]:
-        """`order` names the object as S3 does in its events: {"bucket": {"name": …}, "object": {"key": …}}.
-
-        The object's metadata may say `as-of`, the time of rows that have none. Answers {"problem": a sentence} if it is
-        no file of users.
-        """
+    def plan(self, order: StoredFile) -> Plan | Problem:
+        """Where to cut a file. The object's metadata may say `as-of`, the time of rows that have none."""
         try:
             return self._plan(order)
         except Malformed as error:
             return {"problem": str(error)}
 
-    def _plan(self, order: Mapping[str, Any]) -> dict[str, Any]:
+    def _plan(self, order: StoredFile) -> Plan:
         bucket, key = order["bucket"]["name"], order["object"]["key"]
         answer = self.s3.get_object(Bucket=bucket, Key=key)
         as_of = answer["Metadata"].get("as-of", LONG_AGO)
@@ -63,16 +116,14 @@ class StoredImports:
             "key": key,
             "etag": answer["ETag"],
             "as_of": as_of,
-            "columns": file_format.columns and {"names": file_format.columns, "separator": file_format.separator},
+            "columns": {"names": file_format.columns, "separator": file_format.separator}
+            if file_format.columns
+            else None,
             "parts": [(begin.byte, end, begin.line) for begin, end in parts(rows(stream, file_format, start), size)],
         }
 
-    def send_part(self, order: Mapping[str, Any]) -> dict[str, Any]:
-        """`order` is the plan with one `part`, and the name of the `run`.
-
-        Answers {"sent", "rejected"}, or {"waiting": true} if the workers have enough to do and nothing was sent.
-        Rejected rows are written to `rejected/<run>/<line>.ndjson` in the same bucket.
-        """
+    def send_part(self, order: PartOfPlan) -> Sent:
+        """Imports a part. Rejected rows are written to `rejected/<run>/<line>.ndjson` in the same bucket."""
         if self.queue.waiting() > MAX_WAITING:
             return {"waiting": True}
         offset, end, line = order["part"]

@@ -15,6 +15,8 @@ MAX_CLOCK_LEAD = timedelta(days=1)
 """A time further ahead than this is a wrong unit or clock. Taken as it is, it would outrank every later change."""
 
 _EVENT_ID = re.compile(r"[!-~]{1,255}", re.ASCII)
+_FLAGS = {"true": True, "1": True, "false": False, "0": False}
+"""As columns of databases and form fields spell them."""
 _LONGEST_LAG = 600.0
 """Seconds between signing and receipt. Beyond them it no longer matters how long it took."""
 
@@ -230,6 +232,9 @@ def _flag(found: object, document: Document) -> bool | None:
     """None if the body does not speak of it. A time means true until then, by the clock of the receiver."""
     if found is None or isinstance(found, bool):
         return found
+    written = _FLAGS.get(str(found).strip().lower())
+    if written is not None:
+        return written
     until = values.microseconds(found)
     return until is not None and until > document["delivery"]["judged_at"] * 1_000_000
 
