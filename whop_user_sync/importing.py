@@ -82,13 +82,14 @@ class PacedQueue:
 
 
 class Import:
-    """One file on its way. `report` is called with the state after each chunk. A dry run leaves no state behind."""
+    """One file on its way, reported after each chunk. A dry run leaves no state behind."""
 
-    def __init__(self, file: Path, sink: Sink, *, as_of: str, dry: bool, report: Callable[[State], None]) -> None:
+    def __init__(self, file: Path, sink: Sink, *, as_of: str, dry: bool, report: "Progress") -> None:
         self._file = file
         self._dry = dry
         self._sink = sink
         self._report = report
+        self._resumed_at = 0
         self.reasons: Counter[Reason] = Counter()
         self._state_file = file.with_name(file.name + ".import.json")
         self.rejected_file = file.with_name(file.name + ".rejected.ndjson")
@@ -115,6 +116,7 @@ class Import:
                 " twice change nothing."
             )
         self.state = last
+        self._resumed_at = last.sent + last.rejected
 
     def run(self) -> State:
         """Raises Malformed if it is no file of users, and Transient when the queue does not take a chunk."""
@@ -147,7 +149,7 @@ class Import:
             rejected=self.state.rejected + len(chunk.rejections),
             rejected_bytes=rejected.tell(),
         )
-        self._report(self.state)
+        self._report(self.state, done=self.state.sent + self.state.rejected - self._resumed_at)
         if self._dry:
             return
         draft = self._state_file.with_name(self._state_file.name + ".new")
@@ -168,12 +170,16 @@ def import_user(file: Path, wanted: str, sink: Sink, *, as_of: str) -> Iterator[
 
 
 class Progress:
-    """One line on a terminal that is written over, else a line now and then."""
+    """One line on a terminal that is written over, else a line now and then. `done` gives it a rate."""
 
     def __init__(self) -> None:
+        self._began_at = time.monotonic()
         self._reported_at = 0.0
 
-    def __call__(self, text: object) -> None:
+    def __call__(self, text: object, *, done: int | None = None) -> None:
+        if done:
+            seconds = max(time.monotonic() - self._began_at, 0.001)
+            text = f"{text}, {done / seconds:,.0f} a second"
         if time.monotonic() - self._reported_at >= REPORT_SECONDS:
             self._reported_at = time.monotonic()
             over = sys.stderr.isatty()

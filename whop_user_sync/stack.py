@@ -21,6 +21,7 @@ from botocore.exceptions import (
 )
 
 from whop_sync.config import WHOP_API_URLS, WhopConfig
+from whop_sync.errors import Permanent
 
 _AWS = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard", "max_attempts": 3})
 
@@ -64,6 +65,23 @@ class Stack:
             api_key_arn=settings["WHOP_API_KEY_ARN"],
             company_id=settings["WHOP_COMPANY_ID"],
         )
+
+    def shown(self, whop_user_id: str) -> tuple[Mapping[str, Any], Mapping[str, Any]] | None:
+        """Name and picture of a Whop user as Whop shows them now: in the company, and everywhere else.
+
+        None if Whop does not know the user. Raises Transient too.
+        """
+        from whop_sync.assembly import whop_client  # noqa: PLC0415 - most commands never call Whop
+
+        config = self.whop_config(self.settings())
+        whop = whop_client(config, self.client("secretsmanager"))
+        try:
+            company = whop.user(whop_user_id, company=config.company_id)
+            everywhere = whop.user(whop_user_id, company=None)
+        except Permanent:
+            return None
+        keys = ("name", "profile_picture")
+        return {key: company.get(key) for key in keys}, {key: everywhere.get(key) for key in keys}
 
     def settings(self, function: str = "user-created") -> Mapping[str, str]:
         """The environment variables of a function."""

@@ -33,6 +33,7 @@ def test_a_user_is_enrolled_and_changed_by_two_commands(stack: LocalStack, new_i
     code, answer, said = send(stack, "standard", "created", *about, "--name", "Bea Cee")
     assert (code, answer.get("outcome"), answer.get("status")) == (0, "enrolled", 200), said
     assert answer["row"]["status"] == "synced"
+    assert answer["whop"]["name"] == "Bea Cee"
     code, answer, said = send(stack, "standard", "user.updated", *about, "--name", "Bea Dee")
     assert (code, answer.get("outcome")) == (0, "synced"), said
     assert stack.whop.user(answer["row"]["whop_user_id"])["name"] == "Bea Dee"

@@ -147,7 +147,7 @@ def verify(
                 for drift in reconciliation.drifts(event):
                     found.append((drift, _repaired(reconciliation, drift) if repair else _repairable(drift)))
                     out.say(f"{drift.user_id}\t{drift.kind}\t{found[-1][1]}")
-                progress(f"{users:,} users compared")
+                progress(f"{users:,} users compared", done=users)
         except KeyboardInterrupt:
             raise Interrupted(f"Interrupted after {users:,} users; what is listed as on its way was sent.") from None
         finally:

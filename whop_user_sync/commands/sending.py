@@ -31,7 +31,8 @@ from whop_user_sync.stack import Stack, is_loopback
 NEEDS = (
     "cloudformation:DescribeStacks; lambda:GetFunctionConfiguration on the function receive-webhook;"
     " logs:DescribeLogGroups, logs:StartQuery and logs:GetQueryResults on the log groups of the functions;"
-    " dynamodb:GetItem on the table."
+    " dynamodb:GetItem on the table; lambda:GetFunctionConfiguration on the function user-created and"
+    " secretsmanager:GetSecretValue on the secret whop-api-key."
 )
 
 SECRET_VARIABLE = "WHOP_USER_SYNC_SIGNING_SECRET"  # noqa: S105 - the name of a variable
@@ -87,6 +88,8 @@ def send(
     line = _outcome(target, delivery_id, webhook, now, wait)
     user_id = None if line is None else line.fields.get("user_id")
     row = Directory(target.client("dynamodb"), target.table).entry(str(user_id)) if user_id else None
+    profiles = target.shown(row.whop_user_id) if row and row.whop_user_id else None
+    shown = profiles[0] if profiles else None
     out.document(
         {
             "status": answer.status_code,
@@ -94,6 +97,7 @@ def send(
             "outcome": line and line.fields.get("outcome"),
             "reason": line and line.fields.get("reason"),
             "row": row and asdict(row),
+            "whop": shown,
         }
     )
     if line is None:
@@ -102,6 +106,9 @@ def send(
     out.say(str(line))
     if row:
         out.say(f"Recorded: {row.status}, on Whop {row.whop_user_id} of {row.whop_company_id}.")
+    if shown:
+        avatar = shown["profile_picture"]
+        out.say(f"Whop shows: {shown['name']}, {avatar['url'] if avatar else 'no picture'}.")
     return Exit.DONE if line.fields.get("outcome") in DONE else Exit.ATTENTION
 
 

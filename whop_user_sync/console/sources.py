@@ -12,7 +12,6 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
-from whop_sync.errors import Permanent
 from whop_sync.users.directory import Directory, Entry
 from whop_user_sync.logs import LogLine, Logs
 from whop_user_sync.parked import QUEUES, Outcome, Parked, ParkedEvents
@@ -21,8 +20,6 @@ from whop_user_sync.stack import Stack
 WORK_QUEUES = ("user-created", "profile-updated")
 SPANS = 30
 """Columns of a chart."""
-
-_PROFILE_KEYS = ("name", "profile_picture")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,19 +199,8 @@ class Sources:
         return QueueState(name=name, waiting=waiting, in_flight=in_flight, is_parked=name in QUEUES)
 
     def _profile(self, entry: Entry) -> Profile | None:
-        if entry.whop_user_id is None:
-            return None
-        # Imported late: only this page calls Whop.
-        from whop_sync.assembly import whop_client  # noqa: PLC0415
-
-        config = self.stack.whop_config(self.stack.settings())
-        whop = whop_client(config, self.stack.client("secretsmanager"))
-        try:
-            shown = [whop.user(entry.whop_user_id, company=company) for company in (config.company_id, None)]
-        except Permanent:
-            return None
-        own, everywhere = ({key: user.get(key) for key in _PROFILE_KEYS} for user in shown)
-        return Profile(own=own, everywhere=everywhere)
+        shown = self.stack.shown(entry.whop_user_id) if entry.whop_user_id else None
+        return Profile(own=shown[0], everywhere=shown[1]) if shown else None
 
 
 def _by_span(lines: Sequence[LogLine], begin: float, end: float) -> list[tuple[str, Counter[str]]]:
