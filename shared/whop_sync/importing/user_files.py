@@ -81,14 +81,14 @@ def open_users(stream: BinaryIO, name: str) -> tuple[Format, Offset]:
     raise Malformed("bad_header", "the first line must name the columns, and there is none to be read")
 
 
-def _check_encoding(header: bytes) -> None:
-    if header.startswith(_UTF_16_MARKS) or b"\x00" in header:
+def _check_encoding(line: bytes) -> None:
+    if line.startswith(_UTF_16_MARKS) or b"\x00" in line:
         raise Malformed("not_utf8", "the file is in UTF-16: save it as UTF-8, which Excel calls CSV UTF-8")
     try:
-        header.decode()
+        line.decode()
     except UnicodeDecodeError:
-        raise Malformed("not_utf8", "the first line is not in UTF-8: save the file as UTF-8") from None
-    if b"\r" in header.rstrip(b"\r\n"):
+        raise Malformed("not_utf8", "the line is not in UTF-8: save the file as UTF-8") from None
+    if b"\r" in line.rstrip(b"\r\n"):
         raise Malformed("bad_line_ends", "the lines end with CR alone: save the file with LF or CRLF")
 
 
@@ -187,7 +187,11 @@ def _fields(row: Row, file_format: Format) -> Mapping[str, Any]:
     if isinstance(row.content, Malformed):
         raise row.content
     if isinstance(row.content, bytes):
-        found = values.json_object(row.content)
+        try:
+            found = values.json_object(row.content)
+        except Malformed:
+            _check_encoding(row.content)  # says more, if that is why
+            raise
     else:
         found = dict(zip(file_format.columns or (), row.content, strict=True))
     return {
