@@ -340,6 +340,14 @@ def test_the_receiver_takes_what_the_schema_allows_and_nothing_else(data: dict[s
         assert taken(body)
 
 
+def test_the_schema_lists_every_event_that_is_read() -> None:
+    preset = PLATFORMS["standard"].preset
+    read_here = {*preset.created, *preset.updated, *preset.suspended, *preset.restored, *preset.deleted}
+    assert set(webhook_schema()["properties"]["type"]["enum"]) == read_here
+    for event in read_here:
+        assert validate_webhook({**WHOLE, "type": event}) == []
+
+
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
