@@ -231,7 +231,10 @@ def test_every_call_of_the_tool_that_is_shown_names_a_command_and_options_of_it(
         found = re.match(r"whop-user-sync ([a-z]+)(.*)", call)
         if found:
             assert found[1] in COMMANDS, f"{page.name}: {call}"
-            options = {name for parameter in COMMANDS[found[1]].params for name in parameter.opts} | {"--help"}
+            command = COMMANDS[found[1]]
+            if hasattr(command, "commands"):  # a group, such as users
+                command = command.commands.get(found[2].split()[0], command) if found[2].split() else command
+            options = {name for parameter in command.params for name in parameter.opts} | {"--help"}
             used = set(re.findall(r"--[a-z-]+", found[2].partition("  #")[0]))
             assert used <= options, f"{page.name}: {call} has {used - options}, which is no option"
 
