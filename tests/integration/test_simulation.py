@@ -15,7 +15,7 @@ from simulate.story import Arrival, Decision, Point, Settings, Written
 from whop_sync.events import UserEvent
 from whop_sync.syncing.profiles import Profiles
 
-STORIES = 300
+STORIES = 600
 GROUPS = 6
 
 

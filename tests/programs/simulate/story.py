@@ -62,8 +62,10 @@ FAULTS: Mapping[str, tuple[Fault, ...]] = {
 MAX_LATE_SECONDS = 40.0
 """So much later than its caller gave up, a call may be carried out all the same."""
 
-MAX_LIST_LAG = 60.0
-MAX_SKEW = 5.0
+MAX_LIST_LAG = 110.0
+"""Until Whop's list shows an account: less than the two minutes that a worker gives it."""
+
+MAX_SKEW = 35.0
 """How far a worker's clock may be from Whop's, in seconds."""
 
 FAULTY_SECONDS = 2 * 3600.0
@@ -221,7 +223,7 @@ def generate(seed: int, traits: Traits) -> Story:
     for number in range(1, numbers + 1):
         user = chance.choice(users)
         versions[user] += chance.choice((0, 1, 1, 1, 2))
-        if traits.new_email and user in started and chance.random() < 0.15:
+        if traits.new_email and user in started and chance.random() < (0.35 if crowded else 0.15):
             addresses[user] = f"{user}.{number}@shop.test"
         event = _event(
             chance,
