@@ -252,6 +252,16 @@ def test_the_environments_of_samconfig_say_what_they_are() -> None:
     assert not any("WhopEnvironment" in each for each in deployments["default"].get("parameter_overrides", []))
 
 
+def test_the_front_page_names_the_costs_that_their_page_works_out() -> None:
+    costs = Page("docs/costs.md").text
+    month = re.search(r"\*\*about (\$\d+ to \$\d+)\*\*", costs)
+    events = re.search(r"name changes cost about (\$\d+), a million sign-ups with a picture about (\$\d+)", costs)
+    assert month
+    assert events
+    for figure in (month[1], *events.groups()):
+        assert figure in README.text, f"README.md, Limits and cost: {figure}"
+
+
 def test_every_package_of_the_layer_has_its_line() -> None:
     layer = ROOT / "shared/whop_sync"
     there = {path.stem for path in layer.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
