@@ -62,6 +62,12 @@ def user_whose_create_was_lost(world: World, user_id: str) -> UserEvent:
     return new_user(world, user_id)
 
 
+def user_who_returns(world: World, user_id: str) -> UserEvent:
+    world.handle(new_user(world, user_id))
+    world.handle(event(user_id, version=2, kind="deleted", email=None))
+    return created(user_id, version=3, name="Anna", picture=world.pictures.url("0000ff"))
+
+
 @pytest.fixture(scope="session")
 def mortals() -> Iterator[Mortals]:
     with running_mortals() as mortals:
@@ -175,7 +181,13 @@ class TestSingleFaults:
 
     @pytest.mark.parametrize(
         "scenario",
-        [new_user_by_the_newer_call, user_of_whop_sign_in, user_with_an_orphan, user_whose_create_was_lost],
+        [
+            new_user_by_the_newer_call,
+            user_of_whop_sign_in,
+            user_with_an_orphan,
+            user_whose_create_was_lost,
+            user_who_returns,
+        ],
     )
     def test_wherever_it_hits_an_enrollment(self, trials: Trials, scenario: Scenario, kind: str) -> None:
         """What follows once the account is recorded is the way of a new user."""
