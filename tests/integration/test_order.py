@@ -21,6 +21,7 @@ from local_stack.engine import Engine
 from local_stack.pictures import png
 from whop_sync.errors import Permanent, Transient
 from whop_sync.events import PROFILE_FIELDS, UserEvent
+from whop_sync.syncing.retries import RETRIES
 from whop_sync.users.mappings import LEASE_SECONDS
 
 NEVER = float("inf")
@@ -243,16 +244,17 @@ class Arrivals(RuleBasedStateMachine):
         for user in self.users:
             if self.told[user] and not any(each.email for each in self.told[user]):
                 self._tell_email(user)
-        for _ in range(60):
+        for number in range(60):
             waiting, self.queue = self.queue, []
             for news in waiting:
-                self._deliver(news)
+                # At last the events are as old as a picture is tried that is not there.
+                self._deliver(news, age=0 if number < 40 else 2 * RETRIES.picture_patience)
             if not self.queue:
                 waiting, self.parked = self.parked, []
                 if not waiting:
                     break
                 self.queue = waiting
-            self.world.clock.sleep(20)
+            self.world.clock.sleep(20 if number < 30 else RETRIES.picture_patience / 5)
         assert not self.queue
         flaws = [flaw for user in self.users for flaw in self._flaws(user)]
         assert not flaws, flaws
@@ -290,9 +292,9 @@ class Arrivals(RuleBasedStateMachine):
         """Out of the queue, as many as there are; which ones are told by numbers of any size."""
         return [self.queue.pop(each % len(self.queue)) for each in which[: len(self.queue)]]
 
-    def _deliver(self, news: UserEvent) -> None:
+    def _deliver(self, news: UserEvent, *, age: float = 0) -> None:
         try:
-            self.world.handle(news)
+            self.world.handle(news, age=age)
         except Permanent:
             self.parked.append(news)
         except Transient:
