@@ -2,6 +2,7 @@
 
 import fcntl
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -239,7 +240,14 @@ def _run(
     environment = {**installing_environment(), **(environment or {})}
     with GuardedProcess(command, environment=environment, scratch=scratch) as process:
         if process.finish():
-            raise DeploymentError(f"{what} failed:\n{process.output()[-16000:]}")
+            raise DeploymentError(f"{what} failed:\n{_telling_part(process.output())}")
+
+
+def _telling_part(output: str) -> str:
+    """The end of a tool's output, and before it the lines on what failed first, which a rollback buries."""
+    lines = output.splitlines()
+    failed = [f"{line}\n{after}" for line, after in itertools.pairwise(lines[:-40]) if "_FAILED" in line]
+    return "\n".join([*failed, *lines[-40:]])
 
 
 def no_settings(folder: Path) -> Path:

@@ -84,6 +84,9 @@ def running_engine(*, host: str = LOOPBACK, port: int = 0) -> Iterator[Engine]:
     engine = Engine(f"http://{reachable(host)}:{port}")
     # AUTH: a function may do only what its role allows, as on AWS.
     environment = {**bare_environment(), "BIND_HOST": host, "GATEWAY_PORT": str(port), "AUTH": "true"}
+    if host != LOOPBACK:
+        # In the URLs that it hands out, a custom resource's answer goes to one of them. Else they say localhost.
+        environment["MINISTACK_HOST"] = reachable(host)
     with GuardedProcess([PROGRAM], environment=environment) as process:
         process.wait_until(lambda: _healthy(engine.url), seconds=30, what="the local engine (MiniStack)")
         yield engine

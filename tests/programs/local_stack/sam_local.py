@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 import httpx
 
+from fake_whop import PLATFORM_COMPANY
 from local_stack import stand_in_image
 from local_stack.deployment import SAM, no_settings
 from local_stack.processes import LOOPBACK, GuardedProcess, free_port, installing_environment, new_scratch
@@ -158,11 +159,18 @@ class SamLocal:
         variables.write_text(json.dumps(self._variables))
         # Without an endpoint SAM asks STS who these credentials are of, and without credentials it makes some up.
         endpoint = {"AWS_ENDPOINT_URL": f"http://{LOOPBACK}:9"}
+        parameters = {
+            "Architecture": self._docker.architecture,
+            "WhopEnvironment": "sandbox",
+            "WhopCompanyId": PLATFORM_COMPANY,
+            "ImportEnabled": "true",
+        }
         return GuardedProcess(
             [
                 *(SAM, "local", command, *arguments),
                 *("--config-file", no_settings(scratch), "--template", self._built / "template.yaml"),
-                *("--env-vars", variables, "--parameter-overrides", f"Architecture={self._docker.architecture}"),
+                *("--env-vars", variables, "--parameter-overrides"),
+                *(f"{name}={value}" for name, value in parameters.items()),
                 *("--invoke-image", self._docker.image, "--skip-pull-image"),
                 *("--add-host", f"{HOST}:host-gateway"),
             ],
