@@ -16,6 +16,7 @@ from local_stack.asking_whop import VERSION
 from local_stack.processes import NO_ACCOUNT
 from local_stack.stack import LocalStack
 from local_stack.waiting import becomes_true
+from whop_sync.events import Position
 from whop_sync.importing.stored_files import PART_BYTES
 
 
@@ -89,7 +90,7 @@ def test_users_of_a_file_are_enrolled_and_bad_rows_are_told(imports: Imports, ne
     assert run["status"] == "SUCCEEDED", run
     assert json.loads(run["output"]) == {"sent": 2, "rejected": 3}
     told = [(each["line"], each["id"], each["reason"]) for each in imports.rejected(run)]
-    assert told == [(2, None, "not_json"), (3, None, "not_json"), (4, "bad", "not_text")]
+    assert told == [(2, None, "not_json"), (3, None, "not_utf8"), (4, "bad", "not_text")]
     # And Whop shows the others
     assert imports.settled()
     assert [imports.shown_name(user) for user in (first, second)] == ["Ann", "Bea"]
@@ -116,7 +117,8 @@ def test_a_large_csv_is_imported_in_parts_and_none_is_lost(imports: Imports, new
     assert json.loads(run["output"]) == {"sent": 6, "rejected": 5 * between.count(b"x,,")}
     assert len(imports.rejected(run)) == 5 * between.count(b"x,,")
     assert imports.settled()
-    assert {imports.row(user)["name_version"] for user in users} == {1_772_323_200_000_000}
+    positions = [Position.of(imports.row(user)["name_position"]) for user in users]
+    assert {position.version for position in positions} == {1_772_323_200_000_000}
 
 
 @pytest.mark.parametrize(("name", "content"), [("header.csv", b"id,email,name\r\n"), ("empty.ndjson", b"")])
