@@ -44,6 +44,8 @@ def test_an_erased_user_leaves_a_tombstone_and_no_account(world: World) -> None:
     assert world.fake.companies() == []
     assert world.whop.user(whop_user)["name"] == DELETED
     assert world.owner(whop_user) is None
+    # Only the row of the user is left in the table
+    assert [each["key"]["S"] for each in world.dynamodb.scan(TableName=world.table)["Items"]] == ["user#u1"]
     row = world.row()
     allowed = {"key", "user_id", "status", "standing", "standing_since", "updated_at"}
     assert {name for name in row if not name.endswith("_position")} == allowed
@@ -112,6 +114,7 @@ def test_a_deleted_user_can_be_erased_too(world: World) -> None:
     enrolled(world)
     world.handle(event(version=2, kind="deleted", email=None))
     assert erasure(world).erase("u1").account == "removed"
+    assert world.dynamodb.scan(TableName=world.table)["Count"] == 1
     assert not {"former_whop_user_id", "enrolled_email"} & set(world.row())
 
 

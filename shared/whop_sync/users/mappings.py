@@ -388,7 +388,14 @@ class Mappings:
         return True
 
     def erase(self, claim: Claim, deletion: UserEvent) -> None:
-        """Empties a claimed row but for a tombstone, and frees the reverse item in the same step."""
+        """Empties a claimed row but for a tombstone, and frees the reverse item in the same step.
+
+        The connected account's item goes first: only the row knows its key.
+        """
+        known = claim.row.account or claim.row.former
+        if known is not None and known.company_id is not None:
+            with aws_errors("dynamodb_unavailable"):
+                self._client.delete_item(TableName=self._table, Key=whop_account_key(known.company_id))
         positions = deletion.positions
         emptied: Attributes = {
             **dict.fromkeys(ERASED_ATTRIBUTES),
