@@ -333,7 +333,7 @@ def removed(engine: Engine, name: str) -> None:
 def test_settings_that_the_functions_would_refuse_fail_the_deployment_with_a_sentence(stack: LocalStack) -> None:
     tables = stack.deployment.engine.dynamodb.meta.client.list_tables()["TableNames"]
     with pytest.raises(DeploymentError):
-        deployed(stack, stack.built, name="e2e-bad", PayloadOverrides=json.dumps('{"user_id": "a..b"}'))
+        deployed(stack, stack.built, name="e2e-bad", PayloadOverrides='{"user_id": "a..b"}')
     events = stack.deployment.engine.cloudformation.describe_stack_events(StackName="e2e-bad")["StackEvents"]
     reasons = [
         each["ResourceStatusReason"]
