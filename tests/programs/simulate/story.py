@@ -276,7 +276,7 @@ def _event(
     profile: dict[ProfileField, str | None] = {}
     if kind in ("created", "updated") or (kind != "deleted" and chance.random() < 0.3):
         if chance.random() < 0.8:
-            profile["name"] = None if chance.random() < 0.08 else f"{user} {chance.choice('ABCDEFGH')}{number}"
+            profile["name"] = None if chance.random() < 0.08 else f"{user} {chance.choice('ABCD')}"
         if chance.random() < 0.35 or not (profile or traits.bare):
             profile["picture"] = None if chance.random() < 0.15 else f"https://img.test/{chance.choice('rgbxy')}"
     return UserEvent(
