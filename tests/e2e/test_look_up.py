@@ -18,6 +18,7 @@ from local_stack.processes import NO_ACCOUNT
 from local_stack.sending import Delivery, body
 from local_stack.stack import LocalStack
 from local_stack.waiting import becomes_true
+from whop_sync.events import Position
 
 CHAT_SCOPES = {
     "chat:message:create",
@@ -85,7 +86,7 @@ def test_a_user_is_told_by_either_id(stack: LocalStack, backend: Backend, new_id
     assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
     assert (told["user_id"], told["status"], told["last_error"]) == (user_id, "synced", None)
     assert (told["whop_user_id"], told["whop_company_id"]) == (row["whop_user_id"], row["whop_company_id"])
-    assert told["versions"] == {"name": int(row["name_version"]), "picture": None}
+    assert told["versions"] == {"name": Position.of(row["name_position"]).version, "picture": None}
     assert backend.look_up_whop_user(told["whop_user_id"]).json() == told
 
 
