@@ -168,6 +168,13 @@ class TestDeletion:
         accounts = [each.metadata for each in world.fake.companies()]
         assert len(accounts) == 2
 
+    def test_a_created_that_waits_for_its_email_is_newer_than_an_old_deletion(self, world: World) -> None:
+        world.failure(created(version=5, email=None, name="Ann"))
+        world.handle(deleted(version=2))
+        assert world.handle(event(version=4)).outcome == "enrolled"
+        world.settle(created(version=5, email=None, name="Ann"))
+        assert (standing(world), world.shown()[0]) == ("active", "Ann")
+
     def test_who_is_deleted_is_refused_while_whop_is_down(self, world: World) -> None:
         world.handle(created(version=1, name="Ann"))
         whop_user = world.row()["whop_user_id"]

@@ -231,7 +231,11 @@ class Synchronization:
         has_more = bool(task.event.profile) or task.event.kind in ("created", "updated")
         if has_more and task.age < self.retries.arrival_patience:
             waiting = AwaitsTurn("no_email", "the user has no account on Whop and this event brings no e-mail for one")
-            return _NotDone(progress=progress, error=waiting)
+            # The standing counts at once: an older deletion that arrives meanwhile must find it.
+            said: dict[Field, Position] = {
+                name: position for name, position in task.bookkeeping().items() if name in ("standing", "flag")
+            }
+            return _NotDone(progress=replace(progress, positions=said), error=waiting)
         return _Done(progress=replace(progress, positions=task.bookkeeping()), result=Result(outcome="no_email"))
 
     # -- a user who is gone ----------------------------------------------------------------------------------------
