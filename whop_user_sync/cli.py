@@ -14,7 +14,18 @@ import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
 from whop_sync.errors import SyncError, Transient
-from whop_user_sync.commands import checking, console, importing, parked, platform, preview, sending, tracing, users
+from whop_user_sync.commands import (
+    checking,
+    console,
+    erasing,
+    importing,
+    parked,
+    platform,
+    preview,
+    sending,
+    tracing,
+    users,
+)
 from whop_user_sync.commands.common import CommandError, Exit
 from whop_user_sync.importing import NotResumableError
 from whop_user_sync.stack import explained
@@ -66,6 +77,8 @@ app.add_typer(users_group, name="users")
 _command("list", users.list_users, needs=users.LIST_NEEDS, group=users_group)
 _command("show", users.show, needs=users.SHOW_NEEDS, group=users_group)
 _command("export", users.export, needs=users.LIST_NEEDS, group=users_group)
+_command("erase", erasing.erase, needs=erasing.ERASE_NEEDS)
+_command("release", erasing.release, needs=erasing.RELEASE_NEEDS)
 _command("console", console.console, needs=console.NEEDS)
 _command("import", importing.import_users, needs=importing.IMPORT_NEEDS)
 _command("verify", importing.verify, needs=importing.VERIFY_NEEDS)

@@ -168,7 +168,7 @@ def test_the_operators_command_imports_verifies_and_repairs(
 
     # Given users who are not enrolled yet
     code, told = command("verify")
-    assert (code, told.count("not_enrolled")) == (1, 3), told
+    assert (code, told.count("\tnot_enrolled\t")) == (1, 3), told
     # When they are imported
     code, told = command("import")
     assert (code, "3 sent, 0 rejected" in told) == (0, True), told
@@ -200,7 +200,7 @@ def test_a_stack_without_imports_has_nothing_of_them(stack: LocalStack) -> None:
     )["TemplateBody"]
     theirs = {name: each for name, each in template["Resources"].items() if "Import" in name}
     assert len(theirs) >= 9  # bucket and policy, function and state machine with role and logs, rule with role
-    assert {each["Condition"] for each in theirs.values()} == {"HasImport", "HasImportOnAws"}
+    assert {each["Condition"] for each in theirs.values()} == {"HasImport", "HasImportOnAws", "TracesImport"}
     assert template["Conditions"]["HasImport"] == {"Fn::Equals": [{"Ref": "ImportEnabled"}, "true"]}
     assert template["Parameters"]["ImportEnabled"]["Default"] == "false"
     assert template["Outputs"]["ImportUsers"]["Condition"] == "HasImport"
