@@ -96,7 +96,7 @@ def test_every_sample_event_does_its_work_in_a_container(
     # When a file of users is put into the import's bucket
     plan = invoke("import_users/plan.json").answer
     # Then it says how the file is cut up
-    assert plan["columns"] == ["id", "email", "name"]
+    assert plan["columns"]["names"] == ["id", "email", "name"]
     assert len(plan["parts"]) == 1
     # And there is no other sample event
     assert not left
