@@ -144,13 +144,15 @@ class Enrollment:
                 made = replace(attempt, is_open=True)
                 hashed = email_hash(event.user_id, email)
                 return Located(account=account, origin="enrolled", attempt=made, enrolled_email=hashed)
-        return NotLocated(error=refusal, attempt=replace(attempt, is_open=False))
+        is_open = attempt.is_open and self._is_repeated(attempt)
+        return NotLocated(error=refusal, attempt=replace(attempt, is_open=is_open))
 
     def _after(self, attempt: Attempt, error: Transient) -> Attempt:
         """The attempt after a create that may have made an account."""
         return replace(
             attempt,
-            is_open=error.effect != "none",
+            # What an earlier create may have made is there all the same, where it was not looked for.
+            is_open=error.effect != "none" or (attempt.is_open and self._is_repeated(attempt)),
             is_repeatable=attempt.is_repeatable and self.is_repeatable,
             wait_from=error.answer.at if error.answer else None,
         )
