@@ -11,6 +11,7 @@ Both functions decide and do nothing; `Receiver` does what was decided. The oper
 import base64
 import binascii
 import hashlib
+import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,15 +26,17 @@ from whop_sync.receiving.expressions import find
 from whop_sync.receiving.payloads import dropped_picture, identify, parse, read, user_id_of
 from whop_sync.receiving.platforms import Platform
 from whop_sync.receiving.signatures import Scheme
+from whop_sync.values import is_data_url
 
 MAX_BODY_BYTES = 256 * 1024
 """Real senders stay below 20 KB, but for pictures. Parked as base64, such a body still fits a message of 1 MiB."""
 
 RETRY_AFTER_SECONDS = 5
 
-# A text that starts with data: (RFC 2397), also inside JSON that is a text itself. It ends before its closing quote;
-# some encoders put a backslash before every slash.
-_DATA_URL = re.compile(rb'"data:[^"\\]*(?:\\+/[^"\\]*)*', re.IGNORECASE)
+# A text of JSON with its quotes. One that is never closed goes to the end, so that none is looked at twice.
+_JSON_TEXT = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
+_LONG_TEXT_BYTES = 256
+"""Shorter ones are not looked into when a body is too large."""
 
 # What may stand in a log line although a sender wrote it: words of a program, neither sentences nor addresses.
 _EVENT_TYPE = re.compile(r"[A-Za-z0-9._:/-]{1,64}", re.ASCII)
@@ -299,10 +302,32 @@ def within_limit(body: bytes) -> bytes:
     """A body that can be read and kept. One that is too large loses the pictures in it, which nothing could use: a
     platform that puts them into the body must not lose the user for it. Raises Malformed if it is still too large."""
     if len(body) > MAX_BODY_BYTES:
-        body = _DATA_URL.sub(b'"data:,', body)
+        body = _without_inline_pictures(body)
     if len(body) > MAX_BODY_BYTES:
         raise Malformed("too_large", f"the body has more than {MAX_BODY_BYTES} bytes")
     return body
+
+
+def _without_inline_pictures(body: bytes) -> bytes:
+    """A body without the data: URLs (RFC 2397) among its texts, however a JSON encoder writes them, and among those of
+    JSON that is a text itself. All other bytes stay as they are."""
+    return _JSON_TEXT.sub(lambda found: _without_inline_picture(found[0]), body)
+
+
+def _without_inline_picture(written: bytes) -> bytes:
+    if len(written) < _LONG_TEXT_BYTES:
+        return written
+    try:
+        text: str = json.loads(written, strict=False)
+    except ValueError:
+        return written
+    if is_data_url(text.strip()):
+        return b'"data:,"'
+    if not text.lstrip().startswith(("{", "[")):
+        return written
+    inner = text.encode("utf-8", "surrogatepass")
+    shorter = _without_inline_pictures(inner)
+    return written if shorter == inner else json.dumps(shorter.decode("utf-8", "surrogatepass")).encode()
 
 
 def kept_headers(headers: Mapping[str, str], scheme: Scheme) -> dict[str, str]:
