@@ -609,6 +609,14 @@ def test_a_secret_of_another_kind_is_refused_in_words_that_do_not_tell_it(
         f"\u201c{SECRET}\u201d",
         f"WEBHOOK_SECRET={SECRET}",
         f'export WEBHOOK_SECRET="{SECRET}"',
+        f"SECRET={SECRET}",
+        f"webhook_secret = '{SECRET}'",
+        f"signing-key: {SECRET}",
+        f'"webhookSecret": "{SECRET}"',
+        f'$env:WEBHOOK_SECRET="{SECRET}"',
+        f"set WEBHOOK_SECRET={SECRET}",
+        json.dumps({"signing_secret": f"'{SECRET}'"}),
+        json.dumps({"signing_secret": f"WEBHOOK_SECRET={SECRET}"}),
         json.dumps({"signing_secret": SECRET}),
         json.dumps({"signing_secret": [SECRET]}),
         json.dumps({"signing_secret": json.dumps([SECRET])}),
@@ -636,6 +644,7 @@ def test_a_secret_is_taken_out_of_what_people_put_around_it(pasted: str) -> None
         (b"\xff\x00binary".decode("utf-8", "surrogateescape"), "SecretBinary"),
         (f"{SECRET}\n{SECRET}", "must be base64"),
         ("short", "must start with whsec_"),
+        ("WEBHOOK_SECRET=", "without a value"),
     ],
 )
 def test_secrets_that_cannot_be_right_are_refused_with_the_mistake_named(text: str, mistake: str) -> None:
@@ -648,6 +657,13 @@ def test_a_secret_in_a_list_is_meant_as_it_stands() -> None:
     """Whoever writes a list knows JSON, and a secret of symbols may look like anything."""
     for secret in ("'a quoted secret'", "A_NAME=and its value", "{a secret of symbols}"):
         assert parse_secrets(json.dumps([secret]), Hmac(header="x")) == (secret.encode(),)
+
+
+@pytest.mark.parametrize(
+    "secret", ["monkey=lantern-12345", "apikey:12345-abcdef", "c2VjcmV0LWtleQ==", "keykeykeykeykey=", "key value 12345"]
+)
+def test_a_secret_that_may_be_meant_as_it_stands_stays_as_it_is(secret: str) -> None:
+    assert parse_secrets(secret, Hmac(header="x")) == (secret.encode(),)
 
 
 # -- senders that no preset names, signed as their documents describe -----------------------------------------------

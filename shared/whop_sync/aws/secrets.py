@@ -21,7 +21,14 @@ if TYPE_CHECKING:
 MAX_AGE_SECONDS = 120
 """How long a rotated secret may go unnoticed."""
 
-_ASSIGNMENT = re.compile(r"(?:export\s+)?[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\s*=\s*(?=[^\s=])", re.ASCII)
+# A name that nobody would take for a secret: NAMES_LIKE_THIS, or one that says that it is one. A value follows.
+_NAME = (
+    r"(?:[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|(?:[A-Za-z][\w-]*[_-])?(?i:(?:api)?key|token|secret|password)"
+    r"|[a-z][A-Za-z0-9]*(?:Key|Token|Secret|Password))"
+)
+_QUOTED_NAME = f"(?:{_NAME}|\"{_NAME}\"|'{_NAME}')"
+_ASSIGNMENT = re.compile(rf"(?:(?:export|set)\s+|\$env:)?{_QUOTED_NAME}(?:\s*=\s*(?=[^\s=])|\s*:\s+(?=\S))", re.ASCII)
+_NO_ASSIGNMENT = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\s*[=:]", re.ASCII)
 _QUOTES = ('""', "''", "``", "\u201c\u201d", "\u2018\u2019")
 
 type UnavailableReason = Literal["signing_secrets_unavailable", "whop_api_key_unavailable"]
@@ -96,7 +103,10 @@ def _unwrapped(secret: str) -> str:
     if any("\ud800" <= character <= "\udfff" for character in secret):
         raise ValueError("it is stored as binary (SecretBinary) and is no text: store it as text (SecretString)")
     text = secret.strip().removeprefix("\ufeff").strip()
-    text = _ASSIGNMENT.sub("", text, count=1) if _ASSIGNMENT.match(text) else text
+    if _NO_ASSIGNMENT.fullmatch(text):
+        raise ValueError("it is a name without a value: copy what stands behind it, too")
+    if assigned := _ASSIGNMENT.match(text):
+        text = text[assigned.end() :]
     if len(text) > 1 and text[0] + text[-1] in _QUOTES:
         # Quotes around JSON come with backslashes before the quotes inside.
         text = text[1:-1].replace('\\"', '"').strip()
@@ -115,7 +125,7 @@ def _texts(found: object) -> list[str]:
         if found == "":
             raise ValueError("it is an object whose only value is empty: the secret was pasted as the key")
         if isinstance(found, str):
-            return pasted_texts(found) if found.strip().startswith("[") else [found]
+            return pasted_texts(found) if found.strip().startswith("[") else [_unwrapped(found)]
     if not isinstance(found, list) or not found or not all(isinstance(each, str) for each in found):
         raise ValueError('it must be a text, or a JSON list of texts like ["..."]')
     return found
