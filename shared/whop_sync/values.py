@@ -22,11 +22,14 @@ EMAIL_IN_PLACE_OF_A_NAME = r"[^@\s]+@[^@\s.]+\.[^@\s]+\Z"
 
 _WHOP_USER_ID = re.compile(r"user_[A-Za-z0-9]+", re.ASCII)
 
-# A spreadsheet writes 12345 as 12345.0 and 123456789012 as 1.23457E+11, which no longer holds the last digits.
-_MANGLED_NUMBER = re.compile(r"-?[0-9]+(\.0+|(\.[0-9]+)?[eE]\+[0-9]+)", re.ASCII)
+# A spreadsheet writes 12345 as 12345.0 and 123456789012 as 1.23457E+11, which no longer holds the last digits. In much
+# of the world it writes a comma.
+_MANGLED_NUMBER = re.compile(r"-?[0-9]+([.,]0+|([.,][0-9]+)?[eE]\+[0-9]+)", re.ASCII)
 
-_EMAIL = re.compile(r"""(?:[^\s@<>()\[\],;:"\\]+|"[^\s"\\]+")@[^\s@<>()\[\],;:"\\.-][^\s@<>()\[\],;:"\\]*""")
-_MAX_EMAIL_LENGTH = 320  # 64 before the @ and 255 behind it (https://www.rfc-editor.org/rfc/rfc5321#section-4.5.3.1)
+# 64 characters before the @ and 255 behind it (https://www.rfc-editor.org/rfc/rfc5321#section-4.5.3.1). Of ASCII's
+# signs a domain has hyphens only, not at an end, and some hosts an underscore.
+_EMAIL = re.compile(r"""(?:[^\s@<>()\[\],;:"\\]{1,64}|"[^\s"\\]{1,62}")@(?=.{1,255}\Z)(.+)""")
+_LABEL = re.compile(r"(?!-)[^\s\x00-,./:-@\[-^`{-\x7f]+(?<!-)")
 
 # Letters of their own right in Unicode that nothing is drawn for.
 _UNDRAWN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0")
@@ -35,14 +38,28 @@ _LINE_ENDS = re.compile(r" *[\t\n\v\f\r\x1c-\x1e\x85\u2028\u2029]+ *")
 # Direction overrides turn what is written around a name, too; a byte order mark is left over from a file.
 _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufeff]")
 
+# Signs that are drawn around what follows.
+_PREPENDED = frozenset("\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\u0d4e\U000110bd\U000110cd")
+# Parts of Korean syllables: consonants that begin one, what stands behind them, and all of both with whole syllables.
+_LEADING = re.compile("[\u1100-\u115f\ua960-\ua97c]")
+_INNER = re.compile("[\u1160-\u11ff\ud7b0-\ud7fb]")
+_HANGUL = re.compile("[\u1100-\u11ff\ua960-\ua97c\uac00-\ud7a3\ud7b0-\ud7fb]")
+
 _MAX_DIGITS = 100
 """Of a number that may be a time. Python's arithmetic fails on much longer ones."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _NUMBER = re.compile(rf"-?[0-9]{{1,{_MAX_DIGITS}}}(\.[0-9]{{1,{_MAX_DIGITS}}})?", re.ASCII)
-# 20260301, 202603011000 and 20260301100000 would be 1970, 1976 and 2612 as Unix times.
-_CALENDAR = re.compile(r"(19|20|21)[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])([0-9]{4}|[0-9]{6})?", re.ASCII)
+# 20260301, 202603011000 and 20260301100000 would be 1970, 1976 and 2612 as Unix times; a longer one has milliseconds.
+_CALENDAR = re.compile(
+    r"(19|20|21)[0-9]{2}(0[1-9]|1[0-2])(0[1-9]|[12][0-9]|3[01])([0-9]{4}|[0-9]{6}|[0-9]{9})?", re.ASCII
+)
 _ZONE = re.compile(r" ?(?:(UTC|GMT|Z)|([+-][0-9]{2}:?[0-9]{2})(?: [A-Z]{2,5})?)\Z", re.ASCII)
-_RFC_2822 = re.compile(r"([A-Za-z]{3}, )?[0-9]{1,2} [A-Za-z]{3} [0-9]{4} [0-9]{2}:[0-9]{2}", re.ASCII)
+# Python takes a time in a zone that it does not know, such as CEST, for one in UTC.
+_RFC_2822 = re.compile(
+    r"([A-Z]{3}, )?[0-9]{1,2} [A-Z]{3} [0-9]{4} [0-9]{2}:[0-9]{2}(:[0-9]{2})?"
+    r"( ([+-][0-9]{4}|UTC?|GMT|Z|[ECMP][SD]T)( \([A-Z ]+\))?)?",
+    re.ASCII | re.IGNORECASE,
+)
 
 
 # -- JSON ------------------------------------------------------------------------------------------------------------
@@ -149,6 +166,8 @@ def user_id(found: object) -> str:
 
 def whop_user_id(found: object) -> str | None:
     """The id of a Whop user, None if it is absent or empty."""
+    if isinstance(found, str):
+        found = strip_unseen(found)
     if found is None or found == "":
         return None
     if not isinstance(found, str) or not _WHOP_USER_ID.fullmatch(found):
@@ -161,7 +180,7 @@ def email(found: object) -> str | None:
     offered = [text(each, "the e-mail") for each in (found if isinstance(found, list) else [found])]
     filled = [address for address in (strip_unseen(each or "") for each in offered) if address]
     for address in filled:
-        if len(address) <= _MAX_EMAIL_LENGTH and _is_email(address):
+        if _is_email(address):
             return address
     if filled:
         raise Malformed(
@@ -173,13 +192,11 @@ def email(found: object) -> str | None:
 
 
 def _is_email(address: str) -> bool:
-    domain = address.rpartition("@")[2]
-    return (
-        _EMAIL.fullmatch(address) is not None
-        and ".." not in domain
-        and not domain.endswith((".", "-"))
-        and not any(_is_unseen(character) for character in address)
-    )
+    parts = _EMAIL.fullmatch(address)
+    if not parts or any(_is_unseen(character) for character in address):
+        return False
+    labels = parts[1].split(".")
+    return all(_LABEL.fullmatch(label) for label in labels) and not labels[-1].isdecimal()
 
 
 def name(found: Iterable[object]) -> str | None:
@@ -214,7 +231,8 @@ def _visible(value: str) -> str:
     if value.isascii() and value.isprintable():
         return value
     value = _CONTROLS.sub("", _LINE_ENDS.sub(" ", value)).strip()
-    return "" if all(_is_unseen(character) for character in value) else value
+    # What is unseen at the end may be part of an emoji.
+    return value[next((at for at, character in enumerate(value) if not _is_unseen(character)), len(value)) :]
 
 
 def cut(value: str, length: int) -> str:
@@ -234,10 +252,11 @@ def _is_boundary(value: str, index: int) -> bool:
         return True
     if (
         unicodedata.category(after).startswith("M")
-        or after in "\u200c\u200d\uff9e\uff9f"
+        or after in "\u0e33\u0eb3\u200c\u200d\uff9e\uff9f"
         or "\U0001f3fb" <= after <= "\U0001f3ff"
         or "\U000e0020" <= after <= "\U000e007f"
         or before == "\u200d"
+        or before in _PREPENDED
     ):
         return False
     if unicodedata.combining(before) == 9 and unicodedata.category(after).startswith("L"):  # noqa: PLR2004 - a virama
@@ -245,9 +264,9 @@ def _is_boundary(value: str, index: int) -> bool:
     if _is_flag_half(before) and _is_flag_half(after):
         halves = len(value[:index]) - len(value[:index].rstrip("".join(map(chr, range(0x1F1E6, 0x1F200)))))
         return halves % 2 == 0
-    if "\u1100" <= before <= "\u115f":  # a leading consonant takes what follows into its syllable
-        return not ("\u1100" <= after <= "\u11ff" or "\uac00" <= after <= "\ud7a3")
-    return not ("\u1160" <= after <= "\u11ff" and ("\u1100" <= before <= "\u11ff" or "\uac00" <= before <= "\ud7a3"))
+    if _LEADING.match(before):  # a leading consonant takes what follows into its syllable
+        return not _HANGUL.match(after)
+    return not (_INNER.match(after) and _HANGUL.match(before))
 
 
 def _is_flag_half(character: str) -> bool:
@@ -298,7 +317,7 @@ def _from_text(written: str) -> int:
     try:
         moment = datetime.fromisoformat(upper)
     except ValueError:
-        if not _RFC_2822.match(written):
+        if not _RFC_2822.fullmatch(written):
             raise _bad_time() from None
         from email.utils import parsedate_to_datetime  # noqa: PLC0415 - for the few senders that write so
 
