@@ -267,6 +267,33 @@ SENDERS = {
         },
         proof=Proof(signed_at=NOW),
     ),
+    # https://github.com/sanity-io/webhook-toolkit: base64 for URLs, without padding
+    "sanity": Sender(
+        {
+            "SIGNATURE_HEADER": "sanity-webhook-signature",
+            "SIGNATURE_ENCODING": "base64",
+            "SIGNATURE_CONTENT": "timestamp.body",
+            "SIGNATURE_TIMESTAMP_UNIT": "ms",
+        },
+        {
+            "sanity-webhook-signature": f"t={MILLISECONDS},v1="
+            + base64.urlsafe_b64encode(mac(f"{MILLISECONDS}.".encode() + USER)).decode().rstrip("=")
+        },
+        proof=Proof(signed_at=NOW),
+    ),
+    # https://docs.withpersona.com/docs/webhooks-best-practices: two sets while a secret is rotated
+    "persona": Sender(
+        {"SIGNATURE_HEADER": "Persona-Signature", "SIGNATURE_CONTENT": "timestamp.body"},
+        {
+            "persona-signature": f"t={SECONDS},v1={mac(b'of the old secret').hex()}"
+            f" t={SECONDS},v1={mac(f'{SECONDS}.'.encode() + USER).hex()}"
+        },
+        proof=TIME_SIGNED,
+    ),
+    "a signature in quotes": Sender(
+        {"SIGNATURE_HEADER": "x-s", "SIGNATURE_PREFIX": "signature="},
+        {"x-s": f'keyId="1", algorithm="hmac-sha256", signature="{mac(USER).hex()}"'},
+    ),
     "a key in hex": Sender(
         {"SIGNATURE_HEADER": "x-s", "SIGNATURE_KEY": "hex"},
         {"x-s": mac(USER, key=bytes(range(16))).hex()},
@@ -276,5 +303,10 @@ SENDERS = {
         {"SIGNATURE_HEADER": "x-s", "SIGNATURE_KEY": "base64"},
         {"x-s": mac(USER, key=bytes(range(16))).hex()},
         secret=b64(bytes(range(16))),
+    ),
+    "a key in base64 for URLs": Sender(
+        {"SIGNATURE_HEADER": "x-s", "SIGNATURE_KEY": "base64"},
+        {"x-s": mac(USER, key=b"\xfb\xef" * 16).hex()},
+        secret=base64.urlsafe_b64encode(b"\xfb\xef" * 16).decode().rstrip("="),
     ),
 }

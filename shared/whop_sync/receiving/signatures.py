@@ -57,10 +57,11 @@ _DIGESTS: Mapping[tuple[Algorithm, Encoding], str] = {
     ("sha1", "hex"): "[0-9A-Fa-f]{40}",
     ("sha256", "hex"): "[0-9A-Fa-f]{64}",
     ("sha512", "hex"): "[0-9A-Fa-f]{128}",
-    ("sha1", "base64"): "[A-Za-z0-9+/]{27}=",
-    ("sha256", "base64"): "[A-Za-z0-9+/]{43}=",
-    ("sha512", "base64"): "[A-Za-z0-9+/]{86}==",
+    ("sha1", "base64"): "[A-Za-z0-9+/_-]{27}=?",
+    ("sha256", "base64"): "[A-Za-z0-9+/_-]{43}=?",
+    ("sha512", "base64"): "[A-Za-z0-9+/_-]{86}(?:==)?",
 }
+"""Base64 also in its form for URLs, and without padding (RFC 4648, 5 and 3.2)."""
 _SECRET_BYTES = range(24, 65)
 _HEX = re.compile(r"[0-9A-Fa-f]{32,}", re.ASCII)
 
@@ -238,19 +239,20 @@ class Hmac:
 
     def _offered(self, value: str) -> list[bytes]:
         digest = _DIGESTS[self.algorithm, self.encoding]
-        pattern = rf"(?<![^\s,;]){re.escape(self._signature_prefix)} ?({digest}(?:, ?{digest})*)(?![^\s,;])"
+        pattern = rf"(?<![^\s,;]){re.escape(self._signature_prefix)}[ \"]?({digest}(?:, ?{digest})*)\"?(?![^\s,;])"
         found = [one.strip() for several in re.findall(pattern, value) for one in several.split(",")]
-        return [bytes.fromhex(one) if self.encoding == "hex" else base64.b64decode(one) for one in found]
+        return [bytes.fromhex(one) if self.encoding == "hex" else _base64(one) for one in found]
 
     def _timestamp(self, value: str, headers: Mapping[str, str]) -> str:
         if self.timestamp_header:
             return _header(headers, self.timestamp_header)
         prefix = self.timestamp_prefix.strip()
         timestamps: list[str] = re.findall(rf"(?<![^\s,;]){re.escape(prefix)}([^\s,;]*)", value)
-        if len(timestamps) != 1:
+        different = set(timestamps)  # some senders repeat the time before each of several signatures
+        if len(different) != 1:
             raise Unauthentic(
                 "malformed_timestamp",
-                f"the header {self.header} holds {len(timestamps) or 'no'} entries {prefix}<time>, where there is one",
+                f"the header {self.header} holds {len(different) or 'no'} entries {prefix}<time>, where there is one",
             )
         return timestamps[0]
 
@@ -432,7 +434,7 @@ _KNOWN_HEADERS = (
 
 _NAMES_OF_PAIRS = ("t", "ts", "s", "v0", "v1", "v2", "h1", "sha1", "sha256", "sha512")
 _LOOKS = tuple(
-    (re.compile(rf"(?<![A-Za-z0-9+/])(?:{pattern})(?![A-Za-z0-9+/=])"), form)
+    (re.compile(rf"(?<![A-Za-z0-9+/_-])(?:{pattern})(?![A-Za-z0-9+/=_-])"), form)
     for pattern, form in (
         ("v1,[A-Za-z0-9+/]{43}=", "Standard Webhooks (SignatureScheme standard)"),
         (r"[\w-]{8,}\.[\w-]{8,}\.[\w-]{8,}", "a JSON Web Token (SignatureScheme jwt)"),
@@ -467,7 +469,7 @@ def _decoded_key(secret: str, form: KeyForm) -> bytes:
     if form == "base64" and _HEX.fullmatch(text):  # hex is valid base64 too, of another key
         raise ValueError("this secret is hex, and SignatureKey is base64: set it to hex")
     try:
-        key = bytes.fromhex(text) if form == "hex" else base64.b64decode(text, validate=True)
+        key = bytes.fromhex(text) if form == "hex" else _base64(text)
     except ValueError:
         raise ValueError(f"SignatureKey is {form} and this secret is not: copy it once more, or set another") from None
     if len(key) < MIN_SECRET_LENGTH:
@@ -547,6 +549,12 @@ def _looks_like_time(text: str, unit: Unit) -> str:
         if form != unit and re.fullmatch(pattern, text, re.ASCII):
             return f"; it looks like SignatureTimestampUnit {form}"
     return ""
+
+
+def _base64(text: str) -> bytes:
+    """Of both alphabets, with or without padding. Raises ValueError."""
+    plain = text.rstrip("=").replace("-", "+").replace("_", "/")
+    return base64.b64decode(plain + "=" * (-len(plain) % 4), validate=True)
 
 
 def _base64url(text: str) -> bytes:
