@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 MAX_AGE_SECONDS = 120
 """How long a rotated secret may go unnoticed."""
 
-# A name that nobody would take for a secret: NAMES_LIKE_THIS, or one that says that it is one. A value follows.
+# The name of a secret, and no secret: in capitals LIKE_THIS, or one that says what it is.
 _NAME = (
     r"(?:[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|(?:[A-Za-z][\w-]*[_-])?(?i:(?:api)?key|token|secret|password)"
     r"|[a-z][A-Za-z0-9]*(?:Key|Token|Secret|Password))"
