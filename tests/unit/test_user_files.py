@@ -230,8 +230,20 @@ def test_cells_are_separated_by_what_the_header_shows(separator: str, named: boo
     assert found[0].profile == {"name": "Bee, Ann; and | more"}
 
 
-def test_a_separator_that_only_its_line_names_is_taken_too() -> None:
-    assert ids(b"\xef\xbb\xbfsep=^\nid^email\nu1^a@x\n") == ["u1"]
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"\xef\xbb\xbfsep=^\nid^email\nu1^a@x\n",
+        b"sep=;;;\nid;email;name;\nu1;a@x;Ann;\n",
+        b"sep=\\t\nid\temail\nu1\ta@x\n",
+    ],
+)
+def test_a_line_that_names_the_separator_is_read_as_spreadsheets_write_it(content: bytes) -> None:
+    assert ids(content) == ["u1"]
+
+
+def test_an_id_is_taken_out_of_what_keeps_its_zeros_in_excel() -> None:
+    assert ids(b'id,email\n="00123",a@x\n"=""00124""",b@x\n') == ["00123", "00124"]
 
 
 @pytest.mark.parametrize("row", [b"u1,a@x,Ann,,", b"u1,a@x,Ann,", b"u1,a@x,Ann", b"u1,a@x,Ann, , ,"])

@@ -30,8 +30,10 @@ SEPARATORS = (",", ";", "\t", "|")
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
-_SEPARATOR_LINE = re.compile(rb'"?sep=(.)"?\r?\n?', re.IGNORECASE)
-"""Excel writes and reads one above the header."""
+_SEPARATOR_LINE = re.compile(rb'"?sep=(\\t|.)"?\1*\r?\n?', re.IGNORECASE)
+"""Excel reads one above the header. Programs that save it again may add empty cells to it."""
+_EXCEL_TEXT = re.compile(r'\A="([^"]*)"\Z')
+"""What exports write around digits, so that Excel keeps the zeros before them."""
 _NO_VALUE = ("NULL", "\\N")
 
 
@@ -75,7 +77,7 @@ def open_users(stream: BinaryIO, name: str) -> tuple[Format, Offset]:
             break
         _check_encoding(line.content)
         if line.start.byte == 0 and (named := _SEPARATOR_LINE.fullmatch(line.content)):
-            separators = (named[1].decode("latin-1"),)
+            separators = (named[1].replace(b"\\t", b"\t").decode("latin-1"),)
         elif line.content.strip():
             return _csv_format(line.content, separators), line.end
     raise Malformed("bad_header", "the first line must name the columns, and there is none to be read")
@@ -193,7 +195,8 @@ def _fields(row: Row, file_format: Format) -> Mapping[str, Any]:
             _check_encoding(row.content)  # says more, if that is why
             raise
     else:
-        found = dict(zip(file_format.columns or (), row.content, strict=True))
+        cells = (_EXCEL_TEXT.sub(r"\1", cell.strip(), count=1) for cell in row.content)
+        found = dict(zip(file_format.columns or (), cells, strict=True))
     return {
         name: "" if isinstance(value, str) and value.strip() in _NO_VALUE else value for name, value in found.items()
     }
