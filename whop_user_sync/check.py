@@ -27,6 +27,7 @@ from whop_user_sync.stack import Stack
 type About = Literal[
     "settings",
     "whop_api_key",
+    "whop_payouts_api_key",
     "whop_company",
     "whop_scope",
     "whop_api_version",
@@ -35,14 +36,23 @@ type About = Literal[
     "queues",
     "alarms",
     "alarm_mail",
+    "concurrency",
     "clock",
 ]
 type Verdict = Literal["ok", "warning", "wrong"]
+type KeyUse = Literal["whop_api_key", "whop_payouts_api_key"]
+"""The key of users and chat, or the one that links and payout tokens are made with, if that is another one."""
 
 _NO_QUEUE = ("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist")
 
 MAX_CLOCK_SECONDS = 60
 """AWS refuses signed requests from clocks that are five minutes off, and tokens lose as much of their life."""
+
+LOW_CONCURRENCY = 100
+"""Lambda's quota is 1,000 in most accounts and 10 in some new ones
+(https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html)."""
+
+_CALLED: Mapping[KeyUse, str] = {"whop_api_key": "The API key", "whop_payouts_api_key": "The API key for payouts"}
 
 DASHBOARDS = {
     "production": "https://whop.com/dashboard/developer",
@@ -67,6 +77,8 @@ class Need:
 
     any_of: tuple[str, ...]
     purpose: str
+    setting: str = ""
+    """The parameter that names the permission, where one does."""
 
 
 def needs(enrollment: str, token_actions: Sequence[str]) -> Iterator[Need]:
@@ -80,17 +92,29 @@ def needs(enrollment: str, token_actions: Sequence[str]) -> Iterator[Need]:
         yield Need(("company:create_child", "company:create"), "to enroll users")
     yield Need(("user:profile:update",), "to set names and pictures")
     for action in token_actions:
-        yield Need((action,), "because ChatTokenActions passes it on to users")
+        yield Need((action,), "because ChatTokenActions passes it on to users", "ChatTokenActions")
+
+
+def payout_needs(*, makes_links: bool, token_actions: Sequence[str]) -> Iterator[Need]:
+    """What the API key for payouts must be allowed. `token_actions` are those of payout tokens, none if it makes none.
+
+    No document names the permission for account links; without this one they were refused (observed).
+    """
+    if makes_links:
+        yield Need(("company:balance:read",), "for account links, which AccountLinkHosts allows")
+    for action in token_actions:
+        yield Need((action,), "because PayoutTokenActions passes it on to users", "PayoutTokenActions")
 
 
 def check_whop(
     settings: Mapping[str, str],
-    token_actions: Sequence[str],
+    needed: Sequence[Need],
     secret: Callable[[], str],
     *,
+    use: KeyUse = "whop_api_key",
     http: httpx.Client | None = None,
 ) -> Iterator[Finding]:
-    """The API key, its company, its permissions and the API version, asked of Whop by calls that only read.
+    """An API key, its company, its permissions and the API version, asked of Whop by calls that only read.
 
     `settings` are a worker's environment variables. `secret` is the text of the API key's secret.
     """
@@ -103,7 +127,9 @@ def check_whop(
     try:
         key = parse_api_key(secret())
     except OperatorNeeded as error:
-        yield Finding("whop_api_key", "wrong", f"{_sentence(error.explanation)} Whop was not asked.")
+        yield Finding(
+            use, "wrong", f"{_CALLED[use]} cannot be used: {error.explanation.rstrip('.')}. Whop was not asked."
+        )
         return
     version = settings.get("WHOP_API_VERSION") or generation.default_version
     whop = Whop(
@@ -115,14 +141,14 @@ def check_whop(
     )
     where = DASHBOARDS[environment]
     try:
-        yield from _check_key(whop, company, list(needs(settings["WHOP_ENROLLMENT"], token_actions)), where)
+        yield from _check_key(whop, company, needed, use, where)
     except SyncError as error:
-        yield _whop_finding(error, environment=environment, version=version, where=where)
+        yield _whop_finding(error, use, environment=environment, version=version, where=where)
         return
     yield Finding("whop_api_version", "ok", f"Whop takes Api-Version-Date {version}.")
 
 
-def _check_key(whop: Whop, company: str, needed: Sequence[Need], where: str) -> Iterator[Finding]:
+def _check_key(whop: Whop, company: str, needed: Sequence[Need], use: KeyUse, where: str) -> Iterator[Finding]:
     """Raises SyncError where Whop refuses the call as a whole."""
     actions = sorted({action for need in needed for action in need.any_of} | {"company:balance:read"})
     granted, unknown = _permissions(whop, company, actions)
@@ -130,7 +156,7 @@ def _check_key(whop: Whop, company: str, needed: Sequence[Need], where: str) -> 
         yield Finding(
             "whop_company",
             "wrong",
-            f"The API key may do nothing in WhopCompanyId {company}: it is the key of another company, or has no"
+            f"{_CALLED[use]} may do nothing in WhopCompanyId {company}: it is the key of another company, or has no"
             f" permissions. Use an account API key of {company}, made at {where}.",
         )
         return
@@ -140,20 +166,20 @@ def _check_key(whop: Whop, company: str, needed: Sequence[Need], where: str) -> 
             yield Finding(
                 "whop_company",
                 "wrong",
-                f"The API key is that of {own}, and WhopCompanyId is {company}: use the key of the company itself.",
+                f"{_CALLED[use]} is that of {own}, and WhopCompanyId is {company}: use the key of the company itself.",
             )
             return
-    yield Finding("whop_api_key", "ok", "Whop takes the API key.")
+    yield Finding(use, "ok", f"Whop takes {_CALLED[use].replace('The', 'the')}.")
     missing = [need for need in needed if not any(granted[action] for action in need.any_of)]
     for need in missing:
         action = need.any_of[0]
-        if action in unknown:
-            sentence = f"Whop knows no permission {action}: correct ChatTokenActions."
+        if action in unknown and need.setting:
+            sentence = f"Whop knows no permission {action}: correct {need.setting}."
         else:
-            sentence = f"The API key lacks {action}, needed {need.purpose}: grant it at {where}."
+            sentence = f"{_CALLED[use]} lacks {action}, needed {need.purpose}: grant it at {where}."
         yield Finding("whop_scope", "wrong", sentence)
     if not missing:
-        yield Finding("whop_scope", "ok", f"The API key has the {len(needed)} permissions that are needed.")
+        yield Finding("whop_scope", "ok", f"{_CALLED[use]} has the {len(needed)} permissions that are needed.")
 
 
 def _permissions(whop: Whop, company: str, actions: Sequence[str]) -> tuple[dict[str, bool], set[str]]:
@@ -174,13 +200,14 @@ def _permissions(whop: Whop, company: str, actions: Sequence[str]) -> tuple[dict
     return granted, unknown
 
 
-def _whop_finding(error: SyncError, *, environment: str, version: str, where: str) -> Finding:
+def _whop_finding(error: SyncError, use: KeyUse, *, environment: str, version: str, where: str) -> Finding:
+    called = _CALLED[use].replace("The", "the")
     match error.reason:
         case "whop_key_rejected":
             return Finding(
-                "whop_api_key",
+                use,
                 "wrong",
-                f"Whop's {environment} refuses the API key: it is one of the other environment, was rotated, has"
+                f"Whop's {environment} refuses {called}: it is one of the other environment, was rotated, has"
                 f" expired, or its IP allowlist leaves this machine out. Keys are made at {where}.",
             )
         case "whop_gone":
@@ -261,6 +288,26 @@ def check_alarm_mail(subscriptions: Sequence[Mapping[str, str]]) -> Finding:
     return Finding("alarm_mail", "ok", f"Alarms go to {len(subscriptions)} confirmed subscription(s).")
 
 
+def check_concurrency(limit: int, unreserved: int, workers: int) -> Finding:
+    """`limit` functions run at once in this account and region, `unreserved` of them without a reservation. `workers`
+    is how many the two workers may take together."""
+    if unreserved <= workers:
+        return Finding(
+            "concurrency",
+            "wrong",
+            f"Lambda runs {unreserved} functions at once for all that reserve none, and the workers may take {workers}"
+            " of them: nothing is left for webhooks. Ask AWS for more at Service Quotas, or lower WorkerConcurrency.",
+        )
+    if limit < LOW_CONCURRENCY:
+        return Finding(
+            "concurrency",
+            "warning",
+            f"Lambda runs {limit} functions at once in this account, and the workers may take {workers} of them: a"
+            " burst of webhooks is turned away and comes again. Ask AWS for 1,000 at Service Quotas.",
+        )
+    return Finding("concurrency", "ok", f"Lambda runs {limit} functions at once in this account.")
+
+
 def check_clock(date: str | None, now: float) -> Iterator[Finding]:
     """`date` is the Date header of an answer of AWS, `now` this machine's clock."""
     if not date:
@@ -277,12 +324,21 @@ def check(stack: Stack, *, clock: Callable[[], float] = time.time, http: httpx.C
     """All checks of a stack. Raises botocore's errors where the operator's credentials do not reach it."""
     worker, receiver = stack.settings("user-created"), stack.settings("receive-webhook")
     actions = stack.settings("mint-chat-token")["CHAT_TOKEN_ACTIONS"].split(",")
+    deployed = _deployed(stack)
+    payouts = _payout_functions(stack, deployed.get("AWS::Lambda::Function", []))
+    payout_needed = list(
+        payout_needs(
+            makes_links="account-link" in payouts,
+            token_actions=[*filter(None, payouts.get("payout-token", {}).get("PAYOUT_TOKEN_ACTIONS", "").split(","))],
+        )
+    )
+    payout_keys = {settings["WHOP_API_KEY_ARN"] for settings in payouts.values()} - {worker["WHOP_API_KEY_ARN"]}
+    needed = [*needs(worker["WHOP_ENROLLMENT"], actions), *([] if payout_keys else payout_needed)]
     secrets_manager = stack.client("secretsmanager")
 
     def secret(arn: str, unavailable: UnavailableReason) -> Callable[[], str]:
         return Secret(secrets_manager, arn, unavailable=unavailable, clock=time.monotonic).text
 
-    deployed = _deployed(stack)
     cloudwatch = stack.client("cloudwatch")
     alarms = [
         alarm
@@ -290,13 +346,43 @@ def check(stack: Stack, *, clock: Callable[[], float] = time.time, http: httpx.C
         for alarm in page["MetricAlarms"]
     ]
     return [
-        *check_whop(worker, actions, secret(worker["WHOP_API_KEY_ARN"], "whop_api_key_unavailable"), http=http),
+        *check_whop(worker, needed, secret(worker["WHOP_API_KEY_ARN"], "whop_api_key_unavailable"), http=http),
+        *(
+            finding
+            for arn in sorted(payout_keys)
+            for finding in check_whop(
+                worker,
+                payout_needed,
+                secret(arn, "whop_api_key_unavailable"),
+                use="whop_payouts_api_key",
+                http=http,
+            )
+            if finding.about != "whop_api_version"  # found already
+        ),
         *check_signing_secret(receiver, secret(receiver["WEBHOOK_SIGNING_SECRETS_ARN"], "signing_secrets_unavailable")),
         *check_queues(stack.client("sqs"), deployed["AWS::SQS::Queue"]),
         *check_alarms(alarms, deployed["AWS::CloudWatch::Alarm"]),
         check_alarm_mail(_subscriptions(stack.client("sns"), deployed["AWS::SNS::Topic"])),
+        _concurrency(stack),
         *check_clock(_date(stack), clock()),
     ]
+
+
+def _payout_functions(stack: Stack, deployed: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
+    """The settings of the functions that are there only with their parameters."""
+    names = (name for name in ("account-link", "payout-token") if f"{stack.name}-{name}" in deployed)
+    return {name: stack.settings(name) for name in names}
+
+
+def _concurrency(stack: Stack) -> Finding:
+    functions = stack.client("lambda")
+    limits = functions.get_account_settings()["AccountLimit"]
+    mappings = (
+        functions.list_event_source_mappings(FunctionName=f"{stack.name}-{worker}")["EventSourceMappings"]
+        for worker in ("user-created", "profile-updated")
+    )
+    workers = sum(each.get("ScalingConfig", {}).get("MaximumConcurrency", 0) for found in mappings for each in found)
+    return check_concurrency(limits["ConcurrentExecutions"], limits["UnreservedConcurrentExecutions"], workers)
 
 
 def _deployed(stack: Stack) -> Mapping[str, list[str]]:

@@ -24,8 +24,11 @@ from whop_user_sync.check import (
     check_alarm_mail,
     check_alarms,
     check_clock,
+    check_concurrency,
     check_signing_secret,
     check_whop,
+    needs,
+    payout_needs,
 )
 from whop_user_sync.stack import Stack
 
@@ -53,7 +56,9 @@ def settings(fake: FakeWhop, **changes: str) -> dict[str, str]:
 def problems(
     fake: FakeWhop, key: str = PLATFORM_KEY, actions: tuple[str, ...] = ACTIONS, **changes: str
 ) -> list[tuple[str, str]]:
-    found = check_whop(settings(fake, **changes), actions, lambda: key)
+    found_settings = settings(fake, **changes)
+    needed = list(needs(found_settings["WHOP_ENROLLMENT"], actions))
+    found = check_whop(found_settings, needed, lambda: key)
     return [(finding.about, finding.sentence) for finding in found if finding.verdict != "ok"]
 
 
@@ -130,6 +135,33 @@ def test_the_key_of_a_company_above_is_found_out(fake: FakeWhop) -> None:
     child = httpx.post(f"{fake.api_url}/accounts", json={"email": "a@shop.test"}, headers=headers, trust_env=False)
     ((about, sentence),) = problems(fake, WHOP_COMPANY_ID=child.json()["id"])
     assert (about, f"is that of {PLATFORM_COMPANY}" in sentence) == ("whop_company", True)
+
+
+PAYOUT_ACTIONS = ("identity:read", "payout:withdraw_funds")
+
+
+@pytest.mark.parametrize(
+    ("lacks", "part"),
+    [
+        ("company:balance:read", "lacks company:balance:read, needed for account links, which AccountLinkHosts allows"),
+        ("identity:read", "lacks identity:read, needed because PayoutTokenActions passes it on"),
+        ("payout:withdraw_funds", "lacks payout:withdraw_funds, needed because PayoutTokenActions passes it on"),
+    ],
+)
+def test_each_permission_for_payouts_that_is_missing_gives_one_sentence(fake: FakeWhop, lacks: str, part: str) -> None:
+    key = narrow(lacks)(fake)["key"]
+    needed = list(payout_needs(makes_links=True, token_actions=PAYOUT_ACTIONS))
+    [wrong] = [
+        finding
+        for finding in check_whop(settings(fake), needed, lambda: key, use="whop_payouts_api_key")
+        if finding.verdict == "wrong"
+    ]
+    assert wrong.about == "whop_scope"
+    assert f"The API key for payouts {part}" in wrong.sentence
+
+
+def test_a_stack_without_payouts_needs_no_permission_for_them() -> None:
+    assert list(payout_needs(makes_links=False, token_actions=())) == []
 
 
 def test_a_key_that_is_none_is_never_sent(fake: FakeWhop) -> None:
@@ -217,6 +249,21 @@ def test_a_wrong_clock_is_found(ahead: int, verdict: str) -> None:
     assert ("ahead" in sentence, "behind" in sentence) == (verdict == "wrong" and ahead > 0, ahead < 0)
 
 
+@pytest.mark.parametrize(
+    ("limit", "unreserved", "workers", "verdict", "part"),
+    [
+        (1000, 1000, 4, "ok", "1000 functions"),
+        (10, 10, 4, "warning", "runs 10 functions at once in this account, and the workers may take 4"),
+        (1000, 100, 100, "wrong", "nothing is left for webhooks"),
+        (10, 10, 20, "wrong", "lower WorkerConcurrency"),
+        (1000, 900, 20, "ok", "1000 functions"),
+    ],
+)
+def test_a_low_quota_of_lambda_is_found(limit: int, unreserved: int, workers: int, verdict: str, part: str) -> None:
+    finding = check_concurrency(limit, unreserved, workers)
+    assert (finding.about, finding.verdict, part in finding.sentence) == ("concurrency", verdict, True)
+
+
 # The command
 
 TEMPLATE = {
@@ -246,8 +293,11 @@ def shop(fake: FakeWhop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
             "WEBHOOK_SIGNING_SECRETS_ARN": arns["signing"],
             "PAYLOAD_PRESET": "standard",
             "CHAT_TOKEN_ACTIONS": ",".join(ACTIONS),
+            "PAYOUT_TOKEN_ACTIONS": ",".join(PAYOUT_ACTIONS),
         }
         monkeypatch.setattr(Stack, "settings", lambda *_: functions)
+        # Moto knows neither of Lambda's limits.
+        monkeypatch.setattr(checks, "_concurrency", lambda _: check_concurrency(1000, 1000, 4))
         _put_alarm(monkeypatch)
 
         def run(*options: str) -> tuple[int, Any]:
@@ -323,6 +373,46 @@ def test_an_alarm_mail_that_is_not_confirmed_is_found(
     status, answer = shop("--json")
     wrong = [finding["about"] for finding in answer["findings"] if finding["verdict"] == "wrong"]
     assert (status, wrong) == (1, ["alarm_mail"])
+
+
+def wrong_with_payouts(
+    shop: Callable[..., tuple[int, Any]], monkeypatch: pytest.MonkeyPatch, payouts: Mapping[str, Mapping[str, str]]
+) -> list[tuple[str, str]]:
+    monkeypatch.setattr(checks, "_payout_functions", lambda *_: payouts)
+    _, answer = shop("--json")
+    return [(each["about"], each["sentence"]) for each in answer["findings"] if each["verdict"] == "wrong"]
+
+
+def test_payouts_with_the_key_of_chat_need_its_permissions(
+    shop: Callable[..., tuple[int, Any]], fake: FakeWhop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Given a key without a payout permission, when payout tokens are on, then one sentence names it, else none."""
+    fake.add_api_key("apik_narrow", scopes=ALL_SCOPES - {"identity:read"})
+    boto3.client("secretsmanager").put_secret_value(SecretId="shop/key", SecretString="apik_narrow")
+    assert wrong_with_payouts(shop, monkeypatch, {}) == []
+    arn = boto3.client("secretsmanager").describe_secret(SecretId="shop/key")["ARN"]
+    tokens = {"payout-token": {"WHOP_API_KEY_ARN": arn, "PAYOUT_TOKEN_ACTIONS": "identity:read"}}
+    [(about, sentence)] = wrong_with_payouts(shop, monkeypatch, tokens)
+    assert about == "whop_scope"
+    assert "The API key lacks identity:read, needed because PayoutTokenActions" in sentence
+
+
+def test_a_key_of_its_own_for_payouts_is_checked_in_its_place(
+    shop: Callable[..., tuple[int, Any]], fake: FakeWhop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake.add_api_key("apik_chat", scopes=ALL_SCOPES - {"identity:read"})
+    fake.add_api_key("apik_payouts", scopes=frozenset({"identity:read"}))
+    secrets = boto3.client("secretsmanager")
+    secrets.put_secret_value(SecretId="shop/key", SecretString="apik_chat")
+    arn = secrets.create_secret(Name="shop/payouts", SecretString="apik_payouts")["ARN"]
+    tokens = {"payout-token": {"WHOP_API_KEY_ARN": arn, "PAYOUT_TOKEN_ACTIONS": "identity:read"}}
+    # Neither key needs what the other one has
+    assert wrong_with_payouts(shop, monkeypatch, tokens) == []
+    # A key that Whop refuses is named, and only that
+    secrets.put_secret_value(SecretId="shop/payouts", SecretString="apik_unknown")
+    [(about, sentence)] = wrong_with_payouts(shop, monkeypatch, tokens)
+    assert about == "whop_payouts_api_key"
+    assert "refuses the API key for payouts" in sentence
 
 
 def test_a_stack_that_is_not_there_is_said(shop: Callable[..., tuple[int, Any]]) -> None:

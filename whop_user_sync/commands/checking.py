@@ -13,8 +13,9 @@ from whop_user_sync.commands.common import (
 )
 
 CHECK_NEEDS = (
-    "lambda:GetFunctionConfiguration on the functions, secretsmanager:GetSecretValue on both secrets, sqs:GetQueueUrl"
-    " on the queues, cloudformation:ListStackResources, cloudwatch:DescribeAlarms and sns:ListSubscriptionsByTopic."
+    "lambda:GetFunctionConfiguration on the functions, lambda:ListEventSourceMappings, lambda:GetAccountSettings,"
+    " secretsmanager:GetSecretValue on the secrets, sqs:GetQueueUrl on the queues, cloudformation:ListStackResources,"
+    " cloudwatch:DescribeAlarms and sns:ListSubscriptionsByTopic."
 )
 
 _MARKS = {"ok": "ok", "warning": "look", "wrong": "WRONG"}
