@@ -9,6 +9,9 @@ import pytest
 
 from harness import World, created, event
 from whop_sync.errors import Permanent
+from whop_sync.users.directory import Directory
+from whop_sync.users.mappings import Mappings
+from whop_sync.users.schema import user_key, whop_account_key
 from whop_user_sync import cli
 
 type Run = Callable[..., int]
@@ -90,3 +93,74 @@ def test_an_age_is_a_number_with_a_unit(run: Run, world: World, capsys: pytest.C
     assert "90min or 3d" in capsys.readouterr().err
     assert run("list", "--older-than", "90min", "--json") == 0
     capsys.readouterr()
+
+
+def owner(world: World, company_id: str) -> str | None:
+    return Directory(world.dynamodb, world.table).user_of_account(company_id)
+
+
+def forget(world: World, company_id: str) -> None:
+    """As it was before there were such items."""
+    world.dynamodb.delete_item(TableName=world.table, Key=whop_account_key(company_id))
+
+
+def test_accounts_of_earlier_rows_are_filled_once_and_what_is_there_is_left(
+    run: Run, world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for user_id in ("ann", "bea", "cem"):
+        world.settle(created(user_id))
+    accounts = {user_id: world.row(user_id)["whop_company_id"] for user_id in ("ann", "bea", "cem")}
+    world.settle(event("cem", 2, kind="deleted"))
+    forget(world, accounts["ann"])
+    forget(world, accounts["cem"])
+    assert run("fill-accounts", "--json") == 0
+    first = json.loads(capsys.readouterr().out)
+    assert (first["written"], first["there"], first["changing"], first["disputed"]) == (2, 1, 0, [])
+    assert {user_id: owner(world, company) for user_id, company in accounts.items()} == {
+        "ann": "ann",
+        "bea": "bea",
+        "cem": "cem",
+    }
+    # And once more, for people
+    assert run("fill-accounts") == 0
+    assert "0 written, 3 there already" in capsys.readouterr().out
+
+
+def test_an_account_that_a_deleted_user_had_is_filled_for_the_living_one(run: Run, world: World) -> None:
+    world.settle(created("ann"))
+    company = world.row("ann")["whop_company_id"]
+    forget(world, company)
+    world.dynamodb.put_item(
+        TableName=world.table,
+        Item={**user_key("0old"), "user_id": {"S": "0old"}, "former_whop_company_id": {"S": company}},
+    )
+    assert run("fill-accounts") == 0
+    assert owner(world, company) == "ann"
+
+
+def test_the_item_of_another_user_is_kept_and_reported(
+    run: Run, world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    world.settle(created("ann"))
+    company = world.row("ann")["whop_company_id"]
+    world.dynamodb.put_item(TableName=world.table, Item={**whop_account_key(company), "user_id": {"S": "bea"}})
+    assert run("fill-accounts", "--json") == 1
+    assert json.loads(capsys.readouterr().out)["disputed"] == [{"whop_company_id": company, "user_id": "ann"}]
+    assert owner(world, company) == "bea"
+
+
+def test_a_row_that_was_erased_meanwhile_gets_no_item_back(world: World) -> None:
+    """Given an account that the row named when the table was read, when it no longer does, then nothing is written."""
+    mappings = Mappings(world.dynamodb, world.table, world.clock)
+    world.settle(created("ann"))
+    assert not mappings.record_owner("ann", "biz_of_before")
+    assert owner(world, "biz_of_before") is None
+    assert not mappings.record_owner("gone", "biz_of_before")
+
+
+def test_an_item_that_a_worker_wrote_meanwhile_is_kept(world: World) -> None:
+    world.settle(created("ann"))
+    company = world.row("ann")["whop_company_id"]
+    world.dynamodb.put_item(TableName=world.table, Item={**whop_account_key(company), "user_id": {"S": "bea"}})
+    assert not Mappings(world.dynamodb, world.table, world.clock).record_owner("ann", company)
+    assert owner(world, company) == "bea"

@@ -15,11 +15,13 @@ from typing import Annotated, Literal, TextIO
 
 import typer
 
-from whop_sync.users.directory import Directory, Entry
+from whop_sync.users.directory import Directory, Entry, OwnedAccount
+from whop_sync.users.mappings import Mappings
 from whop_user_sync.commands.common import (
     CommandError,
     EndpointOption,
     Exit,
+    Interrupted,
     JsonOption,
     ReasonOption,
     RegionOption,
@@ -27,9 +29,11 @@ from whop_user_sync.commands.common import (
     chosen_stack,
     output,
 )
+from whop_user_sync.importing import Progress
 from whop_user_sync.output import age
 
 LIST_NEEDS = "dynamodb:Scan on the table."
+FILL_NEEDS = "dynamodb:Scan, dynamodb:GetItem, dynamodb:PutItem and dynamodb:ConditionCheckItem on the table."
 SHOW_NEEDS = "dynamodb:GetItem on the table."
 
 COLUMNS = ("user_id", "status", "standing", "whop_user_id", "whop_company_id", "last_error", "created_at", "updated_at")
@@ -148,6 +152,69 @@ def export(
     if to:
         output(as_json=False).say(f"{written:,} users written to {to}.")
     return Exit.DONE
+
+
+def fill_accounts(
+    *,
+    stack: StackOption = None,
+    region: RegionOption = None,
+    endpoint_url: EndpointOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """Let the connected accounts of rows from before be looked up. Reads the whole table; safe to run again."""
+    out = output(as_json=as_json)
+    chosen = chosen_stack(stack, region, endpoint_url)
+    client, table = chosen.client("dynamodb"), chosen.table
+    directory, mappings = Directory(client, table), Mappings(client, table, time.time)
+    progress = Progress()
+    counts: Counter[AccountOutcome] = Counter()
+    disputed: list[OwnedAccount] = []
+    try:
+        for account in _living_first(directory.accounts()):
+            outcome = _filled(account, directory, mappings)
+            counts[outcome] += 1
+            if outcome == "of another user":
+                disputed.append(account)
+            progress(f"{counts.total():,} accounts looked at", done=counts.total())
+    except KeyboardInterrupt:
+        raise Interrupted(f"Interrupted after {counts.total():,} accounts: run it again.") from None
+    finally:
+        progress.end()
+    for account in disputed:
+        out.say(f"{account.company_id}\t{account.user_id}\tbelongs to another user by its item, which was kept")
+    out.say(", ".join(f"{counts[outcome]:,} {outcome}" for outcome in _ACCOUNT_OUTCOMES) + ".")
+    out.document(
+        {
+            "written": counts["written"],
+            "there": counts["there already"],
+            "changing": counts["changing just now"],
+            "disputed": [{"whop_company_id": each.company_id, "user_id": each.user_id} for each in disputed],
+        }
+    )
+    return Exit.ATTENTION if disputed or counts["changing just now"] else Exit.DONE
+
+
+type AccountOutcome = Literal["written", "there already", "changing just now", "of another user"]
+
+_ACCOUNT_OUTCOMES: tuple[AccountOutcome, ...] = ("written", "there already", "changing just now", "of another user")
+
+
+def _living_first(accounts: Iterator[OwnedAccount]) -> Iterator[OwnedAccount]:
+    """Where a deleted user and a living one name one account, it is the living one's."""
+    former: list[OwnedAccount] = []
+    for account in accounts:
+        if account.former:
+            former.append(account)
+        else:
+            yield account
+    yield from former
+
+
+def _filled(account: OwnedAccount, directory: Directory, mappings: Mappings) -> AccountOutcome:
+    owner = directory.user_of_account(account.company_id)
+    if owner is None:
+        return "written" if mappings.record_owner(account.user_id, account.company_id) else "changing just now"
+    return "there already" if owner == account.user_id or account.former else "of another user"
 
 
 def _chosen(

@@ -49,6 +49,15 @@ class Entry:
     updated_at: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnedAccount:
+    """A connected account (biz_...) that a user's row names. `former`: the user was deleted since."""
+
+    user_id: str
+    company_id: str
+    former: bool
+
+
 class Directory:
     """Every method raises Transient when DynamoDB does not take the call."""
 
@@ -71,6 +80,20 @@ class Directory:
         with aws_errors("dynamodb_unavailable"):
             for page in pages:
                 yield from map(_entry, page["Items"])
+
+    def accounts(self) -> Iterator[OwnedAccount]:
+        """The connected accounts that rows name, in no order. Reads the whole table, as `entries` does."""
+        pages = self._client.get_paginator("scan").paginate(
+            TableName=self._table,
+            FilterExpression="attribute_exists(whop_company_id) OR attribute_exists(former_whop_company_id)",
+            ProjectionExpression="user_id, whop_company_id, former_whop_company_id",
+        )
+        with aws_errors("dynamodb_unavailable"):
+            for page in pages:
+                for item in page["Items"]:
+                    former = "whop_company_id" not in item
+                    company = item["former_whop_company_id" if former else "whop_company_id"]
+                    yield OwnedAccount(user_id=item["user_id"]["S"], company_id=company["S"], former=former)
 
     def user_of(self, whop_user_id: str) -> str | None:
         """The platform user whom a Whop user belongs to."""

@@ -387,6 +387,37 @@ class Mappings:
                 raise
         return True
 
+    def record_owner(self, user_id: str, company_id: str) -> bool:
+        """Writes the reverse item of a connected account that the user's row names, for rows from before there were
+        such items. False, and nothing is written, if the account has its item or the row does not name it any longer.
+        """
+        item = {**whop_account_key(company_id), "user_id": {"S": user_id}, "created_at": iso(self._clock())}
+        named: Any = {
+            "ConditionCheck": {
+                "TableName": self._table,
+                "Key": user_key(user_id),
+                "ConditionExpression": "whop_company_id = :company OR former_whop_company_id = :company",
+                "ExpressionAttributeValues": {":company": {"S": company_id}},
+            }
+        }
+        missing: Any = {
+            "Put": {
+                "TableName": self._table,
+                "Item": item,
+                "ConditionExpression": "attribute_not_exists(#key)",
+                "ExpressionAttributeNames": {"#key": "key"},
+            }
+        }
+        with aws_errors("dynamodb_unavailable"):
+            try:
+                self._client.transact_write_items(TransactItems=[named, missing])
+            except ClientError as error:
+                cancelled = cast("Sequence[Mapping[str, str]]", error.response.get("CancellationReasons", []))
+                if any(reason.get("Code") == "ConditionalCheckFailed" for reason in cancelled):
+                    return False
+                raise
+        return True
+
     def erase(self, claim: Claim, deletion: UserEvent) -> None:
         """Empties a claimed row but for a tombstone, and frees the reverse item in the same step.
 
