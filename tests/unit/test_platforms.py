@@ -463,6 +463,17 @@ def test_appwrites_event_is_of_the_user_in_the_body_or_of_none() -> None:
         assert (event.kind if event else None) == kind
 
 
+def test_appwrites_user_without_the_header_that_names_the_event_is_parked_and_not_lost() -> None:
+    document = parse(SAMPLES["appwrite/updated"].read_bytes(), {}, received_at=NOW)
+    with pytest.raises(Malformed, match="names no event type"):
+        read(document, PLATFORMS["appwrite"].preset, event_id="")
+
+
+@pytest.mark.parametrize("name", ["keycloak/linked", "keycloak/unlinked"])
+def test_keycloaks_social_login_is_no_user_by_its_path_alone(name: str) -> None:
+    assert understood(name, {**sample(name), "resourceId": None, "details": {}}) is None
+
+
 def test_logtos_suspension_that_does_not_say_which_way_is_ignored() -> None:
     body = sample("logto/suspended")
     del body["data"]["isSuspended"]

@@ -291,7 +291,8 @@ PLATFORMS: Mapping[str, Platform] = {
         scheme=Hmac(header="x-keycloak-signature", secret_form=_FOREIGN, secret_rule=_FOREIGN_RULE),
         preset=Preset(
             event=(
-                "starts_with(type || '', 'admin.USER-') && (resourceId || details.userId)"
+                "starts_with(type || '', 'admin.USER-')"
+                " && (resourceId || details.userId || contains(resourcePath || '', '/federated-identity/'))"
                 " && resourcePath != join('', ['users/', resourceId || '-'])"
                 " && resourcePath != join('', ['users/', details.userId || '-'])"
                 " && 'not of a user itself' || type"
@@ -518,7 +519,8 @@ PLATFORMS: Mapping[str, Platform] = {
             event=(
                 "!(\"$id\" && registration) && 'not of a user'"
                 f" || {_APPWRITE.format('delete')} && 'delete' || {_APPWRITE.format('create')} && 'create'"
-                f" || {_APPWRITE.format('update')} && 'update' || 'of a part of a user'"
+                f" || {_APPWRITE.format('update')} && 'update'"
+                " || delivery.headers.\"x-appwrite-webhook-events\" != `null` && 'of a part of a user'"
             ),
             created=("create",),
             updated=("update",),
