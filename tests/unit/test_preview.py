@@ -128,6 +128,17 @@ def test_the_preview_says_of_a_body_what_the_receiver_does(body: bytes) -> None:
     assert shown(body, signed_headers(b"another"), platform, SECRET) == "unproven"
 
 
+@pytest.mark.parametrize(("body", "outcome"), [(b"webhook_id=5", "ignored"), (b"webhook_id=5&x", "unproven")])
+def test_a_platforms_own_test_of_the_address_is_shown_as_it_is_answered(body: bytes, outcome: str) -> None:
+    platform = PLATFORMS["woocommerce"]
+    assert received(body, {}, platform, TEXT) == outcome
+    signature = signature_report(body, {}, TEXT, platform, now=NOW)
+    found = body_report(body, {}, platform, now=NOW)
+    assert (signature.is_right is None, found.outcome) == (
+        (True, "ignored") if outcome == "ignored" else (False, "parked")
+    )
+
+
 @given(body=st.binary(max_size=60) | st.builds(user, id=st.text() | st.integers() | st.floats(), name=st.text()))
 def test_so_it_does_of_any_body(body: bytes) -> None:
     platform = PLATFORMS["standard"]
@@ -240,6 +251,12 @@ def test_a_value_is_shown_with_the_expression_that_found_it() -> None:
         (
             "standard",
             {"type": "user.updated", "timestamp": 5, "data": {"id": "u1", "name": "\u200b\u2060"}},
+            "no character that can be seen",
+            True,
+        ),
+        (
+            "standard",
+            {"type": "user.updated", "timestamp": 5, "data": {"id": "u1", "first_name": "\u034f"}},
             "no character that can be seen",
             True,
         ),

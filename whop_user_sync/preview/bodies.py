@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import re
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -15,7 +14,9 @@ from whop_sync.receiving.deliveries import Accepted, Delivery, Ignored, Unreadab
 from whop_sync.receiving.expressions import Document, find
 from whop_sync.receiving.payloads import Preset, identify, parse, read
 from whop_sync.receiving.platforms import Platform
+from whop_sync.values import strip_unseen
 from whop_user_sync.preview.captured import why_not_json
+from whop_user_sync.preview.signatures import is_own_test
 
 _KINDS: Mapping[Kind, str] = {
     "created": "the user is new",
@@ -62,6 +63,9 @@ def body_report(
     body: bytes, headers: Mapping[str, str], platform: Platform, *, now: float, signed_at: float | None = None
 ) -> BodyReport:
     """What becomes of a body. `now` and `signed_at` are in Unix seconds."""
+    if is_own_test(body, headers, platform, now=now):
+        verdict = "It would be answered 200 and not read: it is the platform's own test of the address."
+        return BodyReport(outcome="ignored", verdict=verdict)
     try:
         kept = within_limit(body)
     except Malformed as refusal:
@@ -303,7 +307,10 @@ def _remarks_on_times(event: UserEvent, document: Document, preset: Preset) -> I
 def _remarks_on_profile(document: Document, preset: Preset) -> Iterator[str]:
     for expression in preset.name:
         name = find(expression, document)
-        if isinstance(name, str) and name.strip() and not any(map(_is_seen, name)):
+        filled = [
+            each for each in (name if isinstance(name, list) else [name]) if isinstance(each, str) and each.strip()
+        ]
+        if filled and not any(map(strip_unseen, filled)):
             yield f"! The name at {expression} has no character that can be seen."
     picture = _first_filled(preset.picture, document)
     url = find(picture, document) if picture else None
@@ -315,10 +322,6 @@ def _remarks_on_profile(document: Document, preset: Preset) -> Iterator[str]:
         yield "! The picture's address is http: only https is fetched."
     elif not url.lower().startswith("https:"):
         yield "! The picture's address is no https URL, so it can never be fetched: send the whole address."
-
-
-def _is_seen(character: str) -> bool:
-    return unicodedata.category(character)[0] not in "CZ" and character not in "\u115f\u1160\u2800\u3164\uffa0"
 
 
 def _names(preset: Preset) -> list[str]:

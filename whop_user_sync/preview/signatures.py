@@ -7,7 +7,7 @@ from typing import get_args
 
 from whop_sync.aws.api_gateway import HttpEvent
 from whop_sync.errors import Malformed, Unauthentic
-from whop_sync.receiving.deliveries import authenticated
+from whop_sync.receiving.deliveries import authenticated, is_ping
 from whop_sync.receiving.platforms import Platform
 from whop_sync.receiving.signatures import CONTENTS, Hmac, KeyForm, Scheme, Standard, parse_secrets
 
@@ -29,6 +29,15 @@ def http_event(body: bytes, headers: Mapping[str, str]) -> HttpEvent:
     return {"headers": headers, "body": base64.b64encode(body).decode(), "isBase64Encoded": True}
 
 
+def is_own_test(body: bytes, headers: Mapping[str, str], platform: Platform, *, now: float) -> bool:
+    """Whether a request is the unsigned one with which the platform tries the address."""
+    try:
+        platform.scheme.verify(body, headers, (), now=now)
+    except Unauthentic as refusal:
+        return is_ping(http_event(body, headers), platform, refusal)
+    return False
+
+
 def signature_report(
     body: bytes, headers: Mapping[str, str] | None, secret: str | None, platform: Platform, *, now: float
 ) -> SignatureReport:
@@ -39,8 +48,10 @@ def signature_report(
         keys = parse_secrets(secret, platform.scheme)
     except ValueError as error:
         return SignatureReport(is_right=False, verdict=f"✗ {error}")
-    if headers is None:
-        verdict = "The secret has the right form. Give HEADERS=file too, to check a signature."
+    if headers is None or is_own_test(body, headers, platform, now=now):
+        verdict = "None, and none is needed: it is the platform's own test of the address."
+        if headers is None:
+            verdict = "The secret has the right form. Give HEADERS=file too, to check a signature."
         return SignatureReport(is_right=None, verdict=verdict)
     check = _Check(headers=headers, secret=secret, platform=platform, now=now)
     refusal = check.refusal(body, platform.scheme, keys)
