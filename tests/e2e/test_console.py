@@ -12,6 +12,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from harness import aws_client
 from local_stack import ROOT
 from local_stack.processes import NO_ACCOUNT
 from local_stack.sending import Delivery, body
@@ -76,7 +77,11 @@ def parked_user(stack: LocalStack) -> str:
 
 @pytest.mark.usefixtures("parked_user")
 @pytest.mark.parametrize(
-    "path", ["/", "/deliveries", "/users?id=seen", "/parked", "/parked?reason=not_json", "/imports"]
+    "path",
+    [
+        *("/", "/deliveries", "/users?id=seen", "/users?status=synced", "/parked", "/parked?reason=not_json"),
+        "/imports",
+    ],
 )
 def test_a_page_fits_its_screen_and_is_readable_by_everyone(page: Page, address: str, path: str) -> None:
     page.goto(re.sub(r"/\?token=.*", path, address))
@@ -104,6 +109,45 @@ def test_new_deliveries_appear_by_themselves(
     delivery = Delivery(body("created", {"id": new_id(), "email": "late@people.test"}))
     delivery.send(stack.deployment.webhook_url)
     expect(page.get_by_role("link", name=delivery.id)).to_be_visible(timeout=20_000)
+
+
+@pytest.mark.usefixtures("parked_user")
+def test_the_age_of_a_queue_is_the_one_that_cloudwatch_has(page: Page, address: str, stack: LocalStack) -> None:
+    # The local AWS keeps no metric of queues by itself.
+    queue = f"{stack.deployment.stack}-user-created-dead-letters"
+    aws_client(stack.deployment.engine.url, "cloudwatch").put_metric_data(
+        Namespace="AWS/SQS",
+        MetricData=[
+            {
+                "MetricName": "ApproximateAgeOfOldestMessage",
+                "Dimensions": [{"Name": "QueueName", "Value": queue}],
+                "Value": 7500,
+                "Unit": "Seconds",
+            }
+        ],
+    )
+    page.goto(re.sub(r"/\?token=.*", "/", address))
+    rows = page.get_by_role("region", name="Queues").get_by_role("row")
+    expect(rows.filter(has_text="user-created-dead-letters")).to_contain_text("2 h 5 min")
+    expect(rows.filter(has_text="parked-deliveries").get_by_role("cell").last).to_have_text("-")
+
+
+def test_an_import_shows_its_progress_and_leads_to_its_rejected_rows(
+    page: Page, address: str, stack: LocalStack, new_id: Callable[[], str]
+) -> None:
+    user, file = new_id(), f"{new_id()}.ndjson"
+    described = stack.deployment.engine.cloudformation.describe_stacks(StackName=stack.deployment.stack)["Stacks"][0]
+    outputs = {each["OutputKey"]: each["OutputValue"] for each in described["Outputs"]}
+    bucket = outputs["ImportUsers"].partition("s3://")[2].partition("/")[0]
+    rows = f'{{"id": "{user}", "email": "{user}@people.test"}}\n{{"id":\n'
+    page.goto(re.sub(r"/\?token=.*", "/imports", address))
+    stack.deployment.engine.s3.put_object(Bucket=bucket, Key=f"users/{file}", Body=rows.encode())
+    # The page follows by itself
+    row = page.get_by_role("row").filter(has_text=file)
+    expect(row).to_contain_text("1 of 1", timeout=30_000)
+    expect(row).to_contain_text("succeeded", timeout=30_000)
+    page.get_by_role("link", name=f"rejected rows of {file}").click()
+    expect(page.get_by_role("row").filter(has_text="not_json")).to_contain_text("2")
 
 
 def test_what_is_parked_is_redriven_by_a_click(page: Page, address: str, parked_user: str) -> None:

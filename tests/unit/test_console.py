@@ -1,8 +1,10 @@
 """The console's guard and pages, with sources that a test fills: who gets in, what changes, and what is shown."""
 
+import json
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -12,7 +14,18 @@ from local_stack import ROOT
 from whop_sync.users.directory import Entry
 from whop_user_sync.console.pages import application, documented_reasons
 from whop_user_sync.console.security import COOKIE, Guard
-from whop_user_sync.console.sources import Alarm, Delivery, Overview, Profile, QueueState, UserPage
+from whop_user_sync.console.sources import (
+    Alarm,
+    Delivery,
+    ImportRun,
+    Overview,
+    Parts,
+    Profile,
+    QueueState,
+    RejectedRow,
+    UserPage,
+    import_run,
+)
 from whop_user_sync.logs import LogLine
 from whop_user_sync.parked import Outcome, Parked
 from whop_user_sync.stack import Stack
@@ -27,6 +40,15 @@ LINE = LogLine(
     message="delivery",
     fields={"outcome": "parked", "reason": "not_json", "event_id": "msg_1", "user_id": SCRIPT},
 )
+
+NO_PARTS = dict.fromkeys(("total", "pending", "running", "succeeded", "failed", "timedOut", "aborted"), 0)
+RUN: dict[str, Any] = {
+    "name": "run-1",
+    "status": "RUNNING",
+    "startDate": datetime(2026, 11, 25, 10, 0, 5, tzinfo=UTC),
+    "input": json.dumps({"bucket": {"name": "b"}, "object": {"key": "users/2026/all.csv"}}),
+}
+"""As Step Functions describes an execution."""
 
 
 def entry(user_id: str) -> Entry:
@@ -59,7 +81,10 @@ class StubSources:
     def overview(self, *, hours: float) -> Overview:
         return Overview(
             alarms=[Alarm(name="crash", state="ALARM", since="", description="A defect.")],
-            queues=[QueueState(name="parked-deliveries", waiting=1, in_flight=0, is_parked=True)],
+            queues=[
+                QueueState(name="user-created", waiting=3, in_flight=0, is_parked=False, oldest=7500.0),
+                QueueState(name="parked-deliveries", waiting=1, in_flight=0, is_parked=True, oldest=None),
+            ],
             outcomes=[("10:00", Counter({"accepted": 2, "parked": 1}))],
             calls={"PATCH /users/{id}": Counter({"200": 3})},
             lines=int(hours),
@@ -110,8 +135,15 @@ class StubSources:
         self.discarded += [(each, why) for each in event_ids]
         return len(event_ids)
 
-    def imports(self) -> list[Mapping[str, Any]]:
-        return []
+    def users(self, *, status: str) -> list[Entry]:
+        return [entry("u1"), entry(SCRIPT)] if status == "synced" else []
+
+    def imports(self) -> list[ImportRun]:
+        return [import_run(RUN, {**NO_PARTS, "total": 4, "succeeded": 3, "failed": 1})]
+
+    def rejected_rows(self, run_name: str) -> list[RejectedRow] | None:
+        row = RejectedRow(line=7, user_id=SCRIPT, reason="bad_email", explanation="it cannot be one address")
+        return {"run-1": [row], "run-2": []}.get(run_name)
 
 
 @pytest.fixture
@@ -151,7 +183,7 @@ def test_the_address_that_was_printed_opens_the_page_and_the_token_leaves_the_ad
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/deliveries", "/users?id=u1", "/parked", "/parked/body?event_id=msg_1", "/imports"]
+    "path", ["/", "/deliveries", "/users?id=u1", "/parked", "/parked/body?event_id=msg_1", "/imports", "/imports/run-1"]
 )
 def test_without_the_token_nothing_is_shown(sources: StubSources, guard: Guard, path: str) -> None:
     assert client(sources, guard).get(path).status_code == 403
@@ -232,7 +264,14 @@ def test_deleting_needs_a_reason(sources: StubSources, guard: Guard) -> None:
 
 def test_what_others_wrote_is_text_and_never_markup(sources: StubSources, guard: Guard) -> None:
     browser = signed_in(sources, guard)
-    for path in ("/deliveries", "/deliveries/msg_1", "/users?id=u1", "/parked"):
+    for path in (
+        "/deliveries",
+        "/deliveries/msg_1",
+        "/users?id=u1",
+        "/users?status=synced",
+        "/parked",
+        "/imports/run-1",
+    ):
         assert SCRIPT not in browser.get(path).text, path
 
 
@@ -254,8 +293,48 @@ def test_deliveries_are_filtered_and_refreshed_as_rows_alone(sources: StubSource
 
 def test_what_is_not_there_is_said(sources: StubSources, guard: Guard) -> None:
     browser = signed_in(sources, guard)
-    for path in ("/users?id=absent", "/deliveries/other"):
+    for path in ("/users?id=absent", "/deliveries/other", "/imports/other"):
         assert browser.get(path).status_code == 404
+
+
+def test_a_queue_shows_the_age_of_its_oldest_message_where_it_is_known(sources: StubSources, guard: Guard) -> None:
+    page = signed_in(sources, guard).get("/").text
+    assert re.search(r"user-created</th><td>3</td><td>0</td><td>2 h 5 min<", page)
+    assert re.search(r"parked-deliveries</th><td>1</td><td>0</td><td>-<", page)
+
+
+def test_users_are_listed_by_a_status_and_by_no_other_word(sources: StubSources, guard: Guard) -> None:
+    browser = signed_in(sources, guard)
+    assert 'href="/users?id=u1"' in browser.get("/users?status=synced").text
+    assert "No user is failed" in browser.get("/users?status=failed").text
+    for path in ("/users", "/users?status=anything"):
+        page = browser.get(path).text
+        assert "/users?id=u1" not in page
+        assert "/users?status=no_email" in page
+
+
+def test_an_import_shows_how_many_parts_are_done_and_its_rejected_rows_when_asked(
+    sources: StubSources, guard: Guard
+) -> None:
+    browser = signed_in(sources, guard)
+    page = browser.get("/imports").text
+    assert "3 of 4, 1 failed" in page
+    assert "bad_email" not in page
+    rows = browser.get("/imports/run-1").text
+    assert all(text in rows for text in ("7", "bad_email", "it cannot be one address"))
+    assert "has rejected no row" in browser.get("/imports/run-2").text
+    assert "<html" not in browser.get("/imports", headers={"hx-request": "true"}).text
+
+
+def test_a_run_is_read_from_what_step_functions_says_of_it() -> None:
+    begun = import_run(RUN, None)
+    assert (begun.file, begun.parts, begun.sent, begun.rejected) == ("2026/all.csv", None, None, None)
+    assert begun.rejected_in == ("b", "rejected/run-1/")
+    through = {**RUN, "status": "SUCCEEDED", "output": '{"sent": 5, "rejected": 2}'}
+    done = import_run(through, {**NO_PARTS, "total": 9, "succeeded": 4, "failed": 1, "timedOut": 2, "aborted": 1})
+    assert (done.sent, done.rejected, done.parts) == (5, 2, Parts(total=9, done=4, failed=4))
+    refused = import_run({**RUN, "status": "FAILED", "error": "NoFileOfUsers", "cause": "bad_header"}, None)
+    assert (refused.status, refused.problem) == ("failed", "bad_header")
 
 
 def test_the_paragraphs_on_reasons_come_from_the_docs() -> None:

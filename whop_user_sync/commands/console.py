@@ -12,9 +12,11 @@ import typer
 from whop_user_sync.commands.common import CommandError, EndpointOption, Exit, RegionOption, StackOption, chosen_stack
 
 NEEDS = (
-    "logs:DescribeLogGroups, logs:StartQuery and logs:GetQueryResults; cloudwatch:DescribeAlarms; on the queues:"
-    " sqs:GetQueueUrl, sqs:GetQueueAttributes, sqs:ReceiveMessage, sqs:ChangeMessageVisibility; on the table:"
-    " dynamodb:GetItem and dynamodb:Scan; states:ListStateMachines, states:ListExecutions, states:DescribeExecution."
+    "logs:DescribeLogGroups, logs:StartQuery and logs:GetQueryResults; cloudwatch:DescribeAlarms and"
+    " cloudwatch:GetMetricData; on the queues: sqs:GetQueueUrl, sqs:GetQueueAttributes, sqs:ReceiveMessage,"
+    " sqs:ChangeMessageVisibility; on the table: dynamodb:GetItem and dynamodb:Scan; for imports:"
+    " states:ListStateMachines, states:ListExecutions, states:DescribeExecution, states:ListMapRuns,"
+    " states:DescribeMapRun, and on the bucket s3:ListBucket and s3:GetObject."
 )
 
 

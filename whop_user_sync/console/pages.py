@@ -1,10 +1,11 @@
 """The routes of the page. Each reads from `sources` and renders one template; all forms work without JavaScript."""
 
 import re
+import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 from botocore.exceptions import BotoCoreError, ClientError
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -17,10 +18,11 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from whop_sync.errors import Transient
+from whop_sync.users.schema import Status
 from whop_user_sync.console.charts import HEIGHT, WIDTH, columns
 from whop_user_sync.console.security import Guard, GuardMiddleware
-from whop_user_sync.console.sources import Sources
-from whop_user_sync.output import printable
+from whop_user_sync.console.sources import MAX_REJECTED, Sources
+from whop_user_sync.output import age, printable
 from whop_user_sync.stack import explained
 
 OUTCOMES = {
@@ -41,6 +43,9 @@ OUTCOMES = {
 HOURS = (1.0, 6.0, 24.0, 72.0)
 DAYS = 14.0
 """How far back one delivery and one user are searched."""
+
+STATUSES: tuple[str, ...] = get_args(Status.__value__)
+"""Of rows, to list users by."""
 
 type Page = Callable[[Request], Awaitable[Response]]
 
@@ -66,6 +71,7 @@ class Pages:
             loader=PackageLoader("whop_user_sync.console"), autoescape=True, undefined=StrictUndefined
         )
         self._templates.filters["printable"] = printable
+        self._templates.filters["age"] = age
 
     def routes(self) -> list[Route | Mount]:
         return [
@@ -78,6 +84,7 @@ class Pages:
             Route("/parked/redrive", self._shown(self.redrive), methods=["POST"]),
             Route("/parked/discard", self._shown(self.discard), methods=["POST"]),
             Route("/imports", self._shown(self.imports)),
+            Route("/imports/{run}", self._shown(self.rejected_rows)),
             Mount("/static", StaticFiles(directory=Path(__file__).with_name("static"))),
         ]
 
@@ -106,10 +113,13 @@ class Pages:
         return self._page("delivery.html", request, status=status, event_id=event_id, delivery=found, days=DAYS)
 
     async def users(self, request: Request) -> Response:
-        wanted = request.query_params.get("id", "").strip()
+        wanted, with_status = (request.query_params.get(name, "").strip() for name in ("id", "status"))
         found = await run_in_threadpool(self._sources.user, wanted, days=DAYS) if wanted else None
+        listed = with_status if with_status in STATUSES and not wanted else ""
+        users = await run_in_threadpool(self._sources.users, status=listed) if listed else []
+        shown = {"wanted": wanted, "user": found, "days": DAYS, "statuses": STATUSES, "listed": listed}
         status = 404 if wanted and found is None else 200
-        return self._page("users.html", request, status=status, wanted=wanted, user=found, days=DAYS)
+        return self._page("users.html", request, status=status, users=users[:500], count=len(users), **shown)
 
     async def parked(self, request: Request) -> Response:
         found = await run_in_threadpool(self._sources.parked)
@@ -117,7 +127,9 @@ class Pages:
         chosen = [event for event in found if reason in ("", event.reason)]
         counts = Counter(event.reason for event in found)
         said, every = (request.query_params.get(name, "") for name in ("said", "all"))
-        return self._page("parked.html", request, events=chosen, reasons=counts, reason=reason, said=said, all=every)
+        shown: dict[str, Any] = {"events": chosen, "reasons": counts, "reason": reason, "now": time.time()}
+        shown |= {"said": said, "all": every}
+        return self._page("parked.html", request, **shown)
 
     async def parked_body(self, request: Request) -> Response:
         event_id = request.query_params.get("event_id", "")
@@ -143,7 +155,14 @@ class Pages:
         return RedirectResponse(request.url_for("parked").include_query_params(said=f"Deleted: {count}."), 303)
 
     async def imports(self, request: Request) -> Response:
-        return self._page("imports.html", request, runs=await run_in_threadpool(self._sources.imports))
+        template = "import_rows.html" if request.headers.get("hx-request") else "imports.html"
+        return self._page(template, request, runs=await run_in_threadpool(self._sources.imports))
+
+    async def rejected_rows(self, request: Request) -> Response:
+        run = request.path_params["run"]
+        rows = await run_in_threadpool(self._sources.rejected_rows, run)
+        shown = {"run": run, "rows": rows, "max_rejected": MAX_REJECTED}
+        return self._page("rejected_rows.html", request, status=404 if rows is None else 200, **shown)
 
     async def _form(self, request: Request) -> list[str] | Response:
         """The chosen events of a form that changes something, or why it is refused."""

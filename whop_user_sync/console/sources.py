@@ -3,12 +3,14 @@
 Every method raises botocore's errors and Transient. None returns an e-mail address; bodies come by `parked_body` alone.
 """
 
+import itertools
+import json
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Any
 
@@ -21,13 +23,22 @@ WORK_QUEUES = ("user-created", "profile-updated")
 SPANS = 30
 """Columns of a chart."""
 
+AGES_REACH_BACK = timedelta(minutes=15)
+"""How far back the age of a queue's oldest message is looked for: CloudWatch shows it some minutes late."""
+
+MAX_REJECTED = 1000
+"""Rejected rows that a page shows. The bucket has them all."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QueueState:
+    """`oldest` is the age of the oldest message in seconds by CloudWatch, None where it has no such metric."""
+
     name: str
     waiting: int
     in_flight: int
     is_parked: bool
+    oldest: float | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +60,42 @@ class Overview:
     outcomes: Sequence[tuple[str, Counter[str]]]
     calls: Mapping[str, Counter[str]]
     lines: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """How far a run is, in parts of about a thousand rows."""
+
+    total: int
+    done: int
+    failed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportRun:
+    """One file's run. `parts` is None until the file is cut; `sent` and `rejected` are None until the run is through.
+
+    `rejected_in` is where its rejected rows lie: a bucket and a prefix of keys.
+    """
+
+    name: str
+    file: str
+    status: str
+    began_at: str
+    ended_at: str | None
+    parts: Parts | None
+    sent: int | None
+    rejected: int | None
+    problem: str | None
+    rejected_in: tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RejectedRow:
+    line: int
+    user_id: str | None
+    reason: str
+    explanation: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,9 +152,10 @@ class Sources:
     def overview(self, *, hours: float) -> Overview:
         now = time.time()
         lines = self._logs.find({}, since=now - hours * 3600)
+        ages = self._ages((*WORK_QUEUES, *QUEUES), datetime.fromtimestamp(now, UTC))
         return Overview(
             alarms=self._alarms(),
-            queues=[self._queue(name) for name in (*WORK_QUEUES, *QUEUES)],
+            queues=[self._queue(name, ages.get(name)) for name in (*WORK_QUEUES, *QUEUES)],
             outcomes=_by_span(lines, now - hours * 3600, now),
             calls=_calls(lines),
             lines=len(lines),
@@ -158,17 +206,52 @@ class Sources:
             self._parked_events.discard(chosen, why)
             return len(chosen)
 
-    def imports(self) -> list[Mapping[str, Any]]:
+    def users(self, *, status: str) -> list[Entry]:
+        """All users with this status, those untouched for longest first. Reads the whole table."""
+        found = [entry for entry in self._directory.entries() if entry.status == status]
+        return sorted(found, key=lambda entry: entry.updated_at or "")
+
+    def imports(self) -> list[ImportRun]:
         """The runs of the state machine that imports files, newest first; none if the stack has no such part."""
-        machines = self.stack.client("stepfunctions")
-        name = f"{self.stack.name}-import-users"
-        arns = [
-            each["stateMachineArn"] for each in machines.list_state_machines()["stateMachines"] if each["name"] == name
-        ]
-        if not arns:
+        machine = self._import_machine()
+        if machine is None:
             return []
-        runs: list[Mapping[str, Any]] = machines.list_executions(stateMachineArn=arns[0], maxResults=50)["executions"]
-        return [{**run, **_result(machines.describe_execution(executionArn=run["executionArn"]))} for run in runs]
+        runs = self._machines.list_executions(stateMachineArn=machine, maxResults=50)["executions"]
+        return [self._import_run(run["executionArn"]) for run in runs]
+
+    def rejected_rows(self, run_name: str) -> list[RejectedRow] | None:
+        """The first rows that a run rejected, by line; None if there is no such run."""
+        machine = self._import_machine()
+        if machine is None:
+            return None
+        arn = f"{machine.replace(':stateMachine:', ':execution:')}:{run_name}"
+        try:
+            bucket, prefix = self._import_run(arn).rejected_in
+        except self._machines.exceptions.ExecutionDoesNotExist:
+            return None
+        s3 = self.stack.client("s3")
+        # A key names the first line of its part with leading noughts, so the list is in the order of the file.
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        keys = (each["Key"] for page in pages for each in page.get("Contents", []))
+        bodies = (s3.get_object(Bucket=bucket, Key=key)["Body"].read() for key in keys)
+        lines = itertools.chain.from_iterable(body.splitlines() for body in bodies)
+        return [_rejected_row(json.loads(line)) for line in itertools.islice(lines, MAX_REJECTED)]
+
+    @cached_property
+    def _machines(self) -> Any:
+        return self.stack.client("stepfunctions")
+
+    def _import_machine(self) -> str | None:
+        name = f"{self.stack.name}-import-users"
+        pages = self._machines.get_paginator("list_state_machines").paginate()
+        machines = (each for page in pages for each in page["stateMachines"])
+        return next((str(each["stateMachineArn"]) for each in machines if each["name"] == name), None)
+
+    def _import_run(self, arn: str) -> ImportRun:
+        run = self._machines.describe_execution(executionArn=arn)
+        maps = self._machines.list_map_runs(executionArn=arn)["mapRuns"]
+        counts = self._machines.describe_map_run(mapRunArn=maps[0]["mapRunArn"])["itemCounts"] if maps else None
+        return import_run(run, counts)
 
     @cached_property
     def _parked_events(self) -> ParkedEvents:
@@ -191,12 +274,38 @@ class Sources:
             for each in sorted(found, key=lambda each: (each["StateValue"] != "ALARM", each["AlarmName"]))
         ]
 
-    def _queue(self, name: str) -> QueueState:
+    def _ages(self, names: Sequence[str], now: datetime) -> dict[str, float]:
+        """The newest age that CloudWatch has of each queue's oldest message. The local AWS keeps no such metric."""
+        queries = [
+            {
+                "Id": f"q{number}",
+                "MetricStat": {
+                    "Metric": {
+                        "Namespace": "AWS/SQS",
+                        "MetricName": "ApproximateAgeOfOldestMessage",
+                        "Dimensions": [{"Name": "QueueName", "Value": f"{self.stack.name}-{name}"}],
+                    },
+                    "Period": 60,
+                    "Stat": "Maximum",
+                },
+            }
+            for number, name in enumerate(names)
+        ]
+        results = self.stack.client("cloudwatch").get_metric_data(
+            MetricDataQueries=queries, StartTime=now - AGES_REACH_BACK, EndTime=now, ScanBy="TimestampDescending"
+        )["MetricDataResults"]
+        values = {each["Id"]: each["Values"] for each in results}
+        found = {name: values.get(f"q{number}") for number, name in enumerate(names)}
+        return {name: float(ages[0]) for name, ages in found.items() if ages}
+
+    def _queue(self, name: str, oldest: float | None) -> QueueState:
         names = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
         url = self.stack.queue_url(self._sqs, name)
         counts = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=list(names))["Attributes"]
         waiting, in_flight = (int(counts[each]) for each in names)
-        return QueueState(name=name, waiting=waiting, in_flight=in_flight, is_parked=name in QUEUES)
+        # CloudWatch is some minutes behind: an empty queue has no oldest message.
+        shown = oldest if waiting or in_flight else None
+        return QueueState(name=name, waiting=waiting, in_flight=in_flight, is_parked=name in QUEUES, oldest=shown)
 
     def _profile(self, entry: Entry) -> Profile | None:
         shown = self.stack.shown(entry.whop_user_id) if entry.whop_user_id else None
@@ -229,5 +338,35 @@ def _seconds(at: str) -> float:
         return 0.0
 
 
-def _result(run: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: run[name] for name in ("input", "output", "error", "cause") if name in run}
+def import_run(run: Mapping[str, Any], counts: Mapping[str, int] | None) -> ImportRun:
+    """`run` is an execution as Step Functions describes it, `counts` the itemCounts of its map run."""
+    stored = _object(run.get("input"))
+    bucket, key = (
+        str(_object(stored.get(name)).get(part, "")) for name, part in (("bucket", "name"), ("object", "key"))
+    )
+    totals = _object(run.get("output"))
+    failed = sum(counts[name] for name in ("failed", "timedOut", "aborted")) if counts else 0
+    return ImportRun(
+        name=run["name"],
+        file=key.removeprefix("users/"),
+        status=run["status"].lower().replace("_", " "),
+        began_at=f"{run['startDate']:%Y-%m-%d %H:%M:%S}",
+        ended_at=f"{run['stopDate']:%Y-%m-%d %H:%M:%S}" if "stopDate" in run else None,
+        parts=Parts(total=counts["total"], done=counts["succeeded"], failed=failed) if counts else None,
+        sent=totals.get("sent"),
+        rejected=totals.get("rejected"),
+        problem=run.get("cause") or run.get("error"),
+        rejected_in=(bucket, f"rejected/{run['name']}/"),
+    )
+
+
+def _rejected_row(row: Mapping[str, Any]) -> RejectedRow:
+    return RejectedRow(line=row["line"], user_id=row["id"], reason=row["reason"], explanation=row["explanation"])
+
+
+def _object(found: object) -> dict[str, Any]:
+    """A JSON object, given as such or as text; empty if it is none."""
+    with suppress(ValueError):
+        parsed = json.loads(found) if isinstance(found, str) else found
+        return parsed if isinstance(parsed, dict) else {}
+    return {}
