@@ -14,7 +14,7 @@ ENGINE := .local/engine/.installed
 
 # No command here may reach an AWS account by chance, and none phones home. Only a command of the operators' tool that
 # names a stack, with no other target beside it, goes by the AWS settings of its caller.
-TOOL_COMMANDS := parked redrive discard trace tail import verify
+TOOL_COMMANDS := parked redrive discard trace tail console import verify
 OPERATING := $(and $(STACK),$(if $(filter-out $(TOOL_COMMANDS),$(or $(MAKECMDGOALS),help)),,yes))
 ifndef OPERATING
 unexport AWS_PROFILE AWS_DEFAULT_PROFILE AWS_SESSION_TOKEN AWS_ENDPOINT_URL AWS_REGION
@@ -47,7 +47,7 @@ CHOSEN = $(OF_STACK) $(if $(USER_ID),--user "$$USER_ID") $(if $(REASON),--reason
 PYTEST := .venv/bin/python -m pytest --quiet
 WITH_TOOLS := PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" PYTHON="$(CURDIR)/$(TOOLS)/bin/python"
 
-.PHONY: help demo up send down invoke event preview parked redrive discard trace tail import verify load bench simulate test containers lint validate build lock
+.PHONY: help demo up send down invoke event preview parked redrive discard trace tail console import verify load bench simulate test containers lint validate build lock
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -88,6 +88,9 @@ trace: $(DEV) ## Show all that happened to a user (USER_ID= or DELIVERY=; STACK=
 
 tail: $(DEV) ## Follow what happens (STACK=name, else that of `make up`; USER_ID= REASON=)
 	@$(TOOL) tail $(OF_STACK) $(if $(USER_ID),--user "$$USER_ID") $(if $(REASON),--reason "$$REASON") $(ARGS)
+
+console: $(DEV) ## Open a page over it, read-only without ARGS=--write (STACK=name, else that of `make up`)
+	@$(TOOL) console $(OF_STACK) $(ARGS)
 
 import: $(DEV) ## Import users from a file (FILE=; STACK=name, else that of `make up`; USER_ID=; ARGS="--dry-run --resume")
 	@$(TOOL) import "$$FILE" $(OF_STACK) $(if $(USER_ID),--user "$$USER_ID") $(ARGS)

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx
 import pytest
 
 from local_stack import IMPORT_PATH, ROOT
@@ -77,6 +78,10 @@ def test_it_runs_for_a_platform_and_what_it_prints_works(commands: Commands) -> 
         words = [*shlex.split(curl.replace("\\\n", "")), "--silent", "--noproxy", "*"]
         found = subprocess.run(words, capture_output=True, text=True, check=True)
         assert '"status": "synced"' in found.stdout
+        # And the printed page lets its reader in, and leads to that of the stand-in for Whop
+        [page] = re.findall(r"(http://127\.0\.0\.1:\d+/\?token=\S+)\n", up.stdout)
+        with httpx.Client(trust_env=False, follow_redirects=True) as browser:
+            assert f'href="http://127.0.0.1:{commands.port + 1}/"' in browser.get(page).text
         # And one that Whop refuses fails with Whop's reason
         refused = commands.run("send", USER_ID="2", EMAIL="ada@example.com")
         assert refused.returncode == 1
@@ -92,6 +97,8 @@ def test_it_runs_for_a_platform_and_what_it_prints_works(commands: Commands) -> 
     # And nothing listens once it is said to have stopped
     assert "stopped" in down.stdout
     assert commands.listening() == []
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(page, trust_env=False)
 
 
 @pytest.mark.timeout(300)

@@ -121,6 +121,7 @@ def _show(terminal: Terminal, found: up.Running) -> None:
             ("webhooks", found.webhook_url),
             ("signing secret", found.signing_secret),
             ("users", f"{found.users_url}{{user_id}}"),
+            ("what goes on, as a page", found.console),
             ("Whop, to look at", found.whop_page),
             ("pictures, any colour", f"{found.pictures_origin}/c2410c.png"),
             ("AWS", found.engine_url),

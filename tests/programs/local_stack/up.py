@@ -19,11 +19,11 @@ from local_stack.deployment import Deployment, built
 from local_stack.engine import Engine
 from local_stack.places import Places
 from local_stack.ports import holder
-from local_stack.processes import StartError
+from local_stack.processes import GuardedProcess, StartError, bare_environment
 from local_stack.samples import STACK
 from local_stack.sending import SECRET
 from local_stack.settings import Settings
-from local_stack.stack import running_stack
+from local_stack.stack import LocalStack, running_stack
 from local_stack.terminal import Terminal
 
 # Tests run one of their own beside a developer's.
@@ -55,6 +55,7 @@ class Running:
     webhook_url: str
     users_url: str
     whop_page: str
+    console: str = "-"  # what an earlier version left running has none
     whop_api_url: str
     whop_company_id: str
     pictures_origin: str
@@ -133,6 +134,7 @@ def serve() -> None:
             more_parameters=settings.parameters(),
             signing_secret=settings.signing_secret,
         ) as stack,
+        _console(stack) as console,
     ):
         state = Running(
             process=os.getpid(),
@@ -142,6 +144,7 @@ def serve() -> None:
             webhook_url=stack.deployment.webhook_url,
             users_url=stack.deployment.webhook_url.removesuffix("/webhooks") + "/users/",
             whop_page=stack.fake.control_url + "/",
+            console=console,
             whop_api_url=stack.fake.api_url,
             whop_company_id=stack.whop.company_id,
             pictures_origin=stack.pictures.origin,
@@ -155,6 +158,17 @@ def serve() -> None:
             signal.pause()
         finally:
             STATE.unlink(missing_ok=True)
+
+
+@contextmanager
+def _console(stack: LocalStack) -> Iterator[str]:
+    """Serves the page over the stack, with that of the fake Whop among its tabs. Yields its address."""
+    where = ["--stack", stack.deployment.stack, "--endpoint-url", stack.deployment.engine.url]
+    links = ["--link", f"Whop={stack.fake.control_url}/"]
+    command = [sys.executable, "-u", "-m", "whop_user_sync", "console", "--write", "--no-open", *where, *links]
+    with GuardedProcess(command, environment=bare_environment()) as process:
+        process.wait_until(lambda: "\n" in process.output(), seconds=START_SECONDS, what="the page over the stack")
+        yield process.output().partition("\n")[0]
 
 
 def stop() -> None:
