@@ -22,9 +22,15 @@ MAX_PATIENCE_SECONDS = 120.0
 
 _TRIES = 5
 
-type Kinds = Literal["not_enrolled", "not_applied", "name_differs", "picture_missing", "picture_left", "gone"]
+type Kinds = Literal[
+    "not_enrolled", "not_applied", "name_differs", "picture_missing", "picture_left", "picture_not_taken", "gone"
+]
 """No mapping; the file knows better than the row; Whop shows another name than it was given, no picture although it was
-given one, one although it was cleared; Whop does not know the user any more."""
+given one, one although it was cleared; the picture could not be fetched when its turn came; Whop does not know the user
+any more."""
+
+_NOT_FETCHED = ("picture_not_found", "picture_unavailable", "picture_untrusted")
+"""What a row says of a picture whose host did not hand it out. An address may have expired during an outage of Whop."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,10 +150,13 @@ def _picture_differs(row: Row, shown: dict[str, Any], everywhere: dict[str, Any]
     own = _picture(shown) is not None and _picture(shown) != _picture(everywhere)
     if _was_given(position, None):
         return "picture_left" if own else None
-    attached = (
-        row.shown.avatar is not None and row.shown.avatar.attached
-    )  # a picture that was refused is not on Whop either
-    return "picture_missing" if attached and not own else None
+    if row.last_error in _NOT_FETCHED:
+        return "picture_not_taken"
+    attached = row.shown.avatar is not None and row.shown.avatar.attached
+    if attached and not own:
+        return "picture_missing"
+    # Of what is no picture at all the row says so, until something else of the user changes.
+    return None if own or attached or row.last_error else "picture_not_taken"
 
 
 def _picture(user: dict[str, Any]) -> str | None:

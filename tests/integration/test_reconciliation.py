@@ -79,10 +79,28 @@ def test_where_all_is_as_it_was_told_there_is_no_drift(operator: Operator, world
     assert operator.drifts(row) == []
     world.settle(event(version=6, name=None))
     assert operator.drifts(row) == []
-    # Nor for a name that Whop takes only a part of, in the file or not, nor for a picture that was refused
-    world.settle(event(version=7, name="é" * 150, picture=world.pictures.origin + "/gone.png"))
+    # Nor for a name that Whop takes only a part of, in the file or not, nor for what is no picture
+    world.settle(event(version=7, name="é" * 150, picture="/media/1.png"))
     assert operator.drifts(row) == []
     assert operator.drifts(created(version=1, name="é" * 150)) == []
+
+
+@pytest.mark.parametrize("earlier", [True, False])
+def test_a_picture_whose_address_expired_before_its_turn_came_is_found(
+    operator: Operator, world: World, earlier: bool
+) -> None:
+    expired = world.pictures.origin + "/gone.png"
+    world.settle(created(version=1, name="Ann", picture=world.pictures.url("ff0000") if earlier else None))
+    world.settle(event(version=5, picture=expired))
+    row = whole(world, version=1, picture=expired)
+    assert operator.kinds(row) == [("picture_not_taken", True)]
+    # Nor is it forgotten when the name changes, as long as Whop shows none
+    world.settle(event(version=6, name="Anna"))
+    assert (("picture_not_taken", True) in operator.kinds(row)) is not earlier
+    # And a file with a fresh address puts it right
+    world.settle(whole(world, version=9, name="Anna"))
+    assert operator.drifts(whole(world, version=9, name="Anna")) == []
+    assert world.shown() == ("Anna", RED)
 
 
 def test_a_user_without_a_mapping_is_enrolled_if_the_file_tells_an_email(operator: Operator, world: World) -> None:
