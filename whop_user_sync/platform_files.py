@@ -83,8 +83,8 @@ class PlatformFile:
         return [_checked(sample, self.platform, now) for sample in self.samples]
 
 
-def read_platform_file(path: Path) -> PlatformFile:
-    """Raises PlatformFileError."""
+def read_platform_file(path: Path, *, enroll_if: str = "") -> PlatformFile:
+    """`enroll_if` is the parameter EnrollIf, which no file holds. Raises PlatformFileError."""
     content = _content(path)
     unknown = sorted(set(content) - set(_KEYS))
     if unknown:
@@ -98,7 +98,7 @@ def read_platform_file(path: Path) -> PlatformFile:
     if payload:
         settings["PAYLOAD_OVERRIDES"] = _plain_json(payload)
     try:
-        platform = configured(settings)
+        platform = configured({**settings, "ENROLL_IF": enroll_if})
     except ValueError as error:
         raise PlatformFileError(f"{path}: {_in_keys(str(error))}") from None
     return PlatformFile(settings=settings, platform=platform, samples=_samples(path, content.get("samples")))

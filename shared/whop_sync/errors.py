@@ -56,6 +56,8 @@ type Reason = Literal[
     "wrong_columns",
     # Malformed, of a request to the backend API
     "bad_request",
+    # Of a delivery that is ignored
+    "not_chosen",
     # Transient
     "dynamodb_unavailable",
     "lease_lost",

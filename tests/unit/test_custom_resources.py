@@ -122,6 +122,7 @@ SETTINGS = {
     "ACCOUNT_LINK_HOSTS": "",
     "PAYOUT_TOKEN_ACTIONS": "",
     "PAYLOAD_OVERRIDES": "",
+    "ENROLL_IF": "",
 }
 
 
@@ -132,6 +133,7 @@ SETTINGS = {
         ("s" * 49, {}, "49 characters; 48 are possible"),
         ("stack", {"PAYLOAD_OVERRIDES": '{"user_id": "a..b"}'}, "user_id"),
         ("stack", {"PAYLOAD_OVERRIDES": "{"}, "PAYLOAD_OVERRIDES"),
+        ("stack", {"ENROLL_IF": "data.is_seller &&"}, "ENROLL_IF: data.is_seller && is not a JMESPath expression"),
         ("stack", {"TITLE_FORMAT": "same for all"}, "TITLE_FORMAT must contain"),
         ("stack", {"WHOP_API_VERSION": "yesterday"}, "WHOP_API_VERSION"),
         ("stack", {"CHAT_TOKEN_ACTIONS": ","}, "CHAT_TOKEN_ACTIONS"),

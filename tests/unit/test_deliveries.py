@@ -644,3 +644,73 @@ def test_nothing_else_passes_as_a_ping(body: str) -> None:
                 endpoint.receiver.answer({"headers": {}, "body": body, "isBase64Encoded": encoded})["statusCode"] == 401
             )
     assert Endpoint().receiver.answer({"headers": {}, "body": "webhook_id=17"})["statusCode"] == 401
+
+
+# -- platforms that enroll only some users -------------------------------------------------------------------------
+
+SELLERS = replace(PLATFORMS["standard"], enroll_if="data.role == 'seller'")
+
+
+def delivered(kind: str, platform: Platform = SELLERS, **data: Any) -> list[tuple[str, UserEvent]]:
+    """The queue and the event of each message that a delivery became."""
+    endpoint = Endpoint(platform=platform)
+    body = {**UPDATED, "type": f"user.{kind}", "data": {"id": "u1", "email": "ann@shop.test", "name": "Ann", **data}}
+    assert endpoint.post(json.dumps(body).encode())["statusCode"] == 200
+    return [(sent["QueueUrl"], UserEvent.from_json(sent["MessageBody"])) for sent in endpoint.sqs.sent]
+
+
+@pytest.mark.parametrize("kind", ["created", "updated", "suspended", "restored"])
+def test_users_of_whom_enroll_if_is_true_are_read_as_ever(kind: str) -> None:
+    assert delivered(kind, role="seller") == delivered(kind, PLATFORMS["standard"], role="seller")
+
+
+@pytest.mark.parametrize("kind", ["created", "updated", "restored"])
+@pytest.mark.parametrize("role", [{}, {"role": "buyer"}, {"role": None}])
+def test_nothing_of_users_who_are_left_out_is_kept(kind: str, role: dict[str, Any]) -> None:
+    assert delivered(kind, **role) == []
+
+
+def test_a_deletion_counts_whatever_enroll_if_says() -> None:
+    [(queue, event)] = delivered("deleted", role="buyer")
+    assert (queue, event.kind) == ("changed", "deleted")
+    # And where the expression cannot even be evaluated
+    assert delivered("deleted", replace(SELLERS, enroll_if="contains(data.role, 'a')")) != []
+
+
+@pytest.mark.parametrize(("kind", "flag"), [("suspended", {}), ("updated", {"suspended": True})])
+def test_a_user_who_is_left_out_can_be_suspended_and_never_be_enrolled_by_that(kind: str, flag: dict[str, Any]) -> None:
+    [(queue, event)] = delivered(kind, role="buyer", whop_user_id="user_1", **flag)
+    assert (queue, event.kind, event.standing) == ("changed", kind, "suspended")
+    assert (event.email, event.profile, event.whop_user_id) == (None, {}, None)
+
+
+def test_a_new_user_who_is_left_out_is_ignored_although_suspended() -> None:
+    assert delivered("created", role="buyer", suspended=True) == []
+
+
+@pytest.mark.parametrize(
+    ("flag", "chosen"),
+    [
+        (True, True), ("yes", True), (1, True), ("true", True), (["a"], True),
+        (False, False), (None, False), ("", False), (0, False), ("0", False), ("false", False), ("False", False),
+        ([], False), ({}, False),
+    ],
+)  # fmt: skip
+def test_a_flag_is_true_as_databases_spell_it(flag: object, chosen: bool) -> None:
+    assert bool(delivered("created", replace(SELLERS, enroll_if="data.sells"), sells=flag)) is chosen
+
+
+def test_a_user_whom_enroll_if_cannot_judge_is_parked(told_lines: "ToldLines") -> None:
+    endpoint = Endpoint(platform=replace(SELLERS, enroll_if="contains(data.roles, 'seller')"))
+    endpoint.post(json.dumps({**UPDATED, "data": {"id": "u1", "name": "Ann", "roles": 5}}).encode())
+    assert endpoint.queues == ["parked"]
+    assert told_lines("DeliveryParked") == [("parked", "msg_1", "unexpected_shape")]
+
+
+def test_who_was_left_out_is_logged_under_their_id_with_a_reason(
+    told_lines: "ToldLines", caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        Endpoint(platform=SELLERS).post(GOOD)
+    assert told_lines("DeliveryIgnored") == [("ignored", "msg_1", "not_chosen")]
+    assert logged(caplog, "user_id", "kind", "reason") == ["u1", "updated", "not_chosen"]

@@ -290,6 +290,24 @@ def test_a_time_of_creation_is_named_as_one_that_does_not_move() -> None:
     )
 
 
+def test_a_user_whom_enroll_if_leaves_out_is_said_to_be() -> None:
+    platform = configured({"PAYLOAD_PRESET": "standard", "ENROLL_IF": "data.role == 'seller'"})
+    data = {"id": "u1", "email": "ann@people.test", "name": "Ann", "updated_at": "2026-03-01T10:00:00Z"}
+
+    def reported(kind: str, **changed: str) -> Any:
+        body = {"type": f"user.{kind}", "data": {**data, **changed}}
+        return body_report(json.dumps(body).encode(), {}, platform, now=NOW)
+
+    left_out = reported("created", role="buyer")
+    assert left_out.outcome == "ignored"
+    assert "data.role == 'seller' is not true of this user" in left_out.verdict
+    assert "u1" in text_of(left_out)
+    assert reported("created", role="seller").outcome == "created"
+    assert "EnrollIf leaves this user out" in text_of(reported("suspended", role="buyer"))
+    assert "EnrollIf" not in text_of(reported("suspended", role="seller"))
+    assert "EnrollIf" not in text_of(reported("deleted", role="buyer"))
+
+
 GOOD = {"id": "u1", "email": "ann@people.test", "name": "Ann", "updated_at": "2026-03-01T10:00:00Z"}
 
 

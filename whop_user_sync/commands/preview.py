@@ -25,6 +25,7 @@ def preview(
     headers: Annotated[
         Path | None, typer.Option("--headers", help="The headers as they were posted, `Name: value` lines or JSON.")
     ] = None,
+    enroll_if: Annotated[str, typer.Option("--enroll-if", help="EnrollIf: true of the users to enroll.")] = "",
     secret: Annotated[
         str | None,
         typer.Option(
@@ -42,7 +43,7 @@ def preview(
     if file == Path():  # make's FILE, when it was not given
         raise CommandError("Which webhook? Name the file that holds the body, as it was posted: FILE=payload.json")
     try:
-        chosen = _platform(preset, platform, overrides)
+        chosen = _platform(preset, platform, overrides, enroll_if)
         body = captured_body(file)
         posted = captured_headers(headers) if headers else None
     except (CaptureError, PlatformFileError) as error:
@@ -67,16 +68,18 @@ def preview(
     return Exit.DONE if report.is_sound and signature.is_right is not False else Exit.ATTENTION
 
 
-def _platform(preset: str | None, platform: Path | None, overrides: str) -> Platform:
+def _platform(preset: str | None, platform: Path | None, overrides: str, enroll_if: str) -> Platform:
     if platform:
-        return read_platform_file(platform).platform
+        return read_platform_file(platform, enroll_if=enroll_if).platform
     if not preset:
         raise CommandError(f"Whose webhook is it? Name a preset: {', '.join(PLATFORMS)}; or a --platform file.")
     if overrides.strip() and not overrides.lstrip().startswith("{"):
         overrides = captured_text(Path(overrides))
     signature = {name: value for name, value in os.environ.items() if name.startswith("SIGNATURE_")}
     try:
-        return configured({"PAYLOAD_PRESET": preset, "PAYLOAD_OVERRIDES": overrides, **signature})
+        return configured(
+            {"PAYLOAD_PRESET": preset, "PAYLOAD_OVERRIDES": overrides, "ENROLL_IF": enroll_if, **signature}
+        )
     except ValueError as error:
         raise CommandError(str(error)) from None
 

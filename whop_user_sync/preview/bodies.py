@@ -12,7 +12,7 @@ from whop_sync.errors import Malformed
 from whop_sync.events import Kind, ProfileField, UserEvent
 from whop_sync.receiving.deliveries import Accepted, Delivery, Ignored, Unreadable, understood, within_limit
 from whop_sync.receiving.expressions import Document, find
-from whop_sync.receiving.payloads import Preset, identify, parse, read
+from whop_sync.receiving.payloads import Preset, identify, is_chosen, parse, read
 from whop_sync.receiving.platforms import Platform
 from whop_sync.values import strip_unseen
 from whop_user_sync.preview.captured import why_not_json
@@ -79,12 +79,16 @@ def body_report(
             meant = ", ".join(_names(platform.preset))
             verdict = f"It would be ignored: the event is {event_type}, and only these count: {meant}."
             return BodyReport(outcome="ignored", verdict=verdict, remarks=remarks)
-        case Ignored(event=UserEvent() as event):
-            verdict = "It would be ignored: it shows nothing but the id of the user."
+        case Ignored(event=UserEvent() as event, reason=reason):
+            why = "it shows nothing but the id of the user"
+            if reason is not None:
+                why = f"{platform.enroll_if} is not true of this user, so EnrollIf leaves them out"
             fields = list(_fields(event, _document(delivery, platform), platform.preset))
-            return BodyReport(outcome="ignored", verdict=verdict, fields=fields, remarks=remarks)
+            return BodyReport(outcome="ignored", verdict=f"It would be ignored: {why}.", fields=fields, remarks=remarks)
         case Accepted(event=event):
             document = _document(delivery, platform)
+            if event.kind != "deleted" and platform.enroll_if and not is_chosen(document, platform.enroll_if):
+                remarks = [*remarks, "! EnrollIf leaves this user out: the suspension counts, and nothing else."]
             return BodyReport(
                 outcome=event.kind,
                 verdict="It would be accepted.",

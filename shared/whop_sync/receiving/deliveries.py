@@ -19,11 +19,19 @@ from typing import Literal, NotRequired, TypedDict
 
 from whop_sync.aws.api_gateway import HttpAnswer, HttpEvent
 from whop_sync.aws.queues import Queue
-from whop_sync.errors import Malformed, OperatorNeeded, SyncError, Transient, Unauthentic
+from whop_sync.errors import Malformed, OperatorNeeded, Permanent, SyncError, Transient, Unauthentic
 from whop_sync.events import UserEvent
 from whop_sync.journal import DeliveryOutcome, Journal
 from whop_sync.receiving.expressions import find
-from whop_sync.receiving.payloads import dropped_picture, identify, parse, read, user_id_of
+from whop_sync.receiving.payloads import (
+    dropped_picture,
+    identify,
+    is_chosen,
+    of_one_left_out,
+    parse,
+    read,
+    user_id_of,
+)
 from whop_sync.receiving.platforms import Platform
 from whop_sync.receiving.signatures import Scheme
 from whop_sync.values import is_data_url
@@ -86,11 +94,13 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ignored:
-    """Not a user event, by its type; or, with `event`, an update that changes nothing."""
+    """Not a user event, by its type; or, with `event`, an update that changes nothing; or, with `reason` too, an event
+    about a user who is not to be enrolled."""
 
     event_id: str
     event_type: str
     event: UserEvent | None = None
+    reason: SyncError | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +148,13 @@ def understood(delivery: Delivery, platform: Platform, *, now: float) -> Accepte
         event = read(document, preset, event_id=event_id)
         if event is None or _changes_nothing(event):
             return Ignored(event_id=event_id, event_type=find(preset.event, document), event=event)
+        if event.kind != "deleted" and platform.enroll_if and not is_chosen(document, platform.enroll_if):
+            rest = of_one_left_out(event)
+            if rest is None:
+                reason = Permanent("not_chosen", "EnrollIf is not true of this user")
+                event_type = find(preset.event, document)
+                return Ignored(event_id=event_id, event_type=event_type, event=event, reason=reason)
+            return Accepted(event=rest)
         # A deletion is read without its picture, so nothing about a picture may stop it.
         dropped = None if event.kind == "deleted" else dropped_picture(document, preset)
     except Malformed as error:
@@ -240,9 +257,9 @@ class Receiver:
                 (self.created if event.kind == "created" else self.changed).send(event.to_json())
                 self.journal.delivery("accepted", event=event, error=dropped)
                 return "accepted"
-            case Ignored(event_id=event_id, event_type=event_type, event=nothing_new):
+            case Ignored(event_id=event_id, event_type=event_type, event=left_out, reason=reason):
                 shown = event_type if _EVENT_TYPE.fullmatch(event_type) else None
-                self.journal.delivery("ignored", event_id=event_id, event=nothing_new, event_type=shown)
+                self.journal.delivery("ignored", event_id=event_id, event=left_out, event_type=shown, error=reason)
                 return "ignored"
             case Unreadable(event_id=event_id, user_id=user_id, error=error):
                 self.journal.delivery("parked", event_id=event_id, user_id=user_id, error=error)

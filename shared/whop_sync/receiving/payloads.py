@@ -204,6 +204,21 @@ def read(document: Document, preset: Preset, *, event_id: str) -> UserEvent | No
     )
 
 
+def is_chosen(document: Document, enroll_if: str) -> bool:
+    """Whether the user of a document is one to enroll. `enroll_if` finds that out; false is what finds nothing, false
+    in the spelling of a database too, or what is empty. Raises Malformed."""
+    found = find(enroll_if, document)
+    return _FLAGS.get(str(found).strip().lower(), bool(found))
+
+
+def of_one_left_out(event: UserEvent) -> UserEvent | None:
+    """What counts of an event about a user who is not to be enrolled, but may be enrolled from before: a suspension,
+    without what could enroll a user. None if nothing counts."""
+    if event.standing == "suspended" and event.kind != "created":
+        return dataclasses.replace(event, email=None, profile={}, whop_user_id=None)
+    return None
+
+
 def user_id_of(document: Document, preset: Preset) -> str | None:
     """The user's id in a document of which something else cannot be read; None where the id cannot be read either."""
     for expression in dict.fromkeys((preset.user_id, preset.deleted_user_id or preset.user_id)):

@@ -9,22 +9,28 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from whop_sync.receiving.expressions import problem
 from whop_sync.receiving.payloads import Preset, check, check_times
 from whop_sync.receiving.signature_settings import configured_scheme
 from whop_sync.receiving.signatures import Hmac, Jwt, Scheme, Standard, Token
 
-MAX_OVERRIDES_BYTES = 2500
+MAX_OVERRIDES_BYTES = 2350
 """Lambda's environment holds 4 KB in all, and the names and addresses in it take up to 1.5 KB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Platform:
-    """`ping` is a regular expression for the whole of an unsigned body with which the platform tries an address, and
-    which it wants answered 200; empty where there is none."""
+    """
+    Attributes:
+        ping: a regular expression for the whole of an unsigned body with which the platform tries an address, and which
+            it wants answered 200; empty where there is none.
+        enroll_if: an expression on the body that is true of users who are to be enrolled; empty where all are.
+    """
 
     scheme: Scheme
     preset: Preset
     ping: str = ""
+    enroll_if: str = ""
 
 
 # Other platforms' secrets and API keys, which people paste by mistake.
@@ -577,7 +583,14 @@ def configured(settings: Mapping[str, str]) -> Platform:
         check_times(preset, replayable=scheme.is_replayable)
     except ValueError as error:
         raise ValueError(f"PAYLOAD_OVERRIDES: {error}") from None
-    return replace(row, scheme=scheme, preset=preset)
+    return replace(row, scheme=scheme, preset=preset, enroll_if=_enroll_if(settings.get("ENROLL_IF", "").strip()))
+
+
+def _enroll_if(expression: str) -> str:
+    wrong = problem(expression, headers=False, times=False) if expression else None
+    if wrong:
+        raise ValueError(f"ENROLL_IF: {expression} {wrong}")
+    return expression
 
 
 def _preset(preset: Preset, overrides: str) -> Preset:

@@ -23,8 +23,13 @@ class Settings:
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """Reads PRESET, SCHEME, OVERRIDES (JSON or a file of it), SIGNATURE_... and SECRET. Raises UsageError."""
+        """Reads PRESET, SCHEME, OVERRIDES (JSON or a file of it), SIGNATURE_..., ENROLL_IF and SECRET.
+
+        Raises UsageError.
+        """
         variables = {name: text for name, text in environment.items() if name.startswith("SIGNATURE_") and text}
+        if enroll_if := environment.get("ENROLL_IF"):
+            variables["ENROLL_IF"] = enroll_if
         variables["PAYLOAD_PRESET"] = environment.get("PRESET") or "standard"
         if scheme := environment.get("SCHEME"):
             variables["SIGNATURE_SCHEME"] = scheme
