@@ -80,6 +80,7 @@ type Reason = Literal[
     "orphan_not_listed",
     "out_of_time",
     "user_deleted",
+    "user_suspended",
     "whop_rate_limited",
     "whop_slots_taken",
     # OperatorNeeded

@@ -106,8 +106,8 @@ class Journal:
             self._measure("EventWaiting", age, MetricUnit.Seconds)
             if isinstance(error, OperatorNeeded):
                 self._count("OperatorNeeded")
-        # What was waited for on purpose, for up to an hour, is not late: a picture that was refused, an e-mail.
-        elif outcome not in ("parked", "no_email") and "picture" not in (refused or {}):
+        # What was waited for on purpose, for up to an hour, is not late: a refused picture, an e-mail, an enrollment.
+        elif outcome not in ("parked", "no_email", "suspended") and "picture" not in (refused or {}):
             self._measure("EventAge", age, MetricUnit.Seconds)
         shown = error or next(iter((refused or {}).values()), None)
         self._log("event", outcome, event_id=event_id, event=event, error=shown, retry_in=retry_in)

@@ -117,17 +117,18 @@ def test_a_rejection_is_counted_for_the_stack_and_by_its_reason(journal: Journal
     }
 
 
-@pytest.mark.parametrize(
-    "outcome", ["enrolled", "adopted", "mapped", "synced", "stale", "suspended", "restored", "deleted"]
-)
+@pytest.mark.parametrize("outcome", ["enrolled", "adopted", "mapped", "synced", "stale", "restored", "deleted"])
 def test_what_is_done_is_counted_with_its_age(journal: Journal, told: Told, outcome: Outcome) -> None:
     work(journal, lambda: Result(outcome=outcome), age=42)
     assert told.metrics() == {(f"Event{outcome.capitalize()}", ()): [1], ("EventAge", ()): [42]}
 
 
-def test_an_event_that_waited_for_an_email_is_counted_and_is_not_late(journal: Journal, told: Told) -> None:
-    work(journal, lambda: Result(outcome="no_email"), age=3600)
-    assert told.metrics() == {("EventNoEmail", ()): [1]}
+@pytest.mark.parametrize(("outcome", "metric"), [("no_email", "EventNoEmail"), ("suspended", "EventSuspended")])
+def test_an_event_that_waited_for_another_one_is_counted_and_is_not_late(
+    journal: Journal, told: Told, outcome: Outcome, metric: str
+) -> None:
+    work(journal, lambda: Result(outcome=outcome), age=3600)
+    assert told.metrics() == {(metric, ()): [1]}
 
 
 def test_another_email_is_counted_where_it_first_shows(journal: Journal, told: Told) -> None:

@@ -195,10 +195,15 @@ class Synchronization:
         return _Done(progress=progress, result=result)
 
     def _enroll(self, task: _Task) -> _Enrolled | _Step:
-        """Finds or makes the user's account and records it."""
+        """Finds or makes the user's account and records it.
+
+        A suspension enrolls no user. It gives back the account from before a deletion, as every order of arrival has to.
+        """
+        if task.event.kind == "suspended" and task.claim.row.former is None:
+            return self._without_account(task)
         located = self.enrollment.locate(task.event, task.claim, task.deadline)
         if located is None:
-            return self._without_email(task)
+            return self._without_account(task)
         progress = replace(task.unchanged(), attempt=located.attempt)
         if isinstance(located, NotLocated):
             return _failed(task, progress, located.error)
@@ -219,24 +224,29 @@ class Synchronization:
             return AwaitsTurn(error.reason, error.explanation)
         return error
 
-    def _without_email(self, task: _Task) -> _Step:
-        """Without an e-mail Whop enrolls no user. The event that brings one may be on its way, and this one's name and
-        picture are kept nowhere else, so it waits."""
+    def _without_account(self, task: _Task) -> _Step:
+        """Without an e-mail Whop enrolls no user, and a suspension enrolls none either. The event that does may be on
+        its way, and this one's name and picture are kept nowhere else, so it waits."""
         row = task.claim.row
         if task.event.is_deletion:  # an older one than the row's standing: what it clears was never shown
             progress = replace(task.unchanged(), positions=task.positions)
             return _Done(progress=progress, result=Result(outcome="stale"))
-        has_failed = row.status == "failed"
-        progress = task.unchanged() if has_failed else replace(task.unchanged(), status="no_email", last_error=None)
+        is_bare = task.event.email is None and task.event.whop_user_id is None
+        progress = task.unchanged()
+        if is_bare and row.status != "failed":
+            progress = replace(progress, status="no_email", last_error=None)
+        elif row.status == "deleted":
+            progress = replace(progress, status="enrolling")
         has_more = bool(task.event.profile) or task.event.kind in ("created", "updated")
         if has_more and task.age < self.retries.arrival_patience:
-            waiting = AwaitsTurn("no_email", "the user has no account on Whop and this event brings no e-mail for one")
+            waiting = _awaited_email() if is_bare else _awaited_enrollment()
             # The standing counts at once: an older deletion that arrives meanwhile must find it.
             said: dict[Field, Position] = {
                 name: position for name, position in task.bookkeeping().items() if name in ("standing", "flag")
             }
             return _NotDone(progress=replace(progress, positions=said), error=waiting)
-        return _Done(progress=replace(progress, positions=task.bookkeeping()), result=Result(outcome="no_email"))
+        outcome: Outcome = "suspended" if task.event.kind == "suspended" else "no_email"
+        return _Done(progress=replace(progress, positions=task.bookkeeping()), result=Result(outcome=outcome))
 
     # -- a user who is gone ----------------------------------------------------------------------------------------
 
@@ -281,14 +291,22 @@ def _awaited_return() -> AwaitsTurn:
     return AwaitsTurn("user_deleted", "the user is deleted, and no event has revived them")
 
 
+def _awaited_email() -> AwaitsTurn:
+    return AwaitsTurn("no_email", "the user has no account on Whop and this event brings no e-mail for one")
+
+
+def _awaited_enrollment() -> AwaitsTurn:
+    return AwaitsTurn("user_suspended", "the user has no account on Whop, and a suspension makes none")
+
+
 def _failed(task: _Task, progress: Progress, error: SyncError) -> _Step:
     """What to commit of an event that is not done, or never will be.
 
-    Of a user who had no account before, the e-mail and the Whop user are not recorded, nor the standing that brings
-    them back: an event may come again for these alone.
+    Of a user who had no account before, the e-mail and the Whop user are not recorded: an event may come again for
+    these alone. The standing is: a user whose Whop user is taken is no longer deleted all the same.
     """
     row = task.claim.row
-    recorded = set(FIELDS if row.account is not None else () if row.former is not None else ("standing", "flag"))
+    recorded = set(FIELDS if row.account is not None else ("standing", "flag"))
     kept = {name: position for name, position in task.bookkeeping().items() if name in recorded}
     positions = {**progress.positions, **kept}
     status: Status | None = "failed" if isinstance(error, Permanent) else None

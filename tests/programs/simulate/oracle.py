@@ -76,7 +76,7 @@ class Life:
 
     @property
     def enrolling(self) -> Sequence[UserEvent]:
-        """The events that must lead to an account. One that suspends a user may."""
+        """The events that lead to an account. One that suspends a user does not."""
         return [event for event in self.alive if event.kind != "suspended" and (event.email or event.whop_user_id)]
 
     @property
@@ -230,7 +230,7 @@ class _Judge:
             yield Finding("mapping", life.user, f"{life.user}'s row names {company_id}, which is not theirs")
         if own and not life.was_deleted and "whop_user_id" in row and company_id is None and not self._rivals(life):
             yield Finding("account left over", life.user, f"{life.user} has a connected account that no row knows of")
-        if own and company_id is None and not self._candidates(life.events):
+        if own and not any(event.kind != "suspended" and event.email for event in life.events):
             yield Finding("account left over", life.user, f"{external_id(life.user)} has an account without reason")
 
     # -- the row ---------------------------------------------------------------------------------------------------
@@ -248,6 +248,8 @@ class _Judge:
             allowed |= {"synced"}
         else:
             allowed |= {"failed"} if life.enrolling and self._rivals(life) else {"no_email"}
+            if any(event.kind == "suspended" for event in life.events):
+                allowed |= {"enrolling"}  # they may be enrolled, and a suspension enrolls no user
         if status not in allowed:
             yield Finding("row", life.user, f"{life.user}'s row says {status}, not {' or '.join(sorted(allowed))}")
         if "whop_user_id" in row and "enrollment_attempt" in row and "lease_id" not in row:
@@ -270,7 +272,7 @@ class _Judge:
     # -- those who are there ---------------------------------------------------------------------------------------
 
     def _enrolled(self, life: Life, row: Mapping[str, object]) -> Iterable[Finding]:
-        if life.standings != {"active"} and row.get("standing") not in life.standings:
+        if row.get("standing", "active") not in life.standings:
             yield Finding("standing", life.user, f"{life.user} is {row.get('standing')}, not {set(life.standings)}")
         whop_user = row.get("whop_user_id")
         if whop_user is None:
@@ -279,8 +281,8 @@ class _Judge:
             elif life.enrolling and not self._is_beaten(life) and not self._took_long(life):
                 yield Finding("not enrolled", life.user, f"{life.user} is not enrolled, though the other one left")
             return
-        if not self._candidates(life.alive) and not life.was_deleted:  # who returns gets the account they had
-            yield Finding("mapping", life.user, f"{life.user} is enrolled without an e-mail")
+        if not life.enrolling and not life.was_deleted:  # who returns gets the account they had
+            yield Finding("mapping", life.user, f"{life.user} is enrolled without an event that enrolls")
         if whop_user not in self._candidates(life.events):
             yield Finding("mapping", life.user, f"{life.user} is mapped to {whop_user}, a stranger")
             return
