@@ -197,7 +197,7 @@ class Synchronization:
     def _enroll(self, task: _Task) -> _Enrolled | _Step:
         """Finds or makes the user's account and records it.
 
-        A suspension enrolls no user. It gives back the account from before a deletion, as every order of arrival has to.
+        A suspension enrolls no user. It only gives back the account from before a deletion, so that orders end alike.
         """
         if task.event.kind == "suspended" and task.claim.row.former is None:
             return self._without_account(task)
