@@ -226,6 +226,12 @@ def test_a_value_is_shown_with_the_expression_that_found_it() -> None:
         ("standard", {"type": "user.merged"}, "ignored: the event is user.merged", True),
         ("standard", {"type": "user.created", "data": {}}, "parked: the user's id", False),
         ("standard", {}, "parked: the body names no event type", False),
+        (
+            "standard",
+            {"type": "user.updated", "timestamp": "soon", "data": {"id": "u1", "avatar_url": "/media/1.png"}},
+            "it can never be fetched",
+            False,
+        ),
         ("shopify", {}, "give the headers too", False),
         ("propelauth", {"event_type": "user.updated", "user_id": "u1"}, "nothing but the id", True),
         ("propelauth", {"event_type": "user.created", "user_id": "u1"}, "the time of receipt counts", True),

@@ -110,6 +110,8 @@ def _unreadable(delivery: Delivery, platform: Platform, error: Malformed, remark
     document = _document(delivery, platform)
     wrong, event, preset = _searched(document, platform.preset)
     fields = list(_fields(event, document, preset)) if event else []
+    if event and event.kind != "deleted":
+        remarks = [*remarks, *_remarks_on_profile(document, preset)]
     names = {field.name for field in wrong}
     return BodyReport(
         outcome="parked",
