@@ -10,9 +10,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from whop_sync.accounts import Account
 from whop_sync.aws.queues import Queue
 from whop_sync.errors import Permanent, Transient
 from whop_sync.events import Position, ProfileField, UserEvent, content_hash
+from whop_sync.syncing.enrollment import titles
 from whop_sync.users.mappings import Mappings
 from whop_sync.users.schema import Row
 from whop_sync.whop.client import MAX_NAME_LENGTH, Whop
@@ -23,11 +25,18 @@ MAX_PATIENCE_SECONDS = 120.0
 _TRIES = 5
 
 type Kinds = Literal[
-    "not_enrolled", "not_applied", "name_differs", "picture_missing", "picture_left", "picture_not_taken", "gone"
+    "not_enrolled",
+    "not_applied",
+    "name_differs",
+    "picture_missing",
+    "picture_left",
+    "picture_not_taken",
+    "title_differs",
+    "gone",
 ]
 """No mapping; the file knows better than the row; Whop shows another name than it was given, no picture although it was
-given one, one although it was cleared; the picture could not be fetched when its turn came; Whop does not know the user
-any more."""
+given one, one although it was cleared; the picture could not be fetched when its turn came; the account has a title
+that its user's name does not give; Whop does not know the user or the account any more."""
 
 _NOT_FETCHED = ("picture_not_found", "picture_unavailable", "picture_untrusted")
 """What a row says of a picture whose host did not hand it out. An address may have expired during an outage of Whop."""
@@ -45,10 +54,13 @@ class Drift:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reconciliation:
+    """`title_format` is that of the stack; None leaves the titles of accounts out, which not every key may read."""
+
     whop: Whop
     company: str
     mappings: Mappings
     queue: Queue
+    title_format: str | None
     sleep: Callable[[float], None]
 
     def drifts(self, event: UserEvent) -> Iterator[Drift]:
@@ -69,8 +81,9 @@ class Reconciliation:
         if behind or is_other_standing:
             yield Drift(user_id=event.user_id, kind="not_applied", cure=event)
         try:
-            shown = self._shown(row.account.whop_user_id, self.company)
-            everywhere = self._shown(row.account.whop_user_id, None) if _is_global_needed(row) else {}
+            shown = self._user(row.account.whop_user_id, self.company)
+            everywhere = self._user(row.account.whop_user_id, None) if _is_global_needed(row) else {}
+            titled_otherwise = self._is_titled_otherwise(row.account, row, event, is_newer="name" in behind)
         except Permanent:
             yield Drift(user_id=event.user_id, kind="gone")
             return
@@ -78,6 +91,8 @@ class Reconciliation:
             yield self._differing(event, row, "name", "name_differs")
         if "picture" not in behind and (kind := _picture_differs(row, shown, everywhere)):
             yield self._differing(event, row, "picture", kind)
+        if titled_otherwise:
+            yield Drift(user_id=event.user_id, kind="title_differs")
 
     def repair(self, drift: Drift) -> bool:
         """Sends the cure on its way; False if there is none, or if the row has changed meanwhile. Raises Transient."""
@@ -107,10 +122,26 @@ class Reconciliation:
         )
         return Drift(user_id=event.user_id, kind=kind, field=name, cure=cure)
 
-    def _shown(self, whop_user_id: str, company: str | None) -> dict[str, Any]:
+    def _is_titled_otherwise(self, account: Account, row: Row, event: UserEvent, *, is_newer: bool) -> bool:
+        """A file whose name is older than the row's does not know which title is right."""
+        name = event.profile.get("name")
+        position = row.positions.get("name")
+        if not name or self.title_format is None or account.company_id is None:
+            return False
+        if not is_newer and (position is None or not _was_given(position, name)):
+            return False
+        company_id = account.company_id
+        return self._asked(lambda: self.whop.account(company_id)).get("title") not in set(
+            titles(self.title_format, event)
+        )
+
+    def _user(self, whop_user_id: str, company: str | None) -> dict[str, Any]:
+        return self._asked(lambda: self.whop.user(whop_user_id, company=company))
+
+    def _asked(self, ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         for attempt in range(_TRIES):
             try:
-                return self.whop.user(whop_user_id, company=company)
+                return ask()
             except Transient as error:
                 wait = error.retry_after if error.retry_after is not None else 2.0**attempt
                 if attempt == _TRIES - 1 or wait > MAX_PATIENCE_SECONDS:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from fake_whop import Fault
-from harness import World, aws_client, created, event
+from harness import TITLE_FORMAT, World, aws_client, created, event
 from local_stack.pictures import png
 from whop_sync.aws.queues import Queue
 from whop_sync.errors import Transient
@@ -31,6 +31,7 @@ class Operator:
             company=world.whop.company_id,
             mappings=world.synchronization.mappings,
             queue=Queue(self.sqs, self.url),
+            title_format=None,
             sleep=world.clock.sleep,
         )
 
@@ -118,6 +119,23 @@ def test_a_row_of_the_file_that_is_newer_is_told(operator: Operator, world: Worl
     assert operator.repair(newer) == [True]
     world.settle(*operator.sent())
     assert world.shown() == ("Anna", RED)
+
+
+def test_an_account_that_is_titled_otherwise_than_by_its_users_name_is_a_drift_without_a_repair(
+    operator: Operator, world: World
+) -> None:
+    operator.reconciliation = replace(operator.reconciliation, title_format=TITLE_FORMAT)
+    row = whole(world)
+    world.settle(row)
+    assert operator.drifts(row) == []
+    # Given a name that was changed since the account was made
+    world.settle(event(version=5, name="Anna"))
+    # Then a file that knows the name that is right shows the title, and an older one has nothing to say
+    assert operator.kinds(created(version=1, name="Anna")) == [("title_differs", False)]
+    assert operator.drifts(row) == []
+    # And where the key may not read accounts, the rest is compared
+    operator.reconciliation = replace(operator.reconciliation, title_format=None)
+    assert operator.drifts(created(version=1, name="Anna")) == []
 
 
 @pytest.mark.parametrize("standing", ["suspended", "deleted"])

@@ -15,7 +15,7 @@ import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
 from whop_sync.aws.queues import Queue
-from whop_sync.errors import Malformed, Reason, Transient
+from whop_sync.errors import Malformed, OperatorNeeded, Permanent, Reason, Transient
 from whop_sync.events import UserEvent
 from whop_sync.importing.rows import Sink, Source
 from whop_sync.importing.user_files import LONG_AGO, open_users, rows
@@ -134,7 +134,7 @@ def verify(
 ) -> int:
     """Compare what Whop shows with what was sent. Exit status 1 while anything differs and is not being repaired."""
     out = output(as_json=as_json)
-    reconciliation = _reconciliation(chosen_stack(stack, region, endpoint_url))
+    reconciliation = _reconciliation(chosen_stack(stack, region, endpoint_url), out)
     progress = Progress()
     unreadable: Counter[str] = Counter()
     found: list[tuple[Drift, str]] = []
@@ -269,7 +269,7 @@ def _sample(events: Iterable[UserEvent], size: int) -> list[UserEvent]:
     return chosen
 
 
-def _reconciliation(stack: Stack) -> Reconciliation:
+def _reconciliation(stack: Stack, out: Output) -> Reconciliation:
     # Imported late: a command that never calls Whop starts quicker.
     from whop_sync.assembly import whop_client  # noqa: PLC0415
     from whop_sync.users.mappings import Mappings  # noqa: PLC0415
@@ -277,11 +277,22 @@ def _reconciliation(stack: Stack) -> Reconciliation:
     sqs = stack.client("sqs")
     queue = Queue(sqs, stack.queue_url(sqs, "user-created"))
     settings = stack.settings()
-    whop = stack.whop_config(settings)
+    config = stack.whop_config(settings)
+    whop = whop_client(config, stack.client("secretsmanager"))
+    title_format: str | None = settings["TITLE_FORMAT"]
+    try:
+        whop.account(config.company_id)
+    except (OperatorNeeded, Permanent):
+        title_format = None
+        out.warn(
+            "The titles of accounts are not compared: the API key may not read accounts (it takes company:basic:read"
+            " for /companies, company:balance:read for /accounts)."
+        )
     return Reconciliation(
-        whop=whop_client(whop, stack.client("secretsmanager")),
-        company=whop.company_id,
+        whop=whop,
+        company=config.company_id,
         mappings=Mappings(stack.client("dynamodb"), settings["USER_MAPPINGS_TABLE"], time.time),
         queue=queue,
+        title_format=title_format,
         sleep=time.sleep,
     )

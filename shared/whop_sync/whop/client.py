@@ -318,6 +318,14 @@ class Whop:
         """GET /accounts/me: the account of the API key. Wants the permission company:balance:read."""
         return self._call("GET /accounts/{id}", "me")
 
+    def account(self, account_id: str) -> dict[str, Any]:
+        """GET /companies/{id} or /accounts/{id}: a connected account, or the own one.
+
+        Wants the permission company:basic:read, or company:balance:read for the newer call. Raises Permanent if there
+        is no such account.
+        """
+        return self._call(f"GET {self._generation.path}/{{id}}", account_id)
+
     def update_account(self, account_id: str, changes: Mapping[str, Any]) -> None:
         """PATCH /accounts/{id} of a connected account; only the keys sent change."""
         self._call("PATCH /accounts/{id}", account_id, json=dict(changes))
