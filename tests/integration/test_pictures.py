@@ -424,6 +424,7 @@ class TestAGoodHost:
             "/gone.png": answers(status="404 Not Found"),
             "/large.png": repeats(b"x" * 65536, first=head() + PNG),
         }
+        gc.collect()  # what earlier tests left open is not the fetch's
         with warnings.catch_warnings(record=True) as left_open:
             warnings.simplefilter("always", ResourceWarning)
             internet.fetch()
