@@ -96,7 +96,10 @@ def read_platform_file(path: Path, *, enroll_if: str = "") -> PlatformFile:
         settings[f"SIGNATURE_{key.upper()}"] = _text(path, f"signature.{key}", value)
     payload = _mapping(path, "payload", content.get("payload"))
     if payload:
-        settings["PAYLOAD_OVERRIDES"] = _plain_json(payload)
+        try:
+            settings["PAYLOAD_OVERRIDES"] = _plain_json(payload)
+        except TypeError:  # YAML makes a date of 2026-03-01
+            raise PlatformFileError(f"{path}: payload may hold texts only: put a date between quotes.") from None
     try:
         platform = configured({**settings, "ENROLL_IF": enroll_if})
     except ValueError as error:
@@ -187,7 +190,9 @@ def _text(path: Path, key: str, value: object) -> str:
 
 def _samples(path: Path, value: object) -> list[Sample]:
     samples = []
-    for each in value if isinstance(value, list) else []:
+    if not isinstance(value, list | None):
+        raise PlatformFileError(f"{path}: samples must be a list, each with its body.")
+    for each in value or ():
         sample = _mapping(path, "samples", each)
         if "body" not in sample:
             raise PlatformFileError(f"{path}: each of the samples must name its body.")

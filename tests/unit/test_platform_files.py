@@ -81,6 +81,8 @@ def test_a_file_in_json_is_read_too(tmp_path: Path) -> None:
         ("preset: clerk\npayload: {user_id: '(('}", "payload: user_id: (( is not a JMESPath expression"),
         ("preset: clerk\npayload: [user_id]", "payload must hold keys and values"),
         ("preset: clerk\nsamples: [{expect: created}]", "must name its body"),
+        ("preset: clerk\nsamples: created.json", "samples must be a list"),
+        ("preset: clerk\npayload: {created: [2026-03-01]}", "put a date between quotes"),
         ("- clerk", "must hold keys"),
         ("preset: 'clerk", "neither YAML nor JSON"),
     ],
