@@ -47,7 +47,7 @@ CHOSEN = $(OF_STACK) $(if $(USER_ID),--user "$$USER_ID") $(if $(REASON),--reason
 PYTEST := .venv/bin/python -m pytest --quiet
 WITH_TOOLS := PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" PYTHON="$(CURDIR)/$(TOOLS)/bin/python"
 
-.PHONY: help demo up send down invoke event preview parked redrive discard trace tail console import verify load bench simulate test containers lint validate build lock
+.PHONY: help demo up send down invoke event preview parked redrive discard trace tail console import verify load bench simulate sandbox test containers lint validate build lock
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -106,6 +106,9 @@ bench: $(DEV) $(SAM) $(ENGINE) ## Measure cold starts, calls, batches, a backlog
 
 simulate: $(DEV) ## Live through thousands of random stories in virtual time (SEEDS=number of them, SEED=the first, or the only one)
 	@PYTHONPATH=shared:tests:tests/programs .venv/bin/python -m simulate $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SEED),--seed $(SEED))
+
+sandbox: $(DEV) ## Ask Whop's sandbox what its docs leave open, beside what the fake assumes (WHOP_SANDBOX_API_KEY and so on)
+	@PYTHONPATH=shared:tests:tests/programs .venv/bin/python -m sandbox
 
 test: $(DEV) $(SAM) $(ENGINE) ## Run every test
 	$(PYTEST) tests/unit tests/integration --numprocesses auto
