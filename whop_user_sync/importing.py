@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 
 from whop_sync.aws.queues import Queue
 from whop_sync.importing.rows import MAX_WAITING, Chunk, Sink, Source, import_rows
-from whop_sync.importing.user_files import Offset, Row, open_users, rows, user_id
+from whop_sync.importing.user_files import FileRow, Offset, open_users, rows, user_id
 
 if TYPE_CHECKING:
     from whop_sync.errors import Reason
@@ -165,7 +165,9 @@ def import_user(file: Path, wanted: str, sink: Sink, *, as_of: str) -> Iterator[
     with file.open("rb") as stream:
         file_format, start = open_users(stream, file.name)
         source = Source(format=file_format, name=file.name, as_of=as_of)
-        theirs: Iterator[Row] = (row for row in rows(stream, file_format, start) if user_id(row, file_format) == wanted)
+        theirs: Iterator[FileRow] = (
+            row for row in rows(stream, file_format, start) if user_id(row, file_format) == wanted
+        )
         yield from import_rows(theirs, source, sink, clock=time.time)
 
 

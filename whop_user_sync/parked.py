@@ -45,7 +45,7 @@ _MOVED_BY_SQS = "SQS moved it here because no worker got done with it: look for 
 
 _AT_ONCE = 10
 
-type Outcome = Literal["sent", "ignored", "unreadable", "failed"]
+type RedriveOutcome = Literal["sent", "ignored", "unreadable", "failed"]
 """Sent again; not a user event as payloads are read now, so deleted; still not readable and still parked; the receiver
 could not do it just now and it is still parked."""
 
@@ -136,7 +136,7 @@ class ParkedEvents:
             with ThreadPoolExecutor(_AT_ONCE) as pool:
                 list(pool.map(self._release, (event for event in _all(held) if event.id not in self._gone)))
 
-    def send_again(self, events: Sequence[Parked]) -> Iterator[tuple[Parked, Outcome]]:
+    def send_again(self, events: Sequence[Parked]) -> Iterator[tuple[Parked, RedriveOutcome]]:
         """Sends held events to where they came from. Yields what became of each."""
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             try:
@@ -171,10 +171,10 @@ class ParkedEvents:
             )
             self._delete(event)
 
-    def _send_again(self, event: Parked) -> Outcome:
+    def _send_again(self, event: Parked) -> RedriveOutcome:
         if event.queue in _SOURCES:
             self._sqs.send_message(QueueUrl=self._url(_SOURCES[event.queue]), MessageBody=event.body)
-            outcome: Outcome = "sent"
+            outcome: RedriveOutcome = "sent"
         else:
             outcome = self._deliver_again(event)
         if outcome in ("sent", "ignored"):
@@ -185,7 +185,7 @@ class ParkedEvents:
         self._sqs.delete_message(QueueUrl=self._urls[event.queue], ReceiptHandle=event.receipt_handle)
         self._gone.add(event.id)
 
-    def _deliver_again(self, event: Parked) -> Outcome:
+    def _deliver_again(self, event: Parked) -> RedriveOutcome:
         """Lets the deployed receiver read a delivery again, by an invocation that no HTTP request can imitate."""
         # Received when it was parked, not now: where a body has no time of its own, that one decides what is newest.
         delivery = {
@@ -199,7 +199,7 @@ class ParkedEvents:
         answer = self._functions.invoke(FunctionName=f"{self._stack.name}-receive-webhook", Payload=order)
         answered = json.loads(answer["Payload"].read())
         # A receiver that crashed, or is too old to know redeliveries, answers something else.
-        outcomes: dict[Any, Outcome] = {"accepted": "sent", "ignored": "ignored", "parked": "unreadable"}
+        outcomes: dict[Any, RedriveOutcome] = {"accepted": "sent", "ignored": "ignored", "parked": "unreadable"}
         is_known = isinstance(answered, dict) and "FunctionError" not in answer
         outcome = answered.get("redelivery") if is_known else None
         return outcomes.get(outcome, "failed")

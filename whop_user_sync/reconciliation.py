@@ -24,7 +24,7 @@ MAX_PATIENCE_SECONDS = 120.0
 
 _TRIES = 5
 
-type Kinds = Literal[
+type DriftKind = Literal[
     "not_enrolled",
     "not_applied",
     "name_differs",
@@ -47,7 +47,7 @@ class Drift:
     """`cure` is the event that repairs it, None if the file does not know what is right."""
 
     user_id: str
-    kind: Kinds
+    kind: DriftKind
     field: ProfileField | None = None
     cure: UserEvent | None = None
 
@@ -106,7 +106,7 @@ class Reconciliation:
         return True
 
     @staticmethod
-    def _differing(event: UserEvent, row: Row, name: ProfileField, kind: Kinds) -> Drift:
+    def _differing(event: UserEvent, row: Row, name: ProfileField, kind: DriftKind) -> Drift:
         """The cure is the very news that the row has, so that it outranks nothing that the row did not."""
         position = row.positions[name]
         # Where a deletion cleared the field, no event of a file stands at its place.
@@ -174,7 +174,7 @@ def _name_differs(row: Row, event: UserEvent, shown: dict[str, Any], everywhere:
     return not name or (len(name) < MAX_NAME_LENGTH and content_hash(name) != position.content)
 
 
-def _picture_differs(row: Row, shown: dict[str, Any], everywhere: dict[str, Any]) -> Kinds | None:
+def _picture_differs(row: Row, shown: dict[str, Any], everywhere: dict[str, Any]) -> DriftKind | None:
     position = row.positions.get("picture")
     if position is None:
         return None

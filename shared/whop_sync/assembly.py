@@ -101,7 +101,7 @@ def worker() -> "Worker":
     from whop_sync.aws.queues import Queue
     from whop_sync.config import worker_config
     from whop_sync.journal import Journal
-    from whop_sync.pictures.fetching import Avatars
+    from whop_sync.pictures.fetching import PictureFetcher
     from whop_sync.syncing.enrollment import Enrollment
     from whop_sync.syncing.profiles import Profiles
     from whop_sync.syncing.synchronization import Synchronization
@@ -132,7 +132,7 @@ def worker() -> "Worker":
     )
     profiles = Profiles(
         whop=whop,
-        avatars=Avatars(clock=time.monotonic, allowed_origin=config.picture_allowed_origin),
+        pictures=PictureFetcher(clock=time.monotonic, allowed_origin=config.picture_allowed_origin),
         company=config.whop.company_id,
         clock=time.time,
         sleep=time.sleep,

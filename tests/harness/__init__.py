@@ -21,7 +21,7 @@ from local_stack.asking_whop import WhopAccess
 from local_stack.engine import Engine
 from whop_sync.errors import Permanent, SyncError, Transient
 from whop_sync.events import Field, Kind, Position, ProfileField, Standing, UserEvent
-from whop_sync.pictures.fetching import Avatars
+from whop_sync.pictures.fetching import PictureFetcher
 from whop_sync.syncing.enrollment import Enrollment
 from whop_sync.syncing.profiles import Profiles
 from whop_sync.syncing.synchronization import Result, Synchronization
@@ -147,7 +147,7 @@ def assembled(
         ),
         profiles=Profiles(
             whop=whop,
-            avatars=Avatars(clock=clock, allowed_origin=picture_origin),
+            pictures=PictureFetcher(clock=clock, allowed_origin=picture_origin),
             company=PLATFORM_COMPANY,
             clock=clock,
             sleep=clock.sleep,

@@ -257,7 +257,7 @@ WORKER_PARTS = (
     "whop_sync.users.mappings.Mappings.record_account",
     "whop_sync.users.mappings.Mappings.commit",
     "whop_sync.syncing.profiles.Profiles.apply",
-    "whop_sync.pictures.fetching.Avatars.fetch",
+    "whop_sync.pictures.fetching.PictureFetcher.fetch",
     "whop_sync.whop.client.Whop._call",
     "whop_sync.whop.client.Whop._send",
     "httpx.Client.request",

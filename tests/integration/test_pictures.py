@@ -39,8 +39,8 @@ from whop_sync.pictures.fetching import (
     MAX_HEADERS_BYTES,
     MAX_REDIRECTS,
     TIMEOUT_SECONDS,
-    Avatars,
     Picture,
+    PictureFetcher,
 )
 from whop_sync.pictures.streams import MAX_READ_BYTES, connection_to
 
@@ -227,14 +227,14 @@ class Internet:
         self.connections.append((address, port))
         return connection_to("127.0.0.1", self.host.port, timeout)
 
-    def avatars(self, **changes: Any) -> Avatars:
+    def avatars(self, **changes: Any) -> PictureFetcher:
         ways: dict[str, Any] = {
             "clock": time.monotonic,
             "resolve": self.resolve,
             "connect": self.connect,
             "tls": lambda: self.trust,
         }
-        return Avatars(**(ways | changes))
+        return PictureFetcher(**(ways | changes))
 
     def fetch(self, script: Script | None = None, url: str = "https://cdn.test/a.png", **changes: Any) -> Picture:
         if script:
@@ -450,7 +450,7 @@ class TestWhereTo:
         with Host() as host:
             for address in ("127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "2130706433", "0"):
                 with pytest.raises(PictureRefused) as error:
-                    Avatars(clock=time.monotonic).fetch(f"https://{address}:{host.port}/a.png")
+                    PictureFetcher(clock=time.monotonic).fetch(f"https://{address}:{host.port}/a.png")
                 assert error.value.reason == "picture_not_public"
         assert host.connections == 0
 
@@ -522,10 +522,10 @@ class TestWhereTo:
 
     def test_the_allowed_origin_is_free_and_its_redirects_are_not(self) -> None:
         with running_pictures() as pictures, Host() as origin:
-            avatars = Avatars(clock=time.monotonic, allowed_origin=pictures.origin)
+            avatars = PictureFetcher(clock=time.monotonic, allowed_origin=pictures.origin)
             assert avatars.fetch(pictures.url("ff0000")).content == PNG
             origin.scripts["/a.png"] = redirects(pictures.url("ff0000"))
-            avatars = Avatars(clock=time.monotonic, allowed_origin=f"http://127.0.0.1:{origin.port}")
+            avatars = PictureFetcher(clock=time.monotonic, allowed_origin=f"http://127.0.0.1:{origin.port}")
             with pytest.raises(PictureRefused, match="https"):
                 avatars.fetch(f"http://127.0.0.1:{origin.port}/a.png")
         assert len(pictures.requests) == 1
@@ -538,7 +538,9 @@ class TestCertificates:
 
     def test_an_authority_that_the_world_does_not_trust_is_refused(self, internet: Internet) -> None:
         with pytest.raises(PictureRefused) as error:
-            Avatars(clock=time.monotonic, resolve=internet.resolve, connect=internet.connect).fetch("https://cdn.test/")
+            PictureFetcher(clock=time.monotonic, resolve=internet.resolve, connect=internet.connect).fetch(
+                "https://cdn.test/"
+            )
         assert reason_of(error.value, "https://cdn.test/") == "picture_untrusted"
         assert internet.host.requests == []
 
@@ -879,7 +881,7 @@ class TestAnything:
                 there.sendall(first + rest)
             return here
 
-        avatars = Avatars(
+        avatars = PictureFetcher(
             clock=lambda: 0.0, allowed_origin="http://h.test", resolve=lambda _: ["127.0.0.1"], connect=connect
         )
         with contextlib.suppress(PictureRefused, PictureUnavailable):

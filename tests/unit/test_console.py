@@ -27,7 +27,7 @@ from whop_user_sync.console.sources import (
     import_run,
 )
 from whop_user_sync.logs import LogLine
-from whop_user_sync.parked import Outcome, Parked
+from whop_user_sync.parked import Parked, RedriveOutcome
 from whop_user_sync.stack import Stack
 
 PORT = 8765
@@ -127,7 +127,7 @@ class StubSources:
     def parked_body(self, event_id: str) -> str | None:
         return "secret-body" if event_id == "msg_1" else None
 
-    def redrive(self, event_ids: Sequence[str]) -> list[tuple[Parked, Outcome]]:
+    def redrive(self, event_ids: Sequence[str]) -> list[tuple[Parked, RedriveOutcome]]:
         self.redriven += event_ids
         return [(self.parked()[0], "sent") for _ in event_ids]
 

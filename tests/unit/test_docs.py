@@ -26,7 +26,7 @@ from whop_sync.receiving.signatures import Hmac
 from whop_user_sync.cli import app
 from whop_user_sync.commands.common import Exit
 from whop_user_sync.platform_files import read_platform_file
-from whop_user_sync.reconciliation import Kinds
+from whop_user_sync.reconciliation import DriftKind
 
 if TYPE_CHECKING:
     from typer.core import TyperGroup
@@ -187,7 +187,7 @@ def test_the_settings_that_are_shown_for_senders_are_ones_that_the_receiver_take
 
 
 def test_every_kind_of_drift_is_explained() -> None:
-    drift = set(get_args(Kinds.__value__))
+    drift = set(get_args(DriftKind.__value__))
     assert_same(IMPORT.listed("Does Whop still show what it was given?"), drift, f"{IMPORT.name}, the table of drifts")
 
 

@@ -17,7 +17,7 @@ from whop_sync.aws.queues import Queue
 from whop_sync.errors import OperatorNeeded, Permanent, Reason, SyncError, Transient, Unauthentic
 from whop_sync.events import UserEvent
 from whop_sync.journal import DeliveryOutcome, EventOutcome, Journal, RequestOutcome
-from whop_sync.syncing.synchronization import Outcome, Result
+from whop_sync.syncing.synchronization import Result, SyncOutcome
 from whop_sync.syncing.worker import Record, Worker
 
 type Metric = tuple[str, tuple[str, ...]]
@@ -118,14 +118,14 @@ def test_a_rejection_is_counted_for_the_stack_and_by_its_reason(journal: Journal
 
 
 @pytest.mark.parametrize("outcome", ["enrolled", "adopted", "mapped", "synced", "stale", "restored", "deleted"])
-def test_what_is_done_is_counted_with_its_age(journal: Journal, told: Told, outcome: Outcome) -> None:
+def test_what_is_done_is_counted_with_its_age(journal: Journal, told: Told, outcome: SyncOutcome) -> None:
     work(journal, lambda: Result(outcome=outcome), age=42)
     assert told.metrics() == {(f"Event{outcome.capitalize()}", ()): [1], ("EventAge", ()): [42]}
 
 
 @pytest.mark.parametrize(("outcome", "metric"), [("no_email", "EventNoEmail"), ("suspended", "EventSuspended")])
 def test_an_event_that_waited_for_another_one_is_counted_and_is_not_late(
-    journal: Journal, told: Told, outcome: Outcome, metric: str
+    journal: Journal, told: Told, outcome: SyncOutcome, metric: str
 ) -> None:
     work(journal, lambda: Result(outcome=outcome), age=3600)
     assert told.metrics() == {(metric, ()): [1]}

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from whop_sync.pictures.addresses import addresses_of, is_public
 from whop_sync.pictures.errors import PictureRefused, PictureUnavailable
-from whop_sync.pictures.fetching import MAX_URL_LENGTH, TIMEOUT_SECONDS, Avatars
+from whop_sync.pictures.fetching import MAX_URL_LENGTH, TIMEOUT_SECONDS, PictureFetcher
 from whop_sync.pictures.streams import MIN_CONNECT_SECONDS
 
 PUBLIC = ["93.184.215.14", "1.1.1.1", "223.255.255.254", "2606:4700::1111", "2a00:1450:4001:81b::200e", "2620:fe::fe"]
@@ -62,13 +62,13 @@ class Internet:
             raise TimeoutError(f"{address}:{port}")
         raise ConnectionRefusedError(f"{address}:{port}")
 
-    def avatars(self, allowed_origin: str | None = None) -> Avatars:
-        return Avatars(
+    def avatars(self, allowed_origin: str | None = None) -> PictureFetcher:
+        return PictureFetcher(
             clock=lambda: self.now, allowed_origin=allowed_origin, resolve=self.resolve, connect=self.connect
         )
 
 
-def reason(avatars: Avatars, url: str) -> str:
+def reason(avatars: PictureFetcher, url: str) -> str:
     """Why a URL gets no picture."""
     with pytest.raises((PictureRefused, PictureUnavailable)) as error:
         avatars.fetch(url)
@@ -284,7 +284,7 @@ class TestAnything:
     @example(url="https://xn--a/", addresses=PUBLIC)
     def test_no_url_does_more_than_be_refused_or_lead_to_a_public_address(self, url: str, addresses: list[str]) -> None:
         internet = Internet()
-        avatars = Avatars(clock=lambda: 7.0, resolve=lambda _: addresses, connect=internet.connect)
+        avatars = PictureFetcher(clock=lambda: 7.0, resolve=lambda _: addresses, connect=internet.connect)
         with pytest.raises((PictureRefused, PictureUnavailable)) as error:
             avatars.fetch(url)
         assert all(is_public(address) and 0 < port < 65536 for address, port in internet.connections)

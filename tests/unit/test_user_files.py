@@ -16,9 +16,9 @@ from whop_sync.importing.rows import Source, import_rows
 from whop_sync.importing.user_files import (
     LONG_AGO,
     MAX_ROW_BYTES,
+    FileRow,
     Format,
     Offset,
-    Row,
     event,
     open_users,
     parts,
@@ -30,7 +30,7 @@ NOW = 1_772_359_300.0
 HEADER = b"id,email,name\n"
 
 
-def read(content: bytes, name: str) -> tuple[Format, list[Row]]:
+def read(content: bytes, name: str) -> tuple[Format, list[FileRow]]:
     stream = io.BytesIO(content)
     file_format, start = open_users(stream, name)
     return file_format, list(rows(stream, file_format, start))
@@ -395,7 +395,7 @@ def test_a_file_in_parts_or_resumed_anywhere_says_the_same(content: bytes, name:
     content = HEADER + content if name == "users.csv" else content
     file_format, whole = read(content, name)
     # When it is cut up and each part is read by itself
-    pieced: list[Row] = []
+    pieced: list[FileRow] = []
     for start, end in parts(whole, size):
         pieced += rows(io.BytesIO(content[start.byte : end]), file_format, start)
     assert list(map(repr, pieced)) == list(map(repr, whole))

@@ -22,7 +22,7 @@ from whop_user_sync.commands.common import (
     output,
 )
 from whop_user_sync.output import Output, age
-from whop_user_sync.parked import HOLD_SECONDS, Outcome, Parked, ParkedEvents
+from whop_user_sync.parked import HOLD_SECONDS, Parked, ParkedEvents, RedriveOutcome
 from whop_user_sync.stack import Stack
 
 LIST_NEEDS = (
@@ -40,7 +40,7 @@ DISCARD_NEEDS = (
     " logs:PutLogEvents."
 )
 
-_SENTENCES: dict[Outcome, str] = {
+_SENTENCES: dict[RedriveOutcome, str] = {
     "sent": "sent again",
     "ignored": "not a user event as payloads are read now, deleted",
     "unreadable": "still not readable, still parked",
@@ -85,7 +85,7 @@ def redrive(
         if dry_run or not events:
             _list(out, events, show_body=False)
             return Exit.DONE
-        outcomes: list[tuple[Parked, Outcome]] = []
+        outcomes: list[tuple[Parked, RedriveOutcome]] = []
         try:
             outcomes.extend(queues.send_again(events))
         except KeyboardInterrupt:

@@ -16,7 +16,7 @@ from typing import Any
 
 from whop_sync.users.directory import Directory, Entry
 from whop_user_sync.logs import LogLine, Logs
-from whop_user_sync.parked import QUEUES, Outcome, Parked, ParkedEvents
+from whop_user_sync.parked import QUEUES, Parked, ParkedEvents, RedriveOutcome
 from whop_user_sync.stack import Stack
 
 WORK_QUEUES = ("user-created", "profile-updated")
@@ -197,7 +197,7 @@ class Sources:
         """What a parked event holds, which is personal data: for one at a time, when it is asked for."""
         return next((event.text for event in self.parked() if event.event_id == event_id), None)
 
-    def redrive(self, event_ids: Sequence[str]) -> list[tuple[Parked, Outcome]]:
+    def redrive(self, event_ids: Sequence[str]) -> list[tuple[Parked, RedriveOutcome]]:
         with self._chosen(event_ids) as chosen:
             return list(self._parked_events.send_again(chosen))
 

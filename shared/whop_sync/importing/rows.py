@@ -13,7 +13,7 @@ from typing import Protocol
 
 from whop_sync.errors import Malformed, Reason
 from whop_sync.events import UserEvent
-from whop_sync.importing.user_files import Format, Offset, Row, event, user_id
+from whop_sync.importing.user_files import FileRow, Format, Offset, event, user_id
 
 MAX_WAITING = 1000
 """Events in the queue above which an import waits: less than two minutes' work at Whop's rate limit."""
@@ -34,7 +34,7 @@ class Source:
     name: str
     as_of: str
 
-    def event(self, row: Row, now: float) -> UserEvent:
+    def event(self, row: FileRow, now: float) -> UserEvent:
         """The event that a row stands for. `now` is in Unix seconds. Raises Malformed."""
         return event(row, self.format, source=self.name, as_of=self.as_of, now=now)
 
@@ -49,7 +49,7 @@ class Rejection:
     explanation: str
 
     @classmethod
-    def of(cls, row: Row, source: Source, error: Malformed) -> "Rejection":
+    def of(cls, row: FileRow, source: Source, error: Malformed) -> "Rejection":
         return cls(
             line=row.start.line,
             user_id=user_id(row, source.format),
@@ -72,7 +72,7 @@ class Chunk:
     rejections: Sequence[Rejection]
 
 
-def import_rows(rows: Iterable[Row], source: Source, sink: Sink, *, clock: Callable[[], float]) -> Iterator[Chunk]:
+def import_rows(rows: Iterable[FileRow], source: Source, sink: Sink, *, clock: Callable[[], float]) -> Iterator[Chunk]:
     """Sends rows on in chunks, and yields each when it is stored.
 
     A user whose e-mail an earlier row has for another user is rejected: Whop enrolls no two users with one address.

@@ -54,7 +54,7 @@ class Format:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class FileRow:
     """What lies between two offsets: a line of NDJSON, the cells of CSV, or why it is neither."""
 
     start: Offset
@@ -112,14 +112,14 @@ def _columns(cells: Iterable[str]) -> tuple[str, ...]:
     return _trimmed([values.strip_unseen(cell).lower() for cell in cells])
 
 
-def rows(stream: BinaryIO, file_format: Format, start: Offset) -> Iterator[Row]:
+def rows(stream: BinaryIO, file_format: Format, start: Offset) -> Iterator[FileRow]:
     """The rows of a stream that stands at `start`. Blank ones are left out."""
     lines = _lines(stream, start)
     found = lines if file_format.columns is None else _records(lines, file_format)
     return (row for row in found if not _blank(row))
 
 
-def parts(rows: Iterable[Row], size: int) -> Iterator[tuple[Offset, int]]:
+def parts(rows: Iterable[FileRow], size: int) -> Iterator[tuple[Offset, int]]:
     """Where to cut a file into parts of about `size` bytes: where each begins, and the byte where it ends."""
     start: Offset | None = None
     end = 0
@@ -133,7 +133,7 @@ def parts(rows: Iterable[Row], size: int) -> Iterator[tuple[Offset, int]]:
         yield start, end
 
 
-def event(row: Row, file_format: Format, *, source: str, as_of: str, now: float) -> UserEvent:
+def event(row: FileRow, file_format: Format, *, source: str, as_of: str, now: float) -> UserEvent:
     """The event that a row stands for: a user who was created, or one who was deleted.
 
     Args:
@@ -167,7 +167,7 @@ def event(row: Row, file_format: Format, *, source: str, as_of: str, now: float)
     )
 
 
-def user_id(row: Row, file_format: Format) -> str | None:
+def user_id(row: FileRow, file_format: Format) -> str | None:
     """The id that a row carries, for people who look for the row, None if it carries none that could be one."""
     try:
         found = _fields(row, file_format).get("id")
@@ -185,7 +185,7 @@ def _standing(found: object) -> Standing:
     raise Malformed("bad_status", f"the status must be {', '.join(standings[:-1])} or {standings[-1]}")
 
 
-def _fields(row: Row, file_format: Format) -> Mapping[str, Any]:
+def _fields(row: FileRow, file_format: Format) -> Mapping[str, Any]:
     if isinstance(row.content, Malformed):
         raise row.content
     if isinstance(row.content, bytes):
@@ -202,11 +202,11 @@ def _fields(row: Row, file_format: Format) -> Mapping[str, Any]:
     }
 
 
-def _blank(row: Row) -> bool:
+def _blank(row: FileRow) -> bool:
     return row.content == [] or (isinstance(row.content, bytes) and not row.content.strip())
 
 
-def _lines(stream: BinaryIO, start: Offset) -> Iterator[Row]:
+def _lines(stream: BinaryIO, start: Offset) -> Iterator[FileRow]:
     at = start
     while content := stream.readline(MAX_ROW_BYTES + 1):
         size = len(content)
@@ -215,15 +215,15 @@ def _lines(stream: BinaryIO, start: Offset) -> Iterator[Row]:
             size += len(content)
         end = Offset(at.byte + size, at.line + 1)
         if too_long:
-            yield Row(at, end, Malformed("too_long", f"the line has more than {MAX_ROW_BYTES} bytes"))
+            yield FileRow(at, end, Malformed("too_long", f"the line has more than {MAX_ROW_BYTES} bytes"))
         else:
-            yield Row(at, end, content if at.byte else content.removeprefix(_BYTE_ORDER_MARK))
+            yield FileRow(at, end, content if at.byte else content.removeprefix(_BYTE_ORDER_MARK))
         at = end
 
 
-def _records(lines: Iterator[Row], file_format: Format) -> Iterator[Row]:
+def _records(lines: Iterator[FileRow], file_format: Format) -> Iterator[FileRow]:
     """Rows of CSV, whose cells may span lines. A quote that is never closed costs its own line and no other."""
-    ahead: deque[Row] = deque()
+    ahead: deque[FileRow] = deque()
     columns = len(file_format.columns or ())
     while line := ahead.popleft() if ahead else next(lines, None):
         if not isinstance(line.content, bytes):
@@ -234,14 +234,16 @@ def _records(lines: Iterator[Row], file_format: Format) -> Iterator[Row]:
             taken = [line]
             cells = _spanning(taken, ahead, lines, file_format.separator)
             if cells is not None and len(_trimmed(cells, columns)) == columns:
-                yield Row(line.start, taken[-1].end, _checked(b"".join(_bytes(taken)), cells, columns))
+                yield FileRow(line.start, taken[-1].end, _checked(b"".join(_bytes(taken)), cells, columns))
                 continue
             ahead.extendleft(reversed(taken[1:]))
             cells = None
-        yield Row(line.start, line.end, _checked(line.content, cells, columns))
+        yield FileRow(line.start, line.end, _checked(line.content, cells, columns))
 
 
-def _spanning(taken: list[Row], ahead: deque[Row], lines: Iterator[Row], separator: str) -> list[str] | None:
+def _spanning(
+    taken: list[FileRow], ahead: deque[FileRow], lines: Iterator[FileRow], separator: str
+) -> list[str] | None:
     """Adds to `taken` what follows, up to the line that closes the open cell; the cells, or None if none closes it."""
     size = len(b"".join(_bytes(taken)))
     while line := ahead.popleft() if ahead else next(lines, None):
@@ -257,7 +259,7 @@ def _spanning(taken: list[Row], ahead: deque[Row], lines: Iterator[Row], separat
     return None
 
 
-def _bytes(taken: Iterable[Row]) -> Iterator[bytes]:
+def _bytes(taken: Iterable[FileRow]) -> Iterator[bytes]:
     return (line.content for line in taken if isinstance(line.content, bytes))
 
 

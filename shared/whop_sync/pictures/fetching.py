@@ -79,7 +79,7 @@ class Picture:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Avatars:
+class PictureFetcher:
     """`allowed_origin` is one `http://host:port` that is exempt from https and public addresses, for local stacks.
 
     `clock` counts seconds from any moment. `resolve`, `connect` and `tls` are the ways out to the internet; every check

@@ -12,7 +12,7 @@ from whop_sync.accounts import Account
 from whop_sync.errors import Permanent, SyncError, Transient
 from whop_sync.events import ProfileField, content_hash
 from whop_sync.pictures.errors import PictureRefused, PictureUnavailable
-from whop_sync.pictures.fetching import Avatars, Picture
+from whop_sync.pictures.fetching import Picture, PictureFetcher
 from whop_sync.syncing.deadlines import Deadline
 from whop_sync.syncing.retries import RETRIES, RetryPolicy
 from whop_sync.users.schema import Avatar, Row, Shown
@@ -68,7 +68,7 @@ class _Patched:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profiles:
     whop: Whop
-    avatars: Avatars
+    pictures: PictureFetcher
     company: str
     clock: Callable[[], float]
     sleep: Callable[[float], None]
@@ -125,7 +125,7 @@ class Profiles:
         avatar, since = known, row.shown.picture_unavailable_since
         try:
             deadline.ensure_a_call()
-            picture = self.avatars.fetch(url)
+            picture = self.pictures.fetch(url)
             since = None
             file = None
             if known and known.sha256 == picture.sha256:

@@ -14,7 +14,7 @@ from whop_sync.syncing.retries import RETRIES, RetryPolicy
 from whop_sync.users.mappings import Busy, Claim, Mappings, Progress, email_differs
 from whop_sync.users.schema import Shown, Status
 
-type Outcome = Origin | Literal["synced", "stale", "suspended", "restored", "deleted", "no_email"]
+type SyncOutcome = Origin | Literal["synced", "stale", "suspended", "restored", "deleted", "no_email"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,7 +26,7 @@ class Result:
         email_differs: whether this event is the first to bring another e-mail than that of the user's account.
     """
 
-    outcome: Outcome
+    outcome: SyncOutcome
     refused: Mapping[ProfileField, SyncError] = field(default_factory=dict)
     email_differs: bool = False
 
@@ -188,7 +188,7 @@ class Synchronization:
             )
         )
         result = Result(
-            outcome=origin or _turn(task) or "synced",
+            outcome=origin or _change_of_standing(task) or "synced",
             refused=applied.refused,
             email_differs=email_differs(row, progress) and not row.email_differs,
         )
@@ -245,7 +245,7 @@ class Synchronization:
                 name: position for name, position in task.bookkeeping().items() if name in ("standing", "flag")
             }
             return _NotDone(progress=replace(progress, positions=said), error=waiting)
-        outcome: Outcome = "suspended" if task.event.kind == "suspended" else "no_email"
+        outcome: SyncOutcome = "suspended" if task.event.kind == "suspended" else "no_email"
         return _Done(progress=replace(progress, positions=task.bookkeeping()), result=Result(outcome=outcome))
 
     # -- a user who is gone ----------------------------------------------------------------------------------------
@@ -325,7 +325,7 @@ def _with_first_email(progress: Progress) -> Progress:
     return progress if email.content == "none" else replace(progress, enrolled_email=email.content)
 
 
-def _turn(task: _Task) -> Outcome | None:
+def _change_of_standing(task: _Task) -> SyncOutcome | None:
     """What the event made of the standing of an enrolled user."""
     before, after = task.claim.row.standing, task.standing
     if before == after:

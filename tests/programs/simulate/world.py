@@ -32,7 +32,7 @@ from whop_sync.errors import SyncError
 from whop_sync.events import ProfileField, UserEvent
 from whop_sync.journal import Journal
 from whop_sync.pictures.errors import PictureUnavailable
-from whop_sync.pictures.fetching import Avatars, Picture
+from whop_sync.pictures.fetching import Picture, PictureFetcher
 from whop_sync.syncing.enrollment import Enrollment
 from whop_sync.syncing.profiles import Profiles
 from whop_sync.syncing.synchronization import Result, Synchronization
@@ -289,7 +289,7 @@ class World:
             ),
             profiles=Profiles(
                 whop=whop,
-                avatars=cast("Avatars", _Album(self, environment)),
+                pictures=cast("PictureFetcher", _Album(self, environment)),
                 company=PLATFORM_COMPANY,
                 clock=clock,
                 sleep=environment.sleep,
