@@ -115,7 +115,7 @@ def _columns(cells: Iterable[str]) -> tuple[str, ...]:
 def rows(stream: BinaryIO, file_format: Format, start: Offset) -> Iterator[FileRow]:
     """The rows of a stream that stands at `start`. Blank ones are left out."""
     lines = _lines(stream, start)
-    found = lines if file_format.columns is None else _records(lines, file_format)
+    found = lines if file_format.columns is None else _records(_Lines(lines), file_format)
     return (row for row in found if not _blank(row))
 
 
@@ -221,42 +221,56 @@ def _lines(stream: BinaryIO, start: Offset) -> Iterator[FileRow]:
         at = end
 
 
-def _records(lines: Iterator[FileRow], file_format: Format) -> Iterator[FileRow]:
+class _Lines:
+    """Lines of a file. Some can be put back, to be read once more."""
+
+    def __init__(self, lines: Iterator[FileRow]) -> None:
+        self._lines = lines
+        self._put_back: deque[FileRow] = deque()
+
+    def __iter__(self) -> Iterator[FileRow]:
+        return self
+
+    def __next__(self) -> FileRow:
+        return self._put_back.popleft() if self._put_back else next(self._lines)
+
+    def put_back(self, lines: Sequence[FileRow]) -> None:
+        self._put_back.extendleft(reversed(lines))
+
+
+def _records(lines: _Lines, file_format: Format) -> Iterator[FileRow]:
     """Rows of CSV, whose cells may span lines. A quote that is never closed costs its own line and no other."""
-    ahead: deque[FileRow] = deque()
     columns = len(file_format.columns or ())
-    while line := ahead.popleft() if ahead else next(lines, None):
+    for line in lines:
         if not isinstance(line.content, bytes):
             yield line
             continue
         cells = _cells(line.content, file_format.separator)
         if cells is None and line.content.count(b'"') % 2:
-            taken = [line]
-            cells = _spanning(taken, ahead, lines, file_format.separator)
+            record, cells = _spanning(line, lines, file_format.separator)
             if cells is not None and len(_trimmed(cells, columns)) == columns:
-                yield FileRow(line.start, taken[-1].end, _checked(b"".join(_bytes(taken)), cells, columns))
+                yield FileRow(line.start, record[-1].end, _checked(b"".join(_bytes(record)), cells, columns))
                 continue
-            ahead.extendleft(reversed(taken[1:]))
+            lines.put_back(record[1:])
             cells = None
         yield FileRow(line.start, line.end, _checked(line.content, cells, columns))
 
 
-def _spanning(
-    taken: list[FileRow], ahead: deque[FileRow], lines: Iterator[FileRow], separator: str
-) -> list[str] | None:
-    """Adds to `taken` what follows, up to the line that closes the open cell; the cells, or None if none closes it."""
-    size = len(b"".join(_bytes(taken)))
-    while line := ahead.popleft() if ahead else next(lines, None):
-        taken.append(line)
+def _spanning(first: FileRow, lines: _Lines, separator: str) -> tuple[Sequence[FileRow], list[str] | None]:
+    """The lines from one with an open cell up to the one that closes it, and their cells; None if none closes it."""
+    record = [first]
+    size = first.end.byte - first.start.byte
+    for line in lines:
+        record.append(line)
         size += line.end.byte - line.start.byte
         if not isinstance(line.content, bytes) or size > MAX_ROW_BYTES:
-            return None
+            break
         if b'"' in line.content:
-            together = b"".join(_bytes(taken))
+            together = b"".join(_bytes(record))
             cells = _cells(together, separator)
             if cells is not None or together.count(b'"') % 2 == 0:
-                return cells
-    return None
+                return record, cells
+    return record, None
 
 
 def _bytes(taken: Iterable[FileRow]) -> Iterator[bytes]:
