@@ -5,8 +5,8 @@ covers must not say who a user is. It is decided on the parsed expression, so ev
 """
 
 import base64
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
 
 import jmespath
 import jmespath.exceptions
@@ -108,53 +108,65 @@ def _place_problem(place: Place, *, headers: bool, times: bool) -> str | None:
 
 def reads(expression: str) -> frozenset[Place]:
     """Which parts of a delivery an expression that has no `problem` can reach, such as `delivery.headers.x-topic`."""
-    return frozenset(_reads(jmespath.compile(expression).parsed))
+    return _reads(jmespath.compile(expression).parsed)
 
 
-def _reads(tree: Any) -> set[Place]:
-    found: set[Place] = set()
-    found |= _places(tree, frozenset(("",)), found) - {_BODY}
-    return found
+class _Reach(NamedTuple):
+    """What a node can reach if the current value can come from certain places.
 
-
-def _places(  # noqa: PLR0911 - a case for each kind of node
-    node: Any, context: frozenset[Place], found: set[Place]
-) -> frozenset[Place]:
-    """Where the values of a node can come from, if the current value can come from `context`.
-
-    What is looked at on the way, in a condition or as an argument, is added to `found`. A list counts as its members.
+    - `values`: where its value can come from. A list counts as its members.
+    - `looked_at`: what it reads on the way, in a condition or as an argument.
     """
+
+    values: frozenset[Place]
+    looked_at: frozenset[Place] = frozenset()
+
+
+_OF_BODY = frozenset((_BODY,))
+
+
+def _reads(tree: Any) -> frozenset[Place]:
+    whole = _reach(tree, frozenset(("",)))
+    return whole.looked_at | (whole.values - _OF_BODY)
+
+
+def _reach(node: Any, context: frozenset[Place]) -> _Reach:  # noqa: PLR0911 - a case for each kind of node
     kind, children = node["type"], node["children"]
     match kind:
-        case "identity" | "current":
-            return context
+        case "identity" | "current" | "index" | "slice":
+            return _Reach(context)
         case "literal":
-            return frozenset((_BODY,))
+            return _Reach(_OF_BODY)
         case "field":
-            return frozenset(_key(place, node["value"]) for place in context)
+            return _Reach(frozenset(_key(place, node["value"]) for place in context))
         case "subexpression" | "pipe" | "index_expression" | "projection":
-            for child in children:
-                context = _places(child, context, found)
-            return context
-        case "index" | "slice" | "flatten":
-            return _places(children[0], context, found) if kind == "flatten" else context
+            return _chained(children, context)
+        case "flatten":
+            return _reach(children[0], context)
         case "value_projection":
-            members = _places(children[0], context, found)
-            found |= members & _CONTAINERS
-            return _places(children[1], frozenset((_BODY,)), found)
+            members, each = _reach(children[0], context), _reach(children[1], _OF_BODY)
+            return _Reach(each.values, members.looked_at | (members.values & _CONTAINERS) | each.looked_at)
         case "filter_projection":  # its condition sees the members of a list, which are of the body
-            return _places(children[1], _places(children[0], context, found), found)
+            return _chained(children[:2], context)
         case "or_expression" | "and_expression":
-            left, right = (_places(child, context, found) for child in children)
-            found |= left - _CONTAINERS - {_BODY}
-            return left | right
+            left, right = (_reach(child, context) for child in children)
+            tested = left.values - _CONTAINERS - _OF_BODY
+            return _Reach(left.values | right.values, left.looked_at | right.looked_at | tested)
         case "function_expression" if node["value"] in _SHAPE_FUNCTIONS:
-            found |= _places(children[0], context, found) - {_BODY, "", "delivery"}
-            return frozenset((_BODY,))
+            argument = _reach(children[0], context)
+            return _Reach(_OF_BODY, argument.looked_at | (argument.values - _OF_BODY - {"", "delivery"}))
         case _:  # whatever takes values in: lists, objects, comparisons, negations, functions
-            for child in children:
-                found |= _places(child, context, found) - {_BODY}
-            return frozenset((_BODY,))
+            parts = [_reach(child, context) for child in children]
+            return _Reach(_OF_BODY, frozenset().union(*(each.looked_at | (each.values - _OF_BODY) for each in parts)))
+
+
+def _chained(nodes: Iterable[Any], context: frozenset[Place]) -> _Reach:
+    """Nodes of which each sees what the one before it found."""
+    looked_at: frozenset[Place] = frozenset()
+    for node in nodes:
+        found = _reach(node, context)
+        context, looked_at = found.values, looked_at | found.looked_at
+    return _Reach(context, looked_at)
 
 
 def _key(place: Place, key: str) -> Place:
