@@ -204,7 +204,7 @@ def payout_tokens() -> "PayoutTokens":
 
 
 def _for_backend(config: "WhopConfig", table: str) -> tuple["Whop", "Directory", "Journal"]:
-    """What each function needs that asks Whop while a caller waits."""
+    """What a function needs that asks Whop while a caller waits."""
     import boto3
     import httpx
 
@@ -245,7 +245,6 @@ def settings_check() -> "Check":
     """A step of each deployment: puts the functions together with the settings they would get, before they get them."""
     import os
 
-    from whop_sync import config
     from whop_sync.aws.custom_resources import Check, put
     from whop_sync.journal import Journal
     from whop_sync.receiving.deliveries import MisconfiguredReceiver
@@ -258,12 +257,9 @@ def settings_check() -> "Check":
                 "the functions are named after it. Deploy it under a shorter name."
             )
         os.environ.update(properties["Environment"])
-        for each in vars(config).values():
-            if hasattr(each, "cache_clear"):
-                each.cache_clear()
         wanted = {account_links: "ACCOUNT_LINK_HOSTS", payout_tokens: "PAYOUT_TOKEN_ACTIONS"}
-        doors = [factory for factory, setting in wanted.items() if os.environ.get(setting)]
-        for factory in (receiver, worker, chat_tokens, *doors):
+        optional = [factory for factory, setting in wanted.items() if os.environ.get(setting)]
+        for factory in (receiver, worker, chat_tokens, *optional):
             try:
                 made = factory()
             except ValueError as error:

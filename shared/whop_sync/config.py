@@ -1,19 +1,22 @@
-"""The environment that the template gives the functions, read once and checked. It imports no room above it: what a
-payload preset or an API version means is decided where it is used."""
+"""The environment that the template gives the functions, read and checked.
+
+What a payload preset or an API version means is decided where it is used.
+"""
 
 import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 
 WHOP_API_URLS = {
     "production": "https://api.whop.com/api/v1",
     "sandbox": "https://sandbox-api.whop.com/api/v1",
 }
+"""By WhopEnvironment (https://docs.whop.com/developer/api/getting-started)."""
 CALLS_PER_MINUTE = 600
 """Whop's default limit for one operation and API key (https://docs.whop.com/developer/api/getting-started)."""
 FEWEST_CALLS_PER_MINUTE = 30
+"""With fewer, the slots that are reserved at once would lie further ahead than any worker waits."""
 
 _ACTION = re.compile(r"[a-z_]+(:[a-z_]+)+", re.ASCII)
 _HOST = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*(:[0-9]{1,5})?", re.ASCII)
@@ -87,7 +90,6 @@ class WorkerConfig:
     dead_letter_queue_url: str
 
 
-@cache
 def receiver_config() -> ReceiverConfig:
     """Raises ValueError with a sentence that names the setting and what it must be."""
     return ReceiverConfig(
@@ -98,7 +100,6 @@ def receiver_config() -> ReceiverConfig:
     )
 
 
-@cache
 def worker_config() -> WorkerConfig:
     """Raises ValueError with a sentence that names the setting and what it must be."""
     whop = _whop_config()
@@ -121,21 +122,18 @@ def worker_config() -> WorkerConfig:
     )
 
 
-@cache
 def chat_token_config() -> ChatTokenConfig:
     """Raises ValueError with a sentence that names the setting and what it must be."""
     actions = _actions("CHAT_TOKEN_ACTIONS")
     return ChatTokenConfig(whop=_whop_config(), actions=actions, user_mappings_table=user_mappings_table())
 
 
-@cache
 def payout_token_config() -> PayoutTokenConfig:
     """Raises ValueError with a sentence that names the setting and what it must be."""
     actions = _actions("PAYOUT_TOKEN_ACTIONS")
     return PayoutTokenConfig(whop=_whop_config(), actions=actions, user_mappings_table=user_mappings_table())
 
 
-@cache
 def account_link_config() -> AccountLinkConfig:
     """Raises ValueError with a sentence that names the setting and what it must be."""
     hosts = _setting("ACCOUNT_LINK_HOSTS").split(",")
@@ -190,7 +188,6 @@ def _account_country() -> str | None:
 
 def _calls_per_minute() -> int:
     text = os.environ.get("WHOP_CALLS_PER_MINUTE") or str(CALLS_PER_MINUTE)
-    # With fewer, the slots that are reserved at once would lie further ahead than any worker waits.
     if not re.fullmatch(r"[1-9][0-9]{1,5}", text, re.ASCII) or int(text) < FEWEST_CALLS_PER_MINUTE:
         raise ValueError(
             f"WHOP_CALLS_PER_MINUTE must be a whole number from {FEWEST_CALLS_PER_MINUTE} to 999999, not {text}"

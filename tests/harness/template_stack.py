@@ -17,7 +17,6 @@ from typing import Any
 from harness.cloudformation import functions, template
 from local_stack.engine import Engine
 from local_stack.processes import NO_ACCOUNT
-from whop_sync import config
 
 
 class Surroundings:
@@ -103,8 +102,6 @@ class Surroundings:
 
 def load(path: Path) -> ModuleType:
     """Loads a function's app.py under a name of its own, as a new environment of that function would."""
-    config.receiver_config.cache_clear()
-    config.worker_config.cache_clear()
     name = f"app_{uuid.uuid4().hex}"
     specification = importlib.util.spec_from_file_location(name, path)
     assert specification

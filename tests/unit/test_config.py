@@ -1,7 +1,6 @@
 """Settings and secrets that cannot be right are told in words that help."""
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -33,12 +32,9 @@ WORKER = {
 
 
 @pytest.fixture(autouse=True)
-def _fresh(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    config.worker_config.cache_clear()
+def _settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in WORKER.items():
         monkeypatch.setenv(name, value)
-    yield
-    config.worker_config.cache_clear()
 
 
 def chosen() -> Generation:
@@ -154,7 +150,6 @@ def test_the_template_refuses_the_versions_that_a_function_would_refuse_at_its_s
 def test_a_country_is_optional(monkeypatch: pytest.MonkeyPatch) -> None:
     assert config.worker_config().account_country is None
     monkeypatch.setenv("WHOP_ACCOUNT_COUNTRY", "de")
-    config.worker_config.cache_clear()
     assert config.worker_config().account_country == "de"
 
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from harness.cloudformation import template
 from local_stack import ROOT
-from whop_sync import assembly, config
+from whop_sync import assembly
 from whop_sync.errors import Malformed, Unauthentic
 from whop_sync.events import UserEvent
 from whop_sync.receiving.deliveries import MisconfiguredReceiver, Receiver
@@ -976,7 +976,6 @@ def test_the_receiver_starts_with_what_is_set_and_not_with_anything_wrong(monkey
     settings = {**dict.fromkeys(["WEBHOOK_SIGNING_SECRETS_ARN", *queues], "somewhere"), **ACME}
     for name, value in {**settings, "AWS_DEFAULT_REGION": "us-east-1"}.items():
         monkeypatch.setenv(name, value)
-    config.receiver_config.cache_clear()
     monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "WhopUserSync")
     receiver = assembly.receiver()
     assert isinstance(receiver, Receiver)
@@ -988,7 +987,6 @@ def test_the_receiver_starts_with_what_is_set_and_not_with_anything_wrong(monkey
         assert isinstance(broken, MisconfiguredReceiver)
         assert name in broken.problem
         assert broken.answer({})["statusCode"] == 503
-    config.receiver_config.cache_clear()
 
 
 # -- the template --------------------------------------------------------------------------------------------------
