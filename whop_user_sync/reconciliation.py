@@ -66,9 +66,10 @@ class Reconciliation:
     def drifts(self, event: UserEvent) -> Iterator[Drift]:
         """What is not as it should be with the user of a file's row. Raises Transient when it cannot be known now."""
         row = self.mappings.row(event.user_id)
-        if row.standing == "deleted" and not row.outranked_by(event, "standing"):
+        newer = row.outranked_fields(event)
+        if row.standing == "deleted" and "standing" not in newer:
             return
-        is_other_standing = event.standing not in (None, row.standing) and row.outranked_by(event, "standing")
+        is_other_standing = event.standing not in (None, row.standing) and "standing" in newer
         if event.standing == "deleted":  # a user who was never enrolled has nothing left to delete
             if is_other_standing and row.account:
                 yield Drift(user_id=event.user_id, kind="not_applied", cure=event)
@@ -77,7 +78,7 @@ class Reconciliation:
             enrollable = event.email or event.whop_user_id
             yield Drift(user_id=event.user_id, kind="not_enrolled", cure=event if enrollable else None)
             return
-        behind = [name for name in event.profile if row.outranked_by(event, name)]
+        behind = [name for name in event.profile if name in newer]
         if behind or is_other_standing:
             yield Drift(user_id=event.user_id, kind="not_applied", cure=event)
         try:
@@ -107,7 +108,7 @@ class Reconciliation:
 
     @staticmethod
     def _differing(event: UserEvent, row: Row, name: ProfileField, kind: DriftKind) -> Drift:
-        """The cure is the very news that the row has, so that it outranks nothing that the row did not."""
+        """The cure repeats the very event that the row holds, so that it outranks nothing that the row did not."""
         position = row.positions[name]
         # Where a deletion cleared the field, no event of a file stands at its place.
         if position.kind == "deleted" or name not in event.profile or not _was_given(position, event.profile[name]):

@@ -1,4 +1,4 @@
-"""GET /users/{user_id} and GET /whop-users/{whop_user_id}: what is recorded about a user, for the platform."""
+"""GET /users/{user_id}, and the same by Whop user or connected account: what is recorded about a user."""
 
 from typing import Any
 

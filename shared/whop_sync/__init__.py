@@ -1,7 +1,6 @@
 """Keeps a platform's users in step with Whop.
 
-Dependencies point one way: handlers, then `assembly`, then use cases (`deliveries`, `worker`, `synchronization`,
-`enrollment`, `profiles`, `imports`, `stored_imports`, `lookups`, `chat_tokens`), then ports (`whop`, `pacing`,
-`mappings`, `directory`, `avatars`, `queues`, `credentials`, `journal`), then plain values (`events`, `payloads`,
-`user_files`, `platforms`, `signatures`, `generations`, `http_api`, `errors`, `config`).
+A package for each way that data goes: `receiving` (webhook to queue), `syncing` (queue to Whop), `importing` (file to
+queue) and `backend_api` (answers for the platform's backend). They stand on `users` (the table), `whop` (its API),
+`pictures` and `aws`, and all of these on the modules beside this one. `assembly` puts each function together.
 """

@@ -66,7 +66,7 @@ _RFC_2822 = re.compile(
 
 
 def json_object(content: bytes) -> dict[str, Any]:
-    """A JSON object in UTF-8 whose nulls are empty text: so they are told apart from keys that are absent."""
+    """A JSON object in UTF-8 whose nulls are read as empty text, which keeps them apart from keys that are absent."""
     try:
         document = decode_json(content.decode("utf-8"))
     except (ValueError, RecursionError):

@@ -135,7 +135,7 @@ def _document(delivery: Delivery, platform: Platform) -> Document:
 
 
 def _searched(document: Document, preset: Preset) -> tuple[list[Field], UserEvent | None, Preset]:
-    """All that is wrong in a document, the event that is left without it, and the preset that reads so much.
+    """All that is wrong in a document, the event that is left without it, and the preset that reads that event.
 
     Each expression is tried with something harmless in the place of what comes after it and of all other fields.
     """

@@ -1,1 +1,1 @@
-"""SQS and Secrets Manager, and the boundary that maps the errors of AWS to ours."""
+"""AWS: queues, secrets, API Gateway's events, custom resources, and the boundary that maps AWS's errors to ours."""

@@ -1,1 +1,1 @@
-"""The HTTP API for the platform's own backend: look-ups, chat tokens, and the doors to payouts."""
+"""The HTTP API for the platform's own backend: look-ups, chat tokens, and links and tokens for payouts."""

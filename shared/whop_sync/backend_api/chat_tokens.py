@@ -16,7 +16,7 @@ MAX_SECONDS = 3 * 3600
 """Whop's own default and limit for the life of a token (https://docs.whop.com/developer/guides/chat/authentication)."""
 
 CLOCK_MARGIN_SECONDS = 5
-"""So much less than Whop's limit is asked for at most: its clock may be a little behind ours."""
+"""A token is asked to expire this long before Whop's limit, since Whop's clock may be a little behind ours."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -132,10 +132,6 @@ class Row:
     last_error: str | None = None
     lease_until: float = 0.0
 
-    def outranked_by(self, event: UserEvent, name: Field) -> bool:
-        position = event.positions.get(name)
-        return position is not None and (name not in self.positions or self.positions[name] < position)
-
     def outranked_fields(self, event: UserEvent) -> frozenset[Field]:
         """The fields of which the event says something newer."""
         return frozenset(
