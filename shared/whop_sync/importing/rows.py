@@ -79,14 +79,14 @@ def import_rows(rows: Iterable[FileRow], source: Source, sink: Sink, *, clock: C
 
     Raises Transient when the queue does not take a chunk; continue from the end of the last one that was yielded.
     """
-    users_by_email: dict[int, int] = {}
+    addresses = _Addresses()
     for chunk in itertools.batched(rows, CHUNK_ROWS, strict=False):
         bodies: list[str] = []
         rejections: list[Rejection] = []
         for row in chunk:
             try:
                 found = source.event(row, clock())
-                _check(found, users_by_email)
+                addresses.check(found)
             except Malformed as error:
                 rejections.append(Rejection.of(row, source, error))
             else:
@@ -95,13 +95,19 @@ def import_rows(rows: Iterable[FileRow], source: Source, sink: Sink, *, clock: C
         yield Chunk(end=chunk[-1].end, sent=len(bodies), rejections=rejections)
 
 
-def _check(event: UserEvent, users_by_email: dict[int, int]) -> None:
-    """Raises Malformed if nothing could come of an event. `users_by_email` grows by hashes of what is let through."""
-    if event.standing == "deleted":
-        return
-    if not (event.email or event.whop_user_id):
-        raise Malformed("no_email", "Whop enrolls no user without an e-mail")
-    if event.email and not event.whop_user_id:
-        user = hash(event.user_id)
-        if users_by_email.setdefault(hash(event.email.lower()), user) != user:
-            raise Malformed("duplicate_email", "an earlier row has this e-mail for another user")
+class _Addresses:
+    """The users of the rows so far by their e-mail. Of both, hashes only: a file may have millions of rows."""
+
+    def __init__(self) -> None:
+        self._users: dict[int, int] = {}
+
+    def check(self, event: UserEvent) -> None:
+        """Raises Malformed if nothing could come of an event, else remembers whose its address is."""
+        if event.standing == "deleted":
+            return
+        if not (event.email or event.whop_user_id):
+            raise Malformed("no_email", "Whop enrolls no user without an e-mail")
+        if event.email and not event.whop_user_id:
+            user = hash(event.user_id)
+            if self._users.setdefault(hash(event.email.lower()), user) != user:
+                raise Malformed("duplicate_email", "an earlier row has this e-mail for another user")
