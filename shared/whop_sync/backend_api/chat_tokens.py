@@ -33,7 +33,7 @@ class ChatTokens:
     def answer(self, http_event: HttpEvent) -> HttpAnswer:
         """200 with `token` and `expires_at`; refusals as in `UserRequests`."""
         requests = UserRequests(name="ChatToken", directory=self.directory, journal=self.journal)
-        return requests.answer(http_event, _wanted_seconds, self._mint)
+        return requests.answer(http_event, _read_seconds, self._mint)
 
     def _mint(self, user: EnrolledUser, seconds: int) -> Mapping[str, Any]:
         token = self.whop.create_access_token(
@@ -45,5 +45,5 @@ class ChatTokens:
         return {"token": token.token, "expires_at": token.expires_at}
 
 
-def _wanted_seconds(http_event: HttpEvent) -> int:
+def _read_seconds(http_event: HttpEvent) -> int:
     return seconds_in(document(http_event, "expires_in_seconds"), default=DEFAULT_SECONDS, most=MAX_SECONDS)

@@ -51,9 +51,9 @@ def document(http_event: HttpEvent, *allowed: str) -> dict[str, Any]:
     return found
 
 
-def seconds_in(wishes: Mapping[str, Any], *, default: int, most: int) -> int:
-    """The wish `expires_in_seconds`. Raises Malformed."""
-    seconds = wishes.get("expires_in_seconds", default)
+def seconds_in(body: Mapping[str, Any], *, default: int, most: int) -> int:
+    """What the body says in `expires_in_seconds`. Raises Malformed."""
+    seconds = body.get("expires_in_seconds", default)
     if not isinstance(seconds, int) or isinstance(seconds, bool) or not 1 <= seconds <= most:
         raise Malformed("bad_request", f"expires_in_seconds must be a whole number from 1 to {most}.")
     return seconds

@@ -34,7 +34,7 @@ _HTTPS_URL = re.compile(r"https://([a-z0-9.-]+(?::[0-9]{1,5})?)(?:[/?#][!-\[\]-~
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class LinkWishes:
+class LinkRequest:
     use_case: AccountLinkUseCase
     refresh_url: str
     return_url: str
@@ -52,14 +52,14 @@ class AccountLinks:
     def answer(self, http_event: HttpEvent) -> HttpAnswer:
         """200 with `url` and `expires_at`; refusals as in `UserRequests`."""
         requests = UserRequests(name="AccountLink", directory=self.directory, journal=self.journal, needs_account=True)
-        return requests.answer(http_event, self._wishes, self._create)
+        return requests.answer(http_event, self._read, self._create)
 
-    def _wishes(self, http_event: HttpEvent) -> LinkWishes:
+    def _read(self, http_event: HttpEvent) -> LinkRequest:
         found = document(http_event, "use_case", "refresh_url", "return_url")
         use_case = _USE_CASES.get(str(found.get("use_case")))
         if use_case is None:
             raise Malformed("bad_request", f"use_case must be {' or '.join(_USE_CASES)}.")
-        return LinkWishes(
+        return LinkRequest(
             use_case=use_case,
             refresh_url=self._url(found, "refresh_url"),
             return_url=self._url(found, "return_url"),
@@ -74,18 +74,18 @@ class AccountLinks:
             raise Malformed("bad_request", f"The host of {name} is not among AccountLinkHosts.")
         return url
 
-    def _create(self, user: EnrolledUser, wishes: LinkWishes) -> Mapping[str, Any]:
+    def _create(self, user: EnrolledUser, wanted: LinkRequest) -> Mapping[str, Any]:
         link = self.whop.create_account_link(
             account=user.whop_company_id or "",
-            use_case=wishes.use_case,
-            refresh_url=wishes.refresh_url,
-            return_url=wishes.return_url,
+            use_case=wanted.use_case,
+            refresh_url=wanted.refresh_url,
+            return_url=wanted.return_url,
         )
         return {"url": link.url, "expires_at": link.expires_at}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TokenWishes:
+class TokenRequest:
     actions: Sequence[str]
     seconds: int
 
@@ -103,24 +103,24 @@ class PayoutTokens:
     def answer(self, http_event: HttpEvent) -> HttpAnswer:
         """200 with `token`, `expires_at` and `actions`; refusals as in `UserRequests`."""
         requests = UserRequests(name="PayoutToken", directory=self.directory, journal=self.journal, needs_account=True)
-        return requests.answer(http_event, self._wishes, self._mint)
+        return requests.answer(http_event, self._read, self._mint)
 
-    def _wishes(self, http_event: HttpEvent) -> TokenWishes:
+    def _read(self, http_event: HttpEvent) -> TokenRequest:
         found = document(http_event, "actions", "expires_in_seconds")
         actions = found.get("actions", list(self.actions))
         if not isinstance(actions, list) or not actions or any(action not in self.actions for action in actions):
             raise Malformed(
                 "bad_request", f"actions must be a list of some of PayoutTokenActions: {', '.join(self.actions)}."
             )
-        return TokenWishes(
+        return TokenRequest(
             actions=sorted(set(actions)), seconds=seconds_in(found, default=DEFAULT_SECONDS, most=MAX_SECONDS)
         )
 
-    def _mint(self, user: EnrolledUser, wishes: TokenWishes) -> Mapping[str, Any]:
+    def _mint(self, user: EnrolledUser, wanted: TokenRequest) -> Mapping[str, Any]:
         token = self.whop.create_access_token(
             company=user.whop_company_id or "",
             whop_user_id=None,
-            actions=wishes.actions,
-            expires_at=self.clock() + wishes.seconds,
+            actions=wanted.actions,
+            expires_at=self.clock() + wanted.seconds,
         )
-        return {"token": token.token, "expires_at": token.expires_at, "actions": list(wishes.actions)}
+        return {"token": token.token, "expires_at": token.expires_at, "actions": list(wanted.actions)}

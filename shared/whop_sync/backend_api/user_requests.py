@@ -41,11 +41,11 @@ class UserRequests:
     journal: Journal
     needs_account: bool = False
 
-    def answer[Wish](
+    def answer[Wanted](
         self,
         http_event: HttpEvent,
-        read: Callable[[HttpEvent], Wish],
-        ask_whop: Callable[[EnrolledUser, Wish], Mapping[str, Any]],
+        read: Callable[[HttpEvent], Wanted],
+        ask_whop: Callable[[EnrolledUser, Wanted], Mapping[str, Any]],
     ) -> HttpAnswer:
         """200 with what `ask_whop` returns.
 
@@ -61,16 +61,16 @@ class UserRequests:
         finally:
             self.journal.flush()
 
-    def _answer[Wish](
+    def _answer[Wanted](
         self,
         http_event: HttpEvent,
-        read: Callable[[HttpEvent], Wish],
-        ask_whop: Callable[[EnrolledUser, Wish], Mapping[str, Any]],
+        read: Callable[[HttpEvent], Wanted],
+        ask_whop: Callable[[EnrolledUser, Wanted], Mapping[str, Any]],
     ) -> HttpAnswer:
         user_id = ""
         try:
             user_id = parameter(http_event, "user_id") or ""
-            wish = read(http_event)
+            wanted = read(http_event)
             entry = self.directory.entry(user_id)
         except Malformed as error:
             self.journal.request(self.name, "refused", user_id=user_id, error=error)
@@ -86,7 +86,7 @@ class UserRequests:
             self.journal.request(self.name, "absent", user_id=user_id)
             return user
         try:
-            found = ask_whop(user, wish)
+            found = ask_whop(user, wanted)
         except (Transient, Permanent) as error:
             self.journal.request(self.name, "failed", user_id=user_id, error=error)
             return whop_trouble(error)
