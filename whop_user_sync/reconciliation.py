@@ -17,7 +17,8 @@ from whop_sync.events import Position, ProfileField, UserEvent, content_hash
 from whop_sync.syncing.enrollment import titles
 from whop_sync.users.mappings import Mappings
 from whop_sync.users.schema import Row
-from whop_sync.whop.client import MAX_NAME_LENGTH, Whop
+from whop_sync.values import MAX_NAME_LENGTH
+from whop_sync.whop.client import Whop
 
 MAX_PATIENCE_SECONDS = 120.0
 """A longer wait than this is not a matter of pace: an operator has to fix the key or the version."""

@@ -15,7 +15,8 @@ from whop_sync.errors import Malformed
 from whop_sync.events import MAX_USER_ID_LENGTH, ProfileField
 
 MAX_NAME_LENGTH = 100
-"""Characters of a name that Whop takes (https://docs.whop.com/api-reference/users/update-user)."""
+"""Characters of a name that Whop takes: documented for the older form of PATCH /users, assumed for ours
+(https://docs.whop.com/api-reference/users/update-user)."""
 
 EMAIL_IN_PLACE_OF_A_NAME = r"[^@\s]+@[^@\s.]+\.[^@\s]+\Z"
 """Platforms fill in the e-mail address for a name that the user has not given. Chat would show it to strangers."""

@@ -2,6 +2,7 @@
 
 import pytest
 
+from whop_sync import values
 from whop_sync.aws import secrets
 from whop_sync.pictures import fetching
 from whop_sync.receiving import deliveries, payloads, signatures
@@ -34,7 +35,7 @@ MINUTE, HOUR, DAY = 60, 3600, 86400
         ("a signature is good for", signatures.TOLERANCE_SECONDS, 5 * MINUTE),
         ("a new secret is known after", secrets.MAX_AGE_SECONDS, 2 * MINUTE),
         ("a version may lie ahead", payloads.MAX_CLOCK_LEAD.total_seconds(), DAY),
-        ("the longest name that Whop takes", client.MAX_NAME_LENGTH, 100),
+        ("the longest name that Whop takes", values.MAX_NAME_LENGTH, 100),
         ("a killed run hides parked events for", parked.HOLD_SECONDS, 10 * MINUTE),
     ],
 )

@@ -28,7 +28,8 @@ from whop_sync.events import UserEvent, email_hash
 from whop_sync.syncing.deadlines import Deadline
 from whop_sync.users.mappings import LEASE_SECONDS, Claim, Mappings
 from whop_sync.users.schema import Attempt
-from whop_sync.whop.client import MAX_NAME_LENGTH, AccountExists, Whop
+from whop_sync.values import MAX_NAME_LENGTH
+from whop_sync.whop.client import AccountExists, Whop
 
 ORPHAN_WAIT_SECONDS = 120
 """How long Whop's list is given to show an account that a lost create may have made. Its lag is not known."""

@@ -16,7 +16,8 @@ from whop_sync.pictures.fetching import Picture, PictureFetcher
 from whop_sync.syncing.deadlines import Deadline
 from whop_sync.syncing.retries import RETRIES, RetryPolicy
 from whop_sync.users.schema import Avatar, Row, Shown
-from whop_sync.whop.client import MAX_NAME_LENGTH, File, ProfileRefused, Whop
+from whop_sync.values import MAX_NAME_LENGTH
+from whop_sync.whop.client import File, ProfileRefused, Whop
 
 POLL_SECONDS = 1.0
 POLL_TIMEOUT_SECONDS = 20.0

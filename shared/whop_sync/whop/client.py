@@ -50,9 +50,6 @@ CALL_SECONDS = 35 + MAX_WAIT_SECONDS
 OPERATOR_RETRY_SECONDS = 15 * 60
 """How soon to try again after Whop refused the key or the API version: an operator has to act first."""
 
-MAX_NAME_LENGTH = 100
-"""Whop's limit for a user's name, in characters: documented for the older form of PATCH /users, assumed for ours."""
-
 PAGE_SIZE = 50
 """Accounts a page: the most that Whop documents for GET /accounts, observed for GET /companies."""
 
