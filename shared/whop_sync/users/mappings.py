@@ -111,6 +111,13 @@ def email_differs(row: Row, progress: Progress) -> bool:
     )
 
 
+def sign_in_differs(row: Row, progress: Progress) -> bool:
+    """Whether the platform names another Whop user than the one the user has."""
+    newest = {**row.positions, **progress.positions}.get("sign_in")
+    account = progress.account
+    return newest is not None and account is not None and newest.content not in ("none", account.whop_user_id)
+
+
 class Mappings:
     """Every method raises Transient when DynamoDB does not take the call."""
 
@@ -305,9 +312,8 @@ class Mappings:
             "former_whop_user_id": {"S": account.whop_user_id},
             "former_whop_company_id": {"S": account.company_id} if account.company_id else None,
         }
-        if self._transact(
-            claim, tombstone, self._freed(account.whop_user_id, claim.user_id)
-        ):  # an operator released the Whop user, and another user has it now
+        is_anothers = self._transact(claim, tombstone, self._freed(account.whop_user_id, claim.user_id))
+        if is_anothers:  # an operator released the Whop user, and another user has it now
             self._update_held(claim, tombstone)
 
     def _freed(self, whop_user_id: str, user_id: str) -> Any:
@@ -324,17 +330,6 @@ class Mappings:
 
     def _committed(self, claim: Claim, progress: Progress) -> Attributes:
         avatar, since = progress.shown.avatar, progress.shown.picture_unavailable_since
-        positions = {**claim.row.positions, **progress.positions}
-        sign_in, account = positions.get("sign_in"), progress.account
-        sign_in_differs = (
-            sign_in is not None
-            and account is not None
-            and sign_in.content
-            not in (
-                "none",
-                account.whop_user_id,
-            )
-        )
         return {
             "updated_at": iso(self._clock()),
             **({} if progress.is_pending else {"lease_id": None, "lease_until": None}),
@@ -347,7 +342,7 @@ class Mappings:
             "picture_unavailable_since": None if since is None else number(since),
             "enrolled_email": {"S": progress.enrolled_email} if progress.enrolled_email else None,
             "email_differs": {"BOOL": True} if email_differs(claim.row, progress) else None,
-            "sign_in_differs": {"BOOL": True} if sign_in_differs else None,
+            "sign_in_differs": {"BOOL": True} if sign_in_differs(claim.row, progress) else None,
             **attempt_attributes(progress.attempt),
             **_position_attributes(progress.positions),
             **_standing_attributes(claim.row, progress.positions),
