@@ -34,12 +34,15 @@ class Preset:
 
     event: str
     created: tuple[str, ...]
-    """The values of `event` that mean a new user. Below: a changed one, one who must not chat for now, one who may
-    again, and one who is gone. All others are ignored."""
+    """The values of `event` that mean a new user. An event whose value stands in none of these lists is ignored."""
     updated: tuple[str, ...]
+    """Those that mean a changed user."""
     suspended: tuple[str, ...] = ()
+    """Those that mean a user who must not chat for now."""
     restored: tuple[str, ...] = ()
+    """Those that mean a suspended or deleted user who is back."""
     deleted: tuple[str, ...] = ()
+    """Those that mean a user who is gone."""
     event_id: str = "`null`"
     """For people who search. Where it finds none, the signed id of the delivery serves, else a hash of the body."""
     user_id: str
