@@ -37,6 +37,14 @@ TEXTS := STACK USER_ID REASON DELIVERY FILE WHY DAYS TYPE NAME EMAIL PICTURE PRE
 $(foreach name,$(TEXTS),$(if $(filter command%,$(origin $(name))),\
 	$(eval override $(name) := $$(value $(name)))$(eval export $(name)),$(eval unexport $(name))))
 
+# A misspelt variable would be left out in silence: `make redrive USERID=12345` would redrive everything.
+KNOWN := $(TEXTS) ARGS WEBHOOKS USERS PARTS SEEDS SEED
+UNKNOWN := $(foreach name,$(.VARIABLES),$(if $(filter command%,$(origin $(name))),\
+	$(filter-out $(KNOWN) SIGNATURE_% MAKE% -%,$(name))))
+ifneq ($(strip $(UNKNOWN)),)
+$(error There is no variable $(strip $(UNKNOWN)) here. Those that make takes are $(KNOWN) and SIGNATURE_...)
+endif
+
 LOCAL_STACK := PYTHONPATH=shared:tests:tests/programs .venv/bin/python -m local_stack
 # Without STACK it is the one that `make up` left running.
 TOOL := .venv/bin/python -m whop_user_sync

@@ -22,7 +22,7 @@ from whop_sync.receiving.signatures import parse_secrets
 from whop_sync.whop.api_key import parse_api_key
 from whop_sync.whop.client import Whop, http_client
 from whop_sync.whop.generations import chosen_generation
-from whop_user_sync.stack import Stack
+from whop_user_sync.stack import Stack, is_loopback
 
 type About = Literal[
     "settings",
@@ -132,9 +132,10 @@ def check_whop(
         )
         return
     version = settings.get("WHOP_API_VERSION") or generation.default_version
+    url = settings.get("WHOP_API_URL") or WHOP_API_URLS[environment]
     whop = Whop(
-        http or http_client(),
-        url=settings.get("WHOP_API_URL") or WHOP_API_URLS[environment],
+        http or http_client(proxied=not is_loopback(url)),
+        url=url,
         version=version,
         api_key=lambda: key,
         generation=generation,

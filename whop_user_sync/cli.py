@@ -5,9 +5,11 @@ cause ends in a traceback: errors are sentences on standard error, and the exit 
 """
 
 import functools
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -44,6 +46,8 @@ def _command(name: str, run: Callable[..., int], *, needs: str = "", group: type
     @functools.wraps(run)
     def ends_in_a_status(**options: Any) -> None:
         try:
+            if needs:
+                ensure_authorities(os.environ)
             status = run(**options)
         except CommandError as error:
             status = _failed(str(error), error.status)
@@ -58,6 +62,15 @@ def _command(name: str, run: Callable[..., int], *, needs: str = "", group: type
         raise typer.Exit(status)
 
     group.command(name)(ends_in_a_status)
+
+
+def ensure_authorities(environment: Mapping[str, str]) -> None:
+    """Raises CommandError if a file of certificates that the environment names is missing: the libraries that read it
+    do not name it."""
+    for name in ("AWS_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
+        file = environment.get(name)
+        if file and not Path(file).exists():
+            raise CommandError(f"{name} names {file}, and there is no such file.")
 
 
 def _failed(sentence: str, status: Exit) -> Exit:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import boto3
@@ -22,6 +22,9 @@ from botocore.exceptions import (
 
 from whop_sync.config import WHOP_API_URLS, WhopConfig
 from whop_sync.errors import Permanent
+
+if TYPE_CHECKING:
+    from whop_sync.whop.client import Whop
 
 _AWS = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard", "max_attempts": 3})
 
@@ -66,15 +69,19 @@ class Stack:
             company_id=settings["WHOP_COMPANY_ID"],
         )
 
+    def whop_client(self, config: WhopConfig) -> "Whop":
+        """By the proxy of the environment, as AWS is reached, and past it where Whop is a stand-in on this machine."""
+        from whop_sync.assembly import whop_client  # noqa: PLC0415 - most commands never call Whop
+
+        return whop_client(config, self.client("secretsmanager"), proxied=not is_loopback(config.api_url))
+
     def shown(self, whop_user_id: str) -> tuple[Mapping[str, Any], Mapping[str, Any]] | None:
         """Name and picture of a Whop user as Whop shows them now: in the company, and everywhere else.
 
         None if Whop does not know the user. Raises Transient too.
         """
-        from whop_sync.assembly import whop_client  # noqa: PLC0415 - most commands never call Whop
-
         config = self.whop_config(self.settings())
-        whop = whop_client(config, self.client("secretsmanager"))
+        whop = self.whop_client(config)
         try:
             company = whop.user(whop_user_id, company=config.company_id)
             everywhere = whop.user(whop_user_id, company=None)

@@ -279,6 +279,7 @@ def whop_client(
     witness: "Witness | None" = None,
     pace: "Pace | None" = None,
     timeout: "httpx.Timeout | None" = None,
+    proxied: bool = False,
 ) -> "Whop":
     """The client of Whop's API, for the functions and for the operators' tool."""
     from whop_sync.aws.secrets import Secret
@@ -289,7 +290,7 @@ def whop_client(
     generation = chosen_generation(config.enrollment, config.api_version)
     secret = Secret(secrets_manager, config.api_key_arn, unavailable="whop_api_key_unavailable", clock=time.monotonic)
     return Whop(
-        http_client(timeout or CALL_TIMEOUT),
+        http_client(timeout or CALL_TIMEOUT, proxied=proxied),
         url=config.api_url,
         version=config.api_version,
         api_key=lambda: parse_api_key(secret.text()),

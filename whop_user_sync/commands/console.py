@@ -9,7 +9,15 @@ from typing import Annotated
 
 import typer
 
-from whop_user_sync.commands.common import CommandError, EndpointOption, Exit, RegionOption, StackOption, chosen_stack
+from whop_user_sync.commands.common import (
+    CommandError,
+    EndpointOption,
+    Exit,
+    RegionOption,
+    StackOption,
+    chosen_stack,
+    output,
+)
 
 NEEDS = (
     "logs:DescribeLogGroups, logs:StartQuery and logs:GetQueryResults; cloudwatch:DescribeAlarms and"
@@ -31,6 +39,7 @@ def console(
     ] = None,
     region: RegionOption = None,
     endpoint_url: EndpointOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the address as a JSON document.")] = False,
 ) -> int:
     """Open a local page over the stack: deliveries, users, what is parked. Read-only without --write."""
     # Imported late: no other command needs a server.
@@ -50,7 +59,9 @@ def console(
         raise CommandError(f"Port {port} is taken: name another with --port, or 0 for a free one.") from None
     guard = Guard(port=listener.getsockname()[1])
     app = application(sources, guard, write=write, reasons=documented_reasons(_troubleshooting()), others=others)
-    print(f"{guard.address}\nCtrl-C ends it.", flush=True)
+    out = output(as_json=as_json)
+    out.line(guard.address, {"address": guard.address})
+    out.say("Ctrl-C ends it.")
     if not no_open:
         webbrowser.open(guard.address)
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False, server_header=False))

@@ -95,14 +95,13 @@ def release(
 
 def _erasure(stack: Stack) -> Erasure:
     # Imported late: no other command needs them all.
-    from whop_sync.assembly import whop_client  # noqa: PLC0415
     from whop_sync.users.mappings import Mappings  # noqa: PLC0415
 
     settings = stack.settings()
     config = stack.whop_config(settings)
     sqs = stack.client("sqs")
     return Erasure(
-        whop=whop_client(config, stack.client("secretsmanager")),
+        whop=stack.whop_client(config),
         mappings=Mappings(stack.client("dynamodb"), settings["USER_MAPPINGS_TABLE"], time.time),
         company=config.company_id,
         deleted_user_name=settings["DELETED_USER_NAME"],

@@ -271,14 +271,13 @@ def _sample(events: Iterable[UserEvent], size: int) -> list[UserEvent]:
 
 def _reconciliation(stack: Stack, out: Output) -> Reconciliation:
     # Imported late: a command that never calls Whop starts quicker.
-    from whop_sync.assembly import whop_client  # noqa: PLC0415
     from whop_sync.users.mappings import Mappings  # noqa: PLC0415
 
     sqs = stack.client("sqs")
     queue = Queue(sqs, stack.queue_url(sqs, "user-created"))
     settings = stack.settings()
     config = stack.whop_config(settings)
-    whop = whop_client(config, stack.client("secretsmanager"))
+    whop = stack.whop_client(config)
     title_format: str | None = settings["TITLE_FORMAT"]
     try:
         whop.account(config.company_id)

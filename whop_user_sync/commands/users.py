@@ -133,8 +133,10 @@ def export(
     older_than: OlderThanOption = None,
     region: RegionOption = None,
     endpoint_url: EndpointOption = None,
+    as_json: Annotated[bool, typer.Option("--json", help="The same as --format ndjson.")] = False,
 ) -> int:
     """Write the mappings of users as CSV or NDJSON. Reads the whole table."""
+    form = "ndjson" if as_json else form
     chosen = chosen_stack(stack, region, endpoint_url)
     directory = Directory(chosen.client("dynamodb"), chosen.table)
     written = 0
@@ -150,7 +152,9 @@ def export(
                 stream.write(json.dumps(row) + "\n")
             written += 1
     if to:
-        output(as_json=False).say(f"{written:,} users written to {to}.")
+        out = output(as_json=as_json)
+        out.say(f"{written:,} users written to {to}.")
+        out.document({"written": written, "file": str(to)})
     return Exit.DONE
 
 

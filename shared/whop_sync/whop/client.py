@@ -486,14 +486,14 @@ class Whop:
         return response
 
 
-def http_client(timeout: httpx.Timeout = CALL_TIMEOUT) -> httpx.Client:
-    """One client for the life of an environment. Its connections outlive the pause between two batches. Proxies and
-    redirects are off: they could carry the key elsewhere."""
+def http_client(timeout: httpx.Timeout = CALL_TIMEOUT, *, proxied: bool = False) -> httpx.Client:
+    """One client for the life of an environment. Its connections outlive the pause between two batches. Redirects are
+    off, since they could carry the key elsewhere, and so are proxies; `proxied` goes by those of the environment."""
     return httpx.Client(
         timeout=timeout,
         verify=default_context(),
         limits=httpx.Limits(max_connections=None, max_keepalive_connections=10, keepalive_expiry=30),
-        trust_env=False,
+        trust_env=proxied,
         follow_redirects=False,
         headers={"User-Agent": "whop-user-sync"},
     )
