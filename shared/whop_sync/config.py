@@ -44,8 +44,8 @@ class WhopConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ChatTokenConfig:
-    """`actions` are what a token allows, never none."""
+class TokenConfig:
+    """`actions` are the most that a token may allow, never none."""
 
     whop: WhopConfig
     actions: Sequence[str]
@@ -58,15 +58,6 @@ class AccountLinkConfig:
 
     whop: WhopConfig
     hosts: frozenset[str]
-    user_mappings_table: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PayoutTokenConfig:
-    """`actions` are the most that a token may allow, never none."""
-
-    whop: WhopConfig
-    actions: Sequence[str]
     user_mappings_table: str
 
 
@@ -122,16 +113,14 @@ def worker_config() -> WorkerConfig:
     )
 
 
-def chat_token_config() -> ChatTokenConfig:
+def chat_token_config() -> TokenConfig:
     """Raises ValueError with a sentence that names the setting and what it must be."""
-    actions = _actions("CHAT_TOKEN_ACTIONS")
-    return ChatTokenConfig(whop=_whop_config(), actions=actions, user_mappings_table=user_mappings_table())
+    return _token_config("CHAT_TOKEN_ACTIONS")
 
 
-def payout_token_config() -> PayoutTokenConfig:
+def payout_token_config() -> TokenConfig:
     """Raises ValueError with a sentence that names the setting and what it must be."""
-    actions = _actions("PAYOUT_TOKEN_ACTIONS")
-    return PayoutTokenConfig(whop=_whop_config(), actions=actions, user_mappings_table=user_mappings_table())
+    return _token_config("PAYOUT_TOKEN_ACTIONS")
 
 
 def account_link_config() -> AccountLinkConfig:
@@ -171,12 +160,13 @@ def _whop_config() -> WhopConfig:
     )
 
 
-def _actions(name: str) -> Sequence[str]:
+def _token_config(name: str) -> TokenConfig:
+    """`name` is the setting that holds the actions."""
     actions = _setting(name).split(",")
     if not all(_ACTION.fullmatch(action) for action in actions):
         # Never an empty one: to Whop, no actions at all mean everything that the key may do.
         raise ValueError(f"{name} must be actions of Whop with commas between them, such as chat:read,dms:read")
-    return actions
+    return TokenConfig(whop=_whop_config(), actions=actions, user_mappings_table=user_mappings_table())
 
 
 def _account_country() -> str | None:
