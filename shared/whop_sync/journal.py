@@ -81,8 +81,7 @@ class Journal:
         nothing, so what it claims to be has a field of its own.
         """
         self._count(f"Delivery{outcome.capitalize()}", error)
-        if isinstance(error, OperatorNeeded):
-            self._count("OperatorNeeded")
+        self._count_operator_needed(error)
         more = {"user_id": user_id, "event_type": event_type, "claimed_event_id": claimed_event_id}
         given = {name: value for name, value in more.items() if value is not None}
         self._log("delivery", outcome, event_id=event_id, event=event, error=error, more=given)
@@ -104,8 +103,7 @@ class Journal:
             self._count(f"{name.capitalize()}Refused", refusal)
         if outcome == "retried":
             self._measure("EventWaiting", age, MetricUnit.Seconds)
-            if isinstance(error, OperatorNeeded):
-                self._count("OperatorNeeded")
+            self._count_operator_needed(error)
         # What was waited for on purpose, for up to an hour, is not late: a refused picture, an e-mail, an enrollment.
         elif outcome not in ("parked", "no_email", "suspended") and "picture" not in (refused or {}):
             self._measure("EventAge", age, MetricUnit.Seconds)
@@ -122,8 +120,7 @@ class Journal:
     ) -> None:
         """The platform's backend asked for something. It was there, absent, wrongly asked for, or unavailable."""
         self._count(f"{what}{outcome.capitalize()}", error)
-        if isinstance(error, OperatorNeeded):
-            self._count("OperatorNeeded")
+        self._count_operator_needed(error)
         self._log("request", outcome, event_id=None, event=None, error=error, more={"what": what, "user_id": user_id})
 
     @contextmanager
@@ -183,6 +180,10 @@ class Journal:
             self._measure(metric, reason=error.reason)
         else:
             self._measure(metric)
+
+    def _count_operator_needed(self, error: SyncError | None) -> None:
+        if isinstance(error, OperatorNeeded):
+            self._count("OperatorNeeded")
 
     def _measure(self, metric: str, value: float = 1, unit: MetricUnit = MetricUnit.Count, **by: str) -> None:
         key = tuple(by.items())
