@@ -85,9 +85,7 @@ def sample(preset: str, platform: Platform, event: str, *, now: float) -> Webhoo
     """The sample of a preset whose event, or whose kind of event, this is. Raises UnknownSampleError."""
     events: list[str] = []
     files = (SAMPLES / preset).glob("*.json")
-    for file in sorted(
-        files, key=lambda file: (file.stem not in get_args(Kind.__value__), file.stem)
-    ):  # plain ones first
+    for file in sorted(files, key=_plain_first):
         found = file.with_suffix(".headers")
         headers = header_lines(found.read_text()) if found.exists() else {}
         webhook = read_webhook(file.read_bytes(), headers, platform, now=now)

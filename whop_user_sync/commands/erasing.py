@@ -60,7 +60,7 @@ def erase(
         typer.confirm(f"Erase user {user_id!r} at Whop and here, for good?", abort=True, err=True)
     receipt = _erasure(chosen).erase(user_id)
     purged = _purge_parked(chosen, user_id)
-    erased, kept, theirs = _told_apart(receipt, purged)
+    erased, kept, theirs = _sentences(receipt, purged)
     out.document(
         {**asdict(receipt), "parked_messages_deleted": purged, "erased": erased, "kept_by_whop": kept, "person": theirs}
     )
@@ -118,7 +118,7 @@ def _purge_parked(stack: Stack, user_id: str) -> int:
         return len(theirs)
 
 
-def _told_apart(receipt: Receipt, purged: int) -> tuple[list[str], list[str], list[str]]:
+def _sentences(receipt: Receipt, purged: int) -> tuple[list[str], list[str], list[str]]:
     """What was erased, what Whop keeps, and what only the person can delete, as sentences."""
     if not receipt.is_known:
         return [f"{purged} parked messages. Nothing else was recorded of this user."], [], []
