@@ -15,6 +15,7 @@ from local_stack.engine import Engine
 from local_stack.pictures import png
 from whop_sync.errors import AwaitsTurn, Transient
 from whop_sync.events import Position, Standing, UserEvent, standing_of
+from whop_sync.receiving.payloads import of_one_left_out
 from whop_sync.syncing.retries import RETRIES
 from whop_sync.users.directory import Directory
 from whop_sync.users.mappings import LEASE_SECONDS
@@ -508,3 +509,15 @@ def test_the_newest_statement_is_the_standing_and_a_flag_never_revives(
             kind, version, content = said
             fields[name] = Position(version, 0, ranks[kind], content)
     assert standing_of(fields) == expected
+
+
+def test_a_suspension_of_a_user_whom_enroll_if_leaves_out_asks_whop_nothing_and_holds_once_they_enroll(
+    world: World,
+) -> None:
+    left_out = of_one_left_out(event("u1", 2, kind="suspended", standing="suspended", name="Ann"))
+    assert left_out is not None
+    world.settle(left_out)
+    assert world.fake.calls == []
+    world.settle(event("u1", 3, name="Ann"))
+    assert world.row("u1")["standing"] == "suspended"
+    assert len(world.fake.companies()) == 1
