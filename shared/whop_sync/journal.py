@@ -50,7 +50,7 @@ class Journal:
     def __init__(self) -> None:
         self._logger = Logger(use_rfc3339=True)  # Lambda takes the level of a line only with such a time
         # Past Powertools, for which Lambda's own level would win, and that is INFO where a template names none.
-        logging.getLogger(self._logger.name).setLevel(os.environ.get("POWERTOOLS_LOG_LEVEL", "INFO"))
+        logging.getLogger(self._logger.name).setLevel(os.environ.get("POWERTOOLS_LOG_LEVEL") or "INFO")
         self._metrics: dict[tuple[tuple[str, str], ...], EphemeralMetrics] = {}
         self._counting = threading.Lock()
         self._levels = {

@@ -32,7 +32,12 @@ _Loader.add_multi_constructor("!", _long_form)
 @cache
 def template() -> dict[str, Any]:
     """template.yaml with CloudFormation's short forms as the long ones: `!Ref Name` is {"Ref": "Name"}."""
-    document: dict[str, Any] = yaml.load((ROOT / "template.yaml").read_text(), _Loader)  # noqa: S506 - a safe loader
+    return read_template(ROOT / "template.yaml")
+
+
+def read_template(path: Path) -> dict[str, Any]:
+    """A template, or what `sam build` made of it, likewise."""
+    document: dict[str, Any] = yaml.load(path.read_text(), _Loader)  # noqa: S506 - a safe loader
     return document
 
 

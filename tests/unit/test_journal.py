@@ -281,6 +281,7 @@ def logged_at(level: str, told: Told, monkeypatch: pytest.MonkeyPatch) -> list[t
     ("level", "missing"),
     [
         ("INFO", set()),
+        ("", set()),  # a parameter that was left empty
         ("WARN", {"INFO"}),
         ("ERROR", {"INFO", "WARNING"}),
     ],

@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from harness.cloudformation import read_template
 from local_stack import ROOT
 from local_stack.processes import bare_environment
 from local_stack.runtime import emulator, running_function
@@ -27,6 +26,7 @@ LAYER = Path("SharedLayer") / "python"
 SETTINGS = {
     "CHAT_TOKEN_ACTIONS": "chat:read",
     "PAYLOAD_PRESET": "standard",
+    "POWERTOOLS_LOG_LEVEL": "INFO",
     "TITLE_FORMAT": "{name} ({user_id})",
     "DELETED_USER_NAME": "Deleted user",
     "WHOP_API_VERSION": "",
@@ -74,10 +74,9 @@ FUNCTIONS = {
 
 def settings(built: Path, function: str) -> dict[str, str]:
     """What the template gives the function, with names of nothing."""
-    yaml.SafeLoader.add_multi_constructor("!", lambda loader, suffix, node: None)  # noqa: ARG005
-    template: dict[str, Any] = yaml.safe_load((built / "template.yaml").read_text())
-    own = template["Resources"][function]["Properties"].get("Environment", {}).get("Variables", {})
-    names = {**template["Globals"]["Function"]["Environment"]["Variables"], **own}
+    document = read_template(built / "template.yaml")
+    own = document["Resources"][function]["Properties"].get("Environment", {}).get("Variables", {})
+    names = {**document["Globals"]["Function"]["Environment"]["Variables"], **own}
     values = {name: SETTINGS.get(name, "x" if name.endswith(NAMES_OF_THINGS) else "") for name in names}
     return {name: value for name, value in values.items() if name not in WHAT_LOCAL_STACKS_SET}
 
