@@ -40,7 +40,7 @@ WORKER_SECONDS = 120
 
 
 class Clock:
-    """Seconds since 1970 that pass only when told to, or when somebody sleeps on it."""
+    """Seconds since 1970. They pass by a call, or when a sleep is asked of it."""
 
     def __init__(self, now: float = START) -> None:
         self.now = now
@@ -108,7 +108,7 @@ def aws_client(url: str, service: str) -> Any:
 
 
 class Unwatched:
-    """Hears of calls to Whop and tells nobody."""
+    """Records no call to Whop."""
 
     def correlation_id(self) -> str | None:
         return None
@@ -228,7 +228,7 @@ class World:
         return claim
 
     def settle(self, *events: UserEvent, rounds: int = 200) -> list[Result | Permanent]:
-        """Delivers each event until it is done or refused for good, waiting as told; returns how each ended."""
+        """Delivers each event until it is done or refused for good, waiting in between; returns how each ended."""
         return [self._settle(event, rounds) for event in events]
 
     def _settle(self, event: UserEvent, rounds: int) -> Result | Permanent:

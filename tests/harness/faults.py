@@ -1,6 +1,6 @@
 """Every call that a worker makes to the outside, one by one: each can go wrong, or have something happen around it.
 
-Nothing of the application is patched. The HTTP client and the AWS SDK have hooks, the fake Whop can be told to fail,
+Nothing of the application is patched. The HTTP client and the AWS SDK have hooks, the fake Whop fails on demand,
 and the door is a server that hosts the pictures and answers the way troubled servers do.
 """
 
@@ -128,7 +128,7 @@ def http_client(timeout: float = 5.0) -> httpx.Client:
 
 
 class Wire:
-    """`control_url` is the fake Whop's, `door` the door's origin. All calls are told in `passed`.
+    """`control_url` is the fake Whop's, `door` the door's origin. All calls are listed in `passed`.
 
     What is `planned` happens once, and is then found in `met`.
     """

@@ -139,7 +139,7 @@ def seconds_left(answer: Answer, world: World) -> float:
 
 
 class Unreachable:
-    """A DynamoDB that nobody gets through to."""
+    """A DynamoDB that cannot be reached."""
 
     def get_item(self, **_: Any) -> None:
         raise EndpointConnectionError(endpoint_url="https://dynamodb.test")

@@ -63,7 +63,7 @@ class TestAccounts:
         assert world.row()["status"] == "synced"
 
     def test_a_key_that_whop_keeps_for_a_lost_call_does_not_hold_the_user_up(self, world: World) -> None:
-        """Documented: a key whose outcome nobody knows answers 409 until it expires after a day."""
+        """Documented: a key whose outcome is unknown answers 409 until it expires after a day."""
         world.fake.fault(Fault("POST /accounts", "stuck_idempotency"))
         started = world.clock()
         world.settle(created(name="Ann"))
@@ -83,7 +83,7 @@ class TestAccounts:
         assert world.shown()[0] == "Anna"
 
     def test_an_account_of_any_age_is_found_by_its_external_id(self, world: World) -> None:
-        """Given accounts and a table that was lost, when a user has another e-mail now, then nobody is listed."""
+        """Given accounts and a table that was lost, when a user has another e-mail now, then no user is listed."""
         for number in range(12):
             world.handle(created(f"other{number}", name="Other"))
         world.handle(created(name="Ann"))

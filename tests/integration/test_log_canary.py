@@ -48,24 +48,24 @@ def forms_of(word: str) -> Iterator[str]:
 
 
 def leaks(text: str, also: Sequence[str] = ()) -> list[str]:
-    """The lines that tell anything of what must not be told."""
+    """The lines that tell anything of what must not be printed."""
     needles = (*forms_of(WORD), *also)
     return [line for line in text.splitlines() if WORD in line.casefold() or any(needle in line for needle in needles)]
 
 
 @dataclass
-class Told:
+class Ended:
     """What one environment of a function printed and answered."""
 
-    printed: str
+    output: str
     answers: list[Any] = field(default_factory=list)
 
     @property
     def all(self) -> str:
-        return self.printed + "\n" + json.dumps(self.answers)
+        return self.output + "\n" + json.dumps(self.answers)
 
 
-def run(app: Path, environment: dict[str, str], folder: Path, *steps: dict[str, Any]) -> Told:
+def run(app: Path, environment: dict[str, str], folder: Path, *steps: dict[str, Any]) -> Ended:
     answers = folder / "answers.json"
     answers.unlink(missing_ok=True)
     outcome = subprocess.run(
@@ -84,7 +84,7 @@ def run(app: Path, environment: dict[str, str], folder: Path, *steps: dict[str, 
         timeout=120,
         check=False,
     )
-    return Told(outcome.stdout, json.loads(answers.read_text()) if answers.exists() else [])
+    return Ended(outcome.stdout, json.loads(answers.read_text()) if answers.exists() else [])
 
 
 def of_function(name: str) -> Path:
@@ -179,13 +179,13 @@ def test_the_receiver_tells_nothing_whatever_it_is_sent(surroundings: Surroundin
         ),
         step({"redelivery": {**redelivery, "body": f"{WORD}!"}}),
     ]
-    told = run(of_function("receive_webhook"), surroundings.environment("receive_webhook"), tmp_path, *steps)
-    # Then all of them are answered, none by an error, and no word of theirs nor their signature is told
-    assert len(told.answers) == len(steps)
-    statuses = [answer.get("statusCode") for answer in told.answers]
+    ended = run(of_function("receive_webhook"), surroundings.environment("receive_webhook"), tmp_path, *steps)
+    # Then all of them are answered, none by an error, and no word of theirs nor their signature is logged
+    assert len(ended.answers) == len(steps)
+    statuses = [answer.get("statusCode") for answer in ended.answers]
     assert statuses[: 2 + len(UNREADABLE)] == [200] * (2 + len(UNREADABLE))
     assert {status for status in statuses if status} == {200, 401, 413}
-    assert leaks(told.all, also=[genuine["headers"]["webhook-signature"].removeprefix("v1,")]) == []
+    assert leaks(ended.all, also=[genuine["headers"]["webhook-signature"].removeprefix("v1,")]) == []
 
 
 def test_the_receiver_tells_nothing_when_its_parts_fail(surroundings: Surroundings, tmp_path: Path) -> None:
@@ -193,11 +193,11 @@ def test_the_receiver_tells_nothing_when_its_parts_fail(surroundings: Surroundin
     # be read, and again when they are known
     bodies = (document(), UNREADABLE[0])
     steps = [step(http(body), part) for part in (AWS, *RECEIVER_PARTS) for body in bodies]
-    told = run(of_function("receive_webhook"), surroundings.environment("receive_webhook"), tmp_path, *steps)
-    # Then the sender learns that it has to come again, and nobody learns more
-    assert {answer["statusCode"] for answer in told.answers} <= {200, 500, 503}
-    assert len([answer for answer in told.answers if answer["statusCode"] == 500]) >= len(RECEIVER_PARTS)
-    assert leaks(told.all) == []
+    ended = run(of_function("receive_webhook"), surroundings.environment("receive_webhook"), tmp_path, *steps)
+    # Then the sender learns that it has to come again, and nothing more
+    assert {answer["statusCode"] for answer in ended.answers} <= {200, 500, 503}
+    assert len([answer for answer in ended.answers if answer["statusCode"] == 500]) >= len(RECEIVER_PARTS)
+    assert leaks(ended.all) == []
 
 
 @pytest.mark.parametrize(
@@ -212,11 +212,11 @@ def test_the_receiver_tells_nothing_when_its_parts_fail(surroundings: Surroundin
 def test_a_signing_secret_that_cannot_be_right_is_not_told(engine: Engine, tmp_path: Path, value: str) -> None:
     surroundings = Surroundings(engine)
     surroundings.set_secret("webhook-signing-secrets", value)
-    told = run(
+    ended = run(
         of_function("receive_webhook"), surroundings.environment("receive_webhook"), tmp_path, step(http(document()))
     )
-    assert [answer["statusCode"] for answer in told.answers] == [503]
-    assert leaks(told.all) == []
+    assert [answer["statusCode"] for answer in ended.answers] == [503]
+    assert leaks(ended.all) == []
 
 
 # -- the workers -------------------------------------------------------------------------------------------------------
@@ -308,23 +308,23 @@ def test_a_worker_tells_nothing_of_what_it_does(engine: Engine, tmp_path: Path, 
             json.dumps({WORD: WORD}),
             json.dumps({"kind": WORD, "user_id": [WORD]}),
         ]
-        told = run(of_function(function), surroundings.environment(function), tmp_path, *map(step, map(batch, events)))
+        ended = run(of_function(function), surroundings.environment(function), tmp_path, *map(step, map(batch, events)))
         # Then they end as they should, and neither log nor metrics nor table tell a word
-        assert len(told.answers) == len(events)
+        assert len(ended.answers) == len(events)
         for outcome in ('"enrolled"', '"synced"', '"stale"', "no_email", "whop_user_taken"):
-            assert outcome in told.printed
-        assert leaks(told.all) == []
+            assert outcome in ended.output
+        assert leaks(ended.all) == []
         assert words_in(surroundings) == []
 
-        # And when each part in turn fails with an error that quotes what it was given, still nothing is told
+        # And when each part in turn fails with an error that quotes what it was given, still nothing is logged
         steps = [
             step(batch(marked(f"s{number}", picture=picture), created(f"t{number}", email=None, name=NAME), WORD), part)
             for number, part in enumerate(WORKER_PARTS)
         ]
-        told = run(of_function(function), surroundings.environment(function), tmp_path, *steps)
-        assert all("batchItemFailures" in answer for answer in told.answers)
-        assert told.printed.count('"crash"') >= len(WORKER_PARTS) - 3
-        assert leaks(told.all) == []
+        ended = run(of_function(function), surroundings.environment(function), tmp_path, *steps)
+        assert all("batchItemFailures" in answer for answer in ended.answers)
+        assert ended.output.count('"crash"') >= len(WORKER_PARTS) - 3
+        assert leaks(ended.all) == []
         assert words_in(surroundings) == []
 
 
@@ -386,19 +386,19 @@ def test_a_worker_tells_nothing_of_what_whop_says(engine: Engine, tmp_path: Path
         users = [
             f"{operation}-{status}-{form}" for operation in ("create", "patch") for status in STATUSES for form in FORMS
         ]
-        told = run(
+        ended = run(
             of_function("user_created"),
             surroundings.environment("user_created"),
             tmp_path,
             *(step(batch(marked(user))) for user in users),
         )
-    # Then each refusal is told by status and reason, and by nothing that Whop said
-    assert len(told.answers) == len(users)
+    # Then each refusal is logged by status and reason, and by nothing that Whop said
+    assert len(ended.answers) == len(users)
     for status in STATUSES:
-        assert f'"whop_status":{status}' in told.printed
+        assert f'"whop_status":{status}' in ended.output
     for reason in ("whop_refused", "whop_key_rejected", "whop_rate_limited", "whop_failed", "whop_no_answer"):
-        assert reason in told.printed
-    assert leaks(told.all) == []
+        assert reason in ended.output
+    assert leaks(ended.all) == []
     assert words_in(surroundings) == []
 
 
@@ -407,12 +407,12 @@ def test_an_api_key_that_cannot_be_one_is_not_told(engine: Engine, tmp_path: Pat
     surroundings = Surroundings(engine, {"WhopApiUrl": f"http://{WORD}.invalid"})
     if key:
         surroundings.set_secret("whop-api-key", key)
-    told = run(
+    ended = run(
         of_function("user_created"), surroundings.environment("user_created"), tmp_path, step(batch(marked("u1")))
     )
-    assert told.answers == [{"batchItemFailures": [{"itemIdentifier": "m0"}]}]
-    assert "whop_api_key" in told.printed
-    assert leaks(told.all) == []
+    assert ended.answers == [{"batchItemFailures": [{"itemIdentifier": "m0"}]}]
+    assert "whop_api_key" in ended.output
+    assert leaks(ended.all) == []
 
 
 @pytest.mark.parametrize("function", ["receive_webhook", "user_created", "profile_updated"])
@@ -422,9 +422,9 @@ def test_a_start_that_fails_names_a_setting_and_no_secret(
     environment = {**surroundings.environment(function), "AWS_SECRET_ACCESS_KEY": WORD, "AWS_SESSION_TOKEN": WORD}
     [missing] = [name for name in environment if name in ("USER_CREATED_QUEUE_URL", "WHOP_COMPANY_ID")]
     # The receiver starts all the same: it asks senders to come again, and names the setting each time.
-    told = run(of_function(function), {**environment, missing: ""}, tmp_path, step(http(document())))
-    assert f"{missing} is not set" in told.printed
-    assert leaks(told.all) == []
+    ended = run(of_function(function), {**environment, missing: ""}, tmp_path, step(http(document())))
+    assert f"{missing} is not set" in ended.output
+    assert leaks(ended.all) == []
 
 
 # -- the net itself ----------------------------------------------------------------------------------------------------
@@ -453,10 +453,10 @@ def test_whatever_leaks_is_caught(tmp_path: Path) -> None:
         "    exec(event['leak'])\n"
     )
     given = http(document(), {"webhook-signature": "v1,S1GNATURE"})
-    told = run(app, {"PYTHONUNBUFFERED": "1"}, tmp_path, *(step({**given, "leak": leak}) for leak in LEAKS))
-    sections = told.printed.split("step\n")[1:]
+    ended = run(app, {"PYTHONUNBUFFERED": "1"}, tmp_path, *(step({**given, "leak": leak}) for leak in LEAKS))
+    sections = ended.output.split("step\n")[1:]
     assert len(sections) == len(LEAKS)
     for leak, section in zip(LEAKS, sections, strict=True):
         assert leaks(section, also=["S1GNATURE"]), leak
     # And an answer is searched too
-    assert leaks(Told("", [{"body": WORD}]).all)
+    assert leaks(Ended("", [{"body": WORD}]).all)

@@ -1,4 +1,4 @@
-"""What rows say against what Whop shows: drift is found, told by ids and kinds only, and mended without a step back."""
+"""What rows say against what Whop shows: drift is found, shown by ids and kinds only, and repaired, never set back."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -39,7 +39,7 @@ class Operator:
         return list(self.reconciliation.drifts(row))
 
     def kinds(self, row: UserEvent) -> list[tuple[str, bool]]:
-        """Each drift with whether the file's row can mend it."""
+        """Each drift with whether the file's row can repair it."""
         return [(drift.kind, drift.cure is not None) for drift in self.drifts(row)]
 
     def repair(self, row: UserEvent) -> list[bool]:

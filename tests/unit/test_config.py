@@ -1,4 +1,4 @@
-"""Settings and secrets that cannot be right are told in words that help."""
+"""Settings and secrets that cannot be right are named in words that help."""
 
 import re
 from typing import Any

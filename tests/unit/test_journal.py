@@ -25,7 +25,7 @@ type Metric = tuple[str, tuple[str, ...]]
 
 
 @dataclass
-class Told:
+class Written:
     """What a journal wrote since the last look."""
 
     capture: pytest.CaptureFixture[str]
@@ -48,17 +48,17 @@ class Told:
 
 
 @pytest.fixture
-def told(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Told:
+def written(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Written:
     monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "WhopUserSync")
     monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "stack")
-    return Told(capsys)
+    return Written(capsys)
 
 
 @pytest.fixture
-def journal(told: Told) -> Journal:
+def journal(written: Written) -> Journal:
     journal = Journal()
     journal.flush()
-    told.metrics()
+    written.metrics()
     return journal
 
 
@@ -98,19 +98,19 @@ def failing(error: SyncError) -> Callable[[], Result]:
     return fail
 
 
-def test_a_cold_start_is_counted_once(told: Told) -> None:
+def test_a_cold_start_is_counted_once(written: Written) -> None:
     journal = Journal()
     journal.flush()
     journal.flush()
-    assert told.metrics() == {("ColdStart", ()): [1]}
+    assert written.metrics() == {("ColdStart", ()): [1]}
 
 
-def test_a_rejection_is_counted_for_the_stack_and_by_its_reason(journal: Journal, told: Told) -> None:
+def test_a_rejection_is_counted_for_the_stack_and_by_its_reason(journal: Journal, written: Written) -> None:
     reasons: tuple[Reason, ...] = ("wrong_signature", "wrong_signature", "timestamp_too_old")
     for reason in reasons:
         journal.delivery("rejected", error=Unauthentic(reason))
     journal.flush()
-    assert told.metrics() == {
+    assert written.metrics() == {
         ("DeliveryRejected", ()): [1, 1, 1],
         ("DeliveryRejected", ("wrong_signature",)): [1, 1],
         ("DeliveryRejected", ("timestamp_too_old",)): [1],
@@ -118,50 +118,50 @@ def test_a_rejection_is_counted_for_the_stack_and_by_its_reason(journal: Journal
 
 
 @pytest.mark.parametrize("outcome", ["enrolled", "adopted", "mapped", "synced", "stale", "restored", "deleted"])
-def test_what_is_done_is_counted_with_its_age(journal: Journal, told: Told, outcome: SyncOutcome) -> None:
+def test_what_is_done_is_counted_with_its_age(journal: Journal, written: Written, outcome: SyncOutcome) -> None:
     work(journal, lambda: Result(outcome=outcome), age=42)
-    assert told.metrics() == {(f"Event{outcome.capitalize()}", ()): [1], ("EventAge", ()): [42]}
+    assert written.metrics() == {(f"Event{outcome.capitalize()}", ()): [1], ("EventAge", ()): [42]}
 
 
 @pytest.mark.parametrize(("outcome", "metric"), [("no_email", "EventNoEmail"), ("suspended", "EventSuspended")])
 def test_an_event_that_waited_for_another_one_is_counted_and_is_not_late(
-    journal: Journal, told: Told, outcome: SyncOutcome, metric: str
+    journal: Journal, written: Written, outcome: SyncOutcome, metric: str
 ) -> None:
     work(journal, lambda: Result(outcome=outcome), age=3600)
-    assert told.metrics() == {(metric, ()): [1]}
+    assert written.metrics() == {(metric, ()): [1]}
 
 
-def test_another_email_is_counted_where_it_first_shows(journal: Journal, told: Told) -> None:
+def test_another_email_is_counted_where_it_first_shows(journal: Journal, written: Written) -> None:
     work(journal, lambda: Result(outcome="synced", email_differs=True))
-    assert told.metrics()["EmailDiffers", ()] == [1]
+    assert written.metrics()["EmailDiffers", ()] == [1]
 
 
-def test_a_picture_that_could_not_be_had_is_counted_beside_the_outcome(journal: Journal, told: Told) -> None:
+def test_a_picture_that_could_not_be_fetched_is_counted_beside_the_outcome(journal: Journal, written: Written) -> None:
     work(journal, lambda: Result(outcome="synced", refused={"picture": Permanent("picture_too_large")}))
-    metrics = told.metrics()
+    metrics = written.metrics()
     assert metrics["EventSynced", ()] == [1]
     assert metrics["PictureRefused", ("picture_too_large",)] == [1]
     # A picture is tried for an hour: users' dead links must not look like a slow stack.
     assert ("EventAge", ()) not in metrics
 
 
-def test_what_waits_is_counted_with_its_age_so_far_and_not_as_done(journal: Journal, told: Told) -> None:
+def test_what_waits_is_counted_with_its_age_so_far_and_not_as_done(journal: Journal, written: Written) -> None:
     work(journal, failing(Transient("whop_failed")), age=42)
-    metrics = told.metrics()
+    metrics = written.metrics()
     assert metrics["EventRetried", ("whop_failed",)] == [1]
     assert metrics["EventWaiting", ()] == [42]
     assert ("EventAge", ()) not in metrics
     assert ("OperatorNeeded", ()) not in metrics
 
 
-def test_what_waits_for_an_operator_is_told_apart(journal: Journal, told: Told) -> None:
+def test_what_waits_for_an_operator_is_counted_by_itself(journal: Journal, written: Written) -> None:
     work(journal, failing(OperatorNeeded("whop_key_rejected")))
-    assert told.metrics()["OperatorNeeded", ()] == [1]
+    assert written.metrics()["OperatorNeeded", ()] == [1]
 
 
-def test_what_is_given_up_is_counted_by_its_reason(journal: Journal, told: Told) -> None:
+def test_what_is_given_up_is_counted_by_its_reason(journal: Journal, written: Written) -> None:
     work(journal, failing(Permanent("no_email")))
-    assert told.metrics() == {("EventParked", ()): [1], ("EventParked", ("no_email",)): [1]}
+    assert written.metrics() == {("EventParked", ()): [1], ("EventParked", ("no_email",)): [1]}
 
 
 @pytest.mark.parametrize(
@@ -180,36 +180,36 @@ def test_what_is_given_up_is_counted_by_its_reason(journal: Journal, told: Told)
     ],
 )
 def test_a_call_to_whop_is_counted_by_operation_and_kind_of_answer(
-    journal: Journal, told: Told, status: int | None, metric: str
+    journal: Journal, written: Written, status: int | None, metric: str
 ) -> None:
     journal.whop_call("POST /companies", status=status, seconds=0.25, request_id=None)
     journal.flush()
-    assert told.metrics() == {
+    assert written.metrics() == {
         (name, by): values
         for name, values in {f"WhopCall{metric}": [1], "WhopCallTime": [250]}.items()
         for by in ((), ("POST /companies",))
     }
 
 
-def test_a_batch_writes_one_line_a_dimension_whatever_its_size(journal: Journal, told: Told) -> None:
+def test_a_batch_writes_one_line_a_dimension_whatever_its_size(journal: Journal, written: Written) -> None:
     for _ in range(99):
         journal.whop_call("POST /files", status=200, seconds=0.1, request_id=None)
         journal.whop_call("POST /companies", status=200, seconds=0.1, request_id=None)
         journal.picture_uploaded()
     journal.flush()
-    assert sum("_aws" in line for line in told.lines()) == 3
+    assert sum("_aws" in line for line in written.lines()) == 3
 
 
-def test_no_value_is_lost_in_a_large_batch(journal: Journal, told: Told) -> None:
+def test_no_value_is_lost_in_a_large_batch(journal: Journal, written: Written) -> None:
     for _ in range(250):
         journal.picture_uploaded()
     journal.flush()
-    assert told.metrics() == {("PictureUploaded", ()): [1] * 250}
+    assert written.metrics() == {("PictureUploaded", ()): [1] * 250}
 
 
-def test_with_nothing_to_count_nothing_is_written(journal: Journal, told: Told) -> None:
+def test_with_nothing_to_count_nothing_is_written(journal: Journal, written: Written) -> None:
     journal.flush()
-    assert list(told.lines()) == []
+    assert list(written.lines()) == []
 
 
 def test_a_call_to_whop_is_logged_with_the_delivery_it_was_made_for(
@@ -260,7 +260,7 @@ def fresh_journal(monkeypatch: pytest.MonkeyPatch) -> Journal:
     return Journal()
 
 
-def logged_at(level: str, told: Told, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
+def logged_at(level: str, written: Written, monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     """Level and message of all that is logged when everything happens once."""
     monkeypatch.setenv("POWERTOOLS_LOG_LEVEL", level)
     monkeypatch.setenv("AWS_LAMBDA_LOG_LEVEL", "INFO")  # as Lambda sets it for functions that log JSON
@@ -274,7 +274,7 @@ def logged_at(level: str, told: Told, monkeypatch: pytest.MonkeyPatch) -> list[t
         journal.request("LookUp", request, user_id="u1", error=error)
     journal.whop_call("POST /companies", status=200, seconds=1, request_id=None)
     journal.crash(ValueError(), event())
-    return [(line["level"], line.get("outcome", line["message"])) for line in told.lines()]
+    return [(line["level"], line.get("outcome", line["message"])) for line in written.lines()]
 
 
 @pytest.mark.parametrize(
@@ -287,27 +287,27 @@ def logged_at(level: str, told: Told, monkeypatch: pytest.MonkeyPatch) -> list[t
     ],
 )
 def test_no_log_level_drops_what_was_parked_deferred_failed_or_crashed(
-    told: Told, monkeypatch: pytest.MonkeyPatch, level: str, missing: set[str]
+    written: Written, monkeypatch: pytest.MonkeyPatch, level: str, missing: set[str]
 ) -> None:
-    everything = logged_at("INFO", told, monkeypatch)
-    kept = logged_at(level, told, monkeypatch) if level != "INFO" else everything
+    everything = logged_at("INFO", written, monkeypatch)
+    kept = logged_at(level, written, monkeypatch) if level != "INFO" else everything
     assert kept == [entry for entry in everything if entry[0] not in missing]
     assert [outcome for _, outcome in kept].count("parked") == 2  # a delivery and an event
     assert {"deferred", "failed", "crash"} <= {outcome for _, outcome in kept}
     assert {"rejected", "retried"} <= {outcome for _, outcome in kept} or level == "ERROR"
 
 
-def test_metrics_are_whole_at_every_log_level(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metrics_are_whole_at_every_log_level(written: Written, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POWERTOOLS_LOG_LEVEL", "ERROR")
     journal = Journal()
     journal.delivery("accepted")
     journal.flush()
-    assert told.metrics()[("DeliveryAccepted", ())] == [1]
+    assert written.metrics()[("DeliveryAccepted", ())] == [1]
 
 
-def test_lines_hold_the_time_as_lambda_reads_it(told: Told, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_hold_the_time_as_lambda_reads_it(written: Written, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lambda takes a line whose time is not of RFC 3339 for one of level INFO."""
     fresh_journal(monkeypatch).crash(ValueError())
-    [line] = [line for line in told.lines() if line.get("message") == "crash"]
+    [line] = [line for line in written.lines() if line.get("message") == "crash"]
     assert datetime.fromisoformat(line["timestamp"]).tzinfo
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", line["timestamp"])

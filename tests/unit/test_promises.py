@@ -1,4 +1,4 @@
-"""Numbers that people rely on, written out: whoever changes one has to mean it, and to change what the docs say."""
+"""Numbers that people rely on, written out: a change of one has to be meant, and the docs changed with it."""
 
 import pytest
 

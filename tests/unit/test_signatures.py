@@ -501,7 +501,7 @@ def test_a_prefix_means_itself_and_is_no_pattern() -> None:
 
 
 @pytest.mark.parametrize("secret", ["whpk_" + "A" * 44, "whsk_" + "A" * 44, "v1a,whpk_" + "A" * 44])
-def test_keys_of_asymmetric_signatures_are_told_apart(secret: str) -> None:
+def test_keys_of_asymmetric_signatures_are_refused_by_name(secret: str) -> None:
     with pytest.raises(ValueError, match="asymmetric"):
         signing_key(secret)
 

@@ -191,7 +191,7 @@ def test_a_message_that_the_receiver_did_not_write_is_parked_as_it_is(body: str)
         # A named wait changes the delay and not the patience.
         (Transient("whop_failed", retry_after=30), RETRIES.patience),
         (OperatorNeeded("whop_key_rejected"), RETRIES.long_patience),
-        # Only in the way of others: so does an event that waited long for an operator, once the key is mended.
+        # Only in the way of others: so does an event that waited long for an operator, once the key is fixed.
         (AwaitsTurn("whop_slots_taken", retry_after=30), RETRIES.long_patience),
         (AwaitsTurn("busy", retry_after=0), RETRIES.long_patience),
     ],

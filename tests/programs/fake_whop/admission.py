@@ -46,7 +46,7 @@ def rate_limited(seconds: int, switches: Switches) -> WhopError:
 
 @dataclass(slots=True)
 class Attempt:
-    """One Idempotency-Key in use; without an answer the first request has not ended, or nobody knows how it did."""
+    """One Idempotency-Key in use; without an answer the first request has not ended, or how it did is unknown."""
 
     fingerprint: bytes
     started_at: float

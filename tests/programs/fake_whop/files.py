@@ -66,7 +66,7 @@ def create(ask: Ask) -> Answer:
 
 
 def retrieve(ask: Ask) -> Answer:
-    """GET /files/{id}. Documented for the native form: whoever did not create the file gets a 404."""
+    """GET /files/{id}. Documented for the native form: a key that did not create the file gets a 404."""
     check_query(ask.query, set())
     file = ask.state.files.get(ask.id)
     if file is None or (file.creator != ask.credential.key and (ask.native or ask.switches.legacy_files_creator_only)):

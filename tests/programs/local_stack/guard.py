@@ -1,4 +1,4 @@
-"""Runs a command that must not outlive whoever started it: `guard.py SCRATCH COMMAND...`.
+"""Runs a command that must not outlive the process that started it: `guard.py SCRATCH COMMAND...`.
 
 The guard holds the reading end of its starter's pipe. When the starter closes it, or dies in whatever way, the guard
 ends the command with all its children and removes SCRATCH. A starter that is killed cannot tidy up; its guard can.

@@ -109,7 +109,7 @@ def _write(path: Path, text: str) -> None:
 def _import(root: Path) -> None:
     changes = [f"ENV {name}={value}" for name, value in _VARIABLES.items()]
     changes += ["WORKDIR /var/task", 'ENTRYPOINT ["/lambda-entrypoint.sh"]']
-    # Owned by root whoever makes it, like AWS's.
+    # Owned by root whichever user makes it, like AWS's.
     packed = ["tar", "--directory", str(root), "--owner=0", "--group=0", "--numeric-owner", "--create", "."]
     with subprocess.Popen(packed, stdout=subprocess.PIPE) as archive:
         subprocess.run(
