@@ -9,7 +9,7 @@ from whop_sync.receiving import deliveries, payloads, signatures
 from whop_sync.syncing import enrollment
 from whop_sync.syncing.retries import RETRIES
 from whop_sync.users import mappings
-from whop_sync.whop import client
+from whop_sync.whop import answers
 from whop_user_sync import parked
 
 MINUTE, HOUR, DAY = 60, 3600, 86400
@@ -22,7 +22,7 @@ MINUTE, HOUR, DAY = 60, 3600, 86400
         ("the longest", RETRIES.max_backoff, HOUR),
         ("given up", RETRIES.patience, 3 * DAY),
         ("given up, if nothing is wrong with the event", RETRIES.long_patience, 10 * DAY),
-        ("tried again, if an operator has to act", client.OPERATOR_RETRY_SECONDS, 15 * MINUTE),
+        ("tried again, if an operator has to act", answers.OPERATOR_RETRY_SECONDS, 15 * MINUTE),
         ("a lost create is waited for", enrollment.ORPHAN_WAIT_SECONDS, 2 * MINUTE),
         ("clocks may differ by", enrollment.CLOCK_SKEW_SECONDS, 5 * MINUTE),
         ("a user is locked after a lost answer", mappings.LEASE_SECONDS, 3 * MINUTE),

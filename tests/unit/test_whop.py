@@ -13,8 +13,8 @@ import pytest
 
 from harness import Unwatched
 from whop_sync.errors import AwaitsTurn, OperatorNeeded, Permanent, SyncError, Transient
+from whop_sync.whop.answers import OPERATOR_RETRY_SECONDS
 from whop_sync.whop.client import (
-    OPERATOR_RETRY_SECONDS,
     AccountExists,
     File,
     Pace,

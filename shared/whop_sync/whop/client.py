@@ -15,10 +15,8 @@ What a method raises (https://docs.whop.com/developer/troubleshooting, and obser
          └─ ProfileRefused  update_user: names the fields that Whop refused
 """
 
-import email.utils
 import hashlib
 import json
-import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -30,11 +28,19 @@ from urllib.parse import quote
 import httpx
 
 from whop_sync.accounts import Account
-from whop_sync.errors import AwaitsTurn, Effect, OperatorNeeded, Permanent, Transient, WhopAnswer
+from whop_sync.errors import AwaitsTurn, OperatorNeeded, Permanent, Transient, WhopAnswer
 from whop_sync.tls import default_context
+from whop_sync.whop.answers import (
+    OPERATOR_RETRY_SECONDS,
+    answer_in,
+    date_of,
+    named_fields,
+    refusal_in,
+    request_id_of,
+    word_or_none,
+)
 from whop_sync.whop.generations import (
     GENERATIONS,
-    IN_PROGRESS,
     TOKENS_TAKE_ACCOUNT_ID,
     Generation,
     api_version,
@@ -47,25 +53,13 @@ CALL_TIMEOUT = httpx.Timeout(10, read=20, connect=3)
 CALL_SECONDS = 35 + MAX_WAIT_SECONDS
 """No call takes longer: the wait for a slot, then the sum of the timeouts and a margin."""
 
-OPERATOR_RETRY_SECONDS = 15 * 60
-"""How soon to try again after Whop refused the key or the API version: an operator has to act first."""
-
 PAGE_SIZE = 50
 """Accounts a page: the most that Whop documents for GET /accounts, observed for GET /companies."""
 
 type AccountLinkUseCase = Literal["account_onboarding", "payouts_portal"]
 
-# Documented: the delay of a 429 stands in the message only ("Try again in 12 seconds.").
-_DELAY = re.compile(r"(\d+(?:\.\d+)?)\s*(second|minute|hour)", re.IGNORECASE)
-_SECONDS = {"second": 1, "minute": 60, "hour": 3600}
-_MAX_DELAY_SECONDS = 86400.0
-# Documented: an unknown Api-Version-Date is answered 400 with a list of the known ones. The words are assumed.
-_UNKNOWN_VERSION = re.compile(r"api.?version|supported versions", re.IGNORECASE)
 # Answers of the storage that refuse the content itself. Not 400, which S3 also gives for passing troubles.
 _REFUSED_CONTENT = (411, 413, 415, 422)
-# Documented: Whop may return a request id. In which header is assumed.
-_REQUEST_ID_HEADERS = ("x-request-id", "request-id")
-_WORD = re.compile(r"[\w.-]{1,128}", re.ASCII)
 
 
 class AccountExists(Permanent):
@@ -380,7 +374,7 @@ class Whop:
         except Permanent as error:
             if error.reason != "whop_refused":
                 raise
-            raise ProfileRefused(error, _named_fields(error.answer, changes)) from None
+            raise ProfileRefused(error, named_fields(error.answer, changes)) from None
 
     def create_access_token(
         self, *, company: str, whop_user_id: str | None, actions: Sequence[str], expires_at: float
@@ -441,7 +435,7 @@ class Whop:
     ) -> tuple[dict[str, Any], float | None]:
         path = operation.partition(" ")[2].replace("{id}", quote(argument, safe=""))
         # For people who search for the call. An id that is no plain word could not stand in a header.
-        correlation_id = _word(self._witness.correlation_id())
+        correlation_id = word_or_none(self._witness.correlation_id())
         if self._pace:
             self._pace.wait(operation)
         response = self._send(
@@ -456,7 +450,7 @@ class Whop:
             **request,
         )
         if not response.is_success:
-            refusal = _refusal(response)
+            refusal = refusal_in(response)
             if self._pace and response.status_code == 429 and isinstance(refusal, Transient):  # noqa: PLR2004
                 self._pace.refused(operation, refusal.retry_after or 0.0)
             raise refusal
@@ -466,9 +460,9 @@ class Whop:
             document = None
         if not isinstance(document, dict):
             raise Transient(
-                "whop_unreadable", "Whop's answer is not a JSON object", answer=_answer(response), effect="possible"
+                "whop_unreadable", "Whop's answer is not a JSON object", answer=answer_in(response), effect="possible"
             )
-        return document, _date(response)
+        return document, date_of(response)
 
     def _send(self, operation: str, url: str, **request: Any) -> httpx.Response:
         started = time.monotonic()
@@ -481,7 +475,7 @@ class Whop:
                 operation,
                 status=response.status_code if response else None,
                 seconds=time.monotonic() - started,
-                request_id=_request_id(response) if response else None,
+                request_id=request_id_of(response) if response else None,
             )
         return response
 
@@ -536,99 +530,5 @@ def _secret_and_expiry(document: Mapping[str, Any], name: str) -> tuple[str, str
     return secret, expires_at
 
 
-def _named_fields(answer: WhopAnswer | None, sent: Mapping[str, Any]) -> frozenset[str]:
-    """The keys of a request that a refusal names: in `param` (documented for legacy calls), else as words of the
-    message (assumed). All of them, if it names none."""
-    message = (answer.message if answer else None) or ""
-    words = set(re.findall(r"[a-z_]+", message.lower()))
-    param = (answer.param if answer else None) or ""
-    named = {param.partition(".")[0]} & sent.keys() or words & sent.keys()
-    return frozenset(named or sent)
-
-
-def _refusal(response: httpx.Response) -> Transient | Permanent:  # noqa: PLR0911 - a table, row by row
-    """The error for a status other than 2xx (https://docs.whop.com/developer/troubleshooting)."""
-    answer = _answer(response)
-    status = answer.status
-    if status in (401, 403):
-        explanation = "Whop refused the API key: wrong environment, revoked, or a scope is missing"
-        return OperatorNeeded("whop_key_rejected", explanation, answer=answer, retry_after=OPERATOR_RETRY_SECONDS)
-    if status == 429:  # noqa: PLR2004 - a status speaks for itself
-        return AwaitsTurn("whop_rate_limited", answer=answer, retry_after=_delay(response, answer))
-    if status == 409 and IN_PROGRESS in (answer.code, answer.type):  # noqa: PLR2004
-        return Transient("whop_in_progress", answer=answer, effect="pending")
-    if status == 410 or (status == 400 and _UNKNOWN_VERSION.search(answer.message or "")):  # noqa: PLR2004
-        explanation = "Whop retired this call at this Api-Version-Date, or does not know the date"
-        return OperatorNeeded("whop_gone", explanation, answer=answer, retry_after=OPERATOR_RETRY_SECONDS)
-    if status < 400 or status == 408 or status >= 500:  # noqa: PLR2004
-        # A gateway answers for a server that may still be working.
-        effect: Effect = "pending" if status in (408, 502, 504) else "possible"
-        return Transient("whop_failed", answer=answer, retry_after=_delay(response, answer), effect=effect)
-    if status == 404:  # noqa: PLR2004
-        return Permanent("whop_not_found", "Whop does not know what the call names", answer=answer)
-    return Permanent("whop_refused", "Whop refused the request", answer=answer)
-
-
-def _answer(response: httpx.Response) -> WhopAnswer:
-    """Documented: legacy calls answer type, message, code and param under `error`, current ones type, message and
-    perhaps a code. Observed: `error` may be null, and a gateway answers no JSON."""
-    try:
-        document = response.json()
-    except ValueError:
-        document = None
-    error = document.get("error") if isinstance(document, dict) else None
-    parts: Mapping[str, Any] = error if isinstance(error, dict) else {}
-    message = parts.get("message") if parts else error
-    return WhopAnswer(
-        status=response.status_code,
-        type=_word(parts.get("type")),
-        code=_word(parts.get("code")),
-        message=message if isinstance(message, str) else None,
-        param=_word(parts.get("param")),
-        request_id=_request_id(response),
-        at=_date(response),
-    )
-
-
-def _date(response: httpx.Response) -> float | None:
-    """When the answer was sent, by the clock of the server: its Date header (RFC 9110, 6.6.1)."""
-    try:
-        return email.utils.parsedate_to_datetime(response.headers.get("date", "")).timestamp()
-    except ValueError:
-        return None
-
-
 def _out_of_time() -> AwaitsTurn:
     return AwaitsTurn("out_of_time", "too little time is left for another page of Whop's list")
-
-
-def _request_id(response: httpx.Response) -> str | None:
-    words = (_word(response.headers.get(name)) for name in _REQUEST_ID_HEADERS)
-    return next((word for word in words if word), None)
-
-
-def _word(value: object) -> str | None:
-    """The value if it is shaped like an identifier: such parts are logged, and nothing else of an answer may be."""
-    return value if isinstance(value, str) and _WORD.fullmatch(value) else None
-
-
-def _delay(response: httpx.Response, answer: WhopAnswer) -> float | None:
-    """Seconds to wait: from Retry-After, which Whop does not document for this API, else from the message."""
-    named = _named_delay(response, answer)
-    return None if named is None else min(named, _MAX_DELAY_SECONDS)
-
-
-def _named_delay(response: httpx.Response, answer: WhopAnswer) -> float | None:
-    header = response.headers.get("retry-after", "").strip()
-    if header.isascii() and header.isdigit():
-        return float(header)
-    if header:
-        try:
-            moment = email.utils.parsedate_to_datetime(header)
-        except ValueError:
-            pass
-        else:
-            aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)  # the zone -0000 is read as none
-            return max(0.0, (aware - datetime.now(UTC)).total_seconds())
-    match = _DELAY.search(answer.message or "")
-    return float(match[1]) * _SECONDS[match[2].lower()] if match else None
