@@ -104,8 +104,9 @@ class Journal:
         if outcome == "retried":
             self._measure("EventWaiting", age, MetricUnit.Seconds)
             self._count_operator_needed(error)
-        # What was waited for on purpose, for up to an hour, is not late: a refused picture, an e-mail, an enrollment.
-        elif outcome not in ("parked", "no_email", "suspended") and "picture" not in (refused or {}):
+        # What waited on purpose, for up to an hour, is not late: for an e-mail, enrollment, a picture that is refused
+        # at last, a deleted user to return (then it is stale). Stale events change nothing that a user could miss.
+        elif outcome not in ("parked", "no_email", "suspended", "stale") and "picture" not in (refused or {}):
             self._measure("EventAge", age, MetricUnit.Seconds)
         shown = error or next(iter((refused or {}).values()), None)
         self._log("event", outcome, event_id=event_id, event=event, error=shown, retry_in=retry_in)

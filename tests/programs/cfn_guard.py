@@ -27,7 +27,15 @@ INSTALLED = ROOT / ".local" / "guard"
 BINARIES = {"Linux": "ubuntu", "Darwin": "macos"}
 PROCESSORS = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
 
-EVERYTHING_ON = {"ImportEnabled": "true", "AccessLogs": "true", "Tracing": "true", "AlarmEmail": "a@b.test"}
+EVERYTHING_ON = {
+    "ImportEnabled": "true",
+    "AccessLogs": "true",
+    "Tracing": "true",
+    "AlarmEmail": "a@b.test",
+    "AccountLinkHosts": "app.example.com",
+    "PayoutTokenActions": "identity:read",
+    "PayoutsApiKey": "separate",
+}
 
 EXCEPTIONS: Mapping[str, str] = {
     "api_gw_v2_access_logs_enabled_check": "a parameter, AccessLogs; the rule reads no conditions",

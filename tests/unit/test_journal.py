@@ -117,13 +117,15 @@ def test_a_rejection_is_counted_for_the_stack_and_by_its_reason(journal: Journal
     }
 
 
-@pytest.mark.parametrize("outcome", ["enrolled", "adopted", "mapped", "synced", "stale", "restored", "deleted"])
+@pytest.mark.parametrize("outcome", ["enrolled", "adopted", "mapped", "synced", "restored", "deleted"])
 def test_what_is_done_is_counted_with_its_age(journal: Journal, written: Written, outcome: SyncOutcome) -> None:
     work(journal, lambda: Result(outcome=outcome), age=42)
     assert written.metrics() == {(f"Event{outcome.capitalize()}", ()): [1], ("EventAge", ()): [42]}
 
 
-@pytest.mark.parametrize(("outcome", "metric"), [("no_email", "EventNoEmail"), ("suspended", "EventSuspended")])
+@pytest.mark.parametrize(
+    ("outcome", "metric"), [("no_email", "EventNoEmail"), ("suspended", "EventSuspended"), ("stale", "EventStale")]
+)
 def test_an_event_that_waited_for_another_one_is_counted_and_is_not_late(
     journal: Journal, written: Written, outcome: SyncOutcome, metric: str
 ) -> None:

@@ -14,6 +14,7 @@ import yaml
 from harness.cloudformation import template
 from harness.metrics import emitted_metrics
 from whop_sync import assembly
+from whop_sync.errors import AwaitsTurn
 from whop_sync.syncing.retries import RETRIES
 from whop_sync.syncing.worker import LAST_START_SECONDS
 from whop_sync.users.mappings import LEASE_SECONDS
@@ -432,6 +433,19 @@ class TestWorker:
         # A wait that the other side names is two seconds at least for each receive before.
         assert sum(2 * number for number in range(receives)) > RETRIES.long_patience
         assert RETRIES.patience < RETRIES.long_patience < self.queue(source)["MessageRetentionPeriod"]
+
+
+@pytest.mark.parametrize("alarm", ["UserCreatedBehindAlarm", "ProfileUpdatedBehindAlarm"])
+def test_an_event_that_waits_on_purpose_does_not_make_its_queue_look_behind(alarm: str) -> None:
+    """SQS leaves a message that was received more than three times out of the age of the oldest one
+    (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html)."""
+    waiting = AwaitsTurn("no_email")
+    fourth_receive = sum(RETRIES.delay(waiting, receives, lambda _, most: most) for receives in (1, 2, 3))
+    assert fourth_receive < ALARMS[alarm]["Threshold"] / 10
+
+
+def test_an_event_that_waits_on_purpose_is_over_before_its_waiting_raises_an_alarm() -> None:
+    assert max(RETRIES.arrival_patience, RETRIES.picture_patience) < ALARMS["EventWaitingAlarm"]["Threshold"]
 
 
 # -- the gate ----------------------------------------------------------------------------------------------------------
