@@ -28,7 +28,10 @@ endif
 unexport VIRTUAL_ENV PYTHONPATH PYTHONHOME
 export SAM_CLI_TELEMETRY := 0
 # A proxy leads to Whop and to AWS, never to what runs on this machine.
-export NO_PROXY := $(if $(NO_PROXY),$(NO_PROXY)$(comma),)127.0.0.1,localhost
+UP_HOST := $(shell sed -n 's/^ *"host": "\(.*\)",*$$/\1/p' .local/up.json 2>/dev/null)
+EXEMPT := $(or $(NO_PROXY),$(no_proxy))
+export NO_PROXY := $(if $(EXEMPT),$(EXEMPT)$(comma),)127.0.0.1,localhost$(if $(UP_HOST),$(comma)$(UP_HOST))
+export no_proxy := $(NO_PROXY)
 
 # Values of the command line reach the commands as they were typed, by the environment: make would eat a `$`, and a shell
 # quotes and blanks. A shell may well have a NAME or an EMAIL of its own, so those that were not typed are kept out.

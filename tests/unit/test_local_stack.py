@@ -1,14 +1,17 @@
 """The local stack's decisions: what is built, for which platform it runs, and what one is told when it cannot."""
 
 import json
+import os
 import socket
+import subprocess
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from local_stack import deployment, invoking, samples
+from local_stack import ROOT, deployment, invoking, samples
 from local_stack.deployment import DeploymentError
 from local_stack.errors import UsageError
 from local_stack.invoking import changes, choose, refreshed, worked
@@ -145,6 +148,26 @@ def test_the_holder_of_a_taken_port_is_named_with_another_way() -> None:
 def test_a_local_stack_is_reached_past_the_proxy_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_PROXY", "intranet.test")
     assert direct_to("127.0.0.1", "172.17.0.1")["no_proxy"] == "intranet.test,127.0.0.1,172.17.0.1"
+
+
+@pytest.mark.parametrize("spelling", ["NO_PROXY", "no_proxy"])
+def test_make_reaches_what_runs_on_another_address_past_the_proxy_too(tmp_path: Path, spelling: str) -> None:
+    # Given a local stack that was started with LISTEN=
+    (tmp_path / ".local").mkdir()
+    state = {"process": 1, "places": asdict(agreed("172.17.0.1"))}
+    (tmp_path / ".local" / "up.json").write_text(json.dumps(state, indent=2))
+    # When make runs a command
+    shown = subprocess.run(
+        ["make", "--silent", "-f", ROOT / "Makefile", "-f", "-", "show"],
+        input="show:\n\t@echo $$NO_PROXY $$no_proxy\n",
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"], spelling: "intranet.test"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    # Then no proxy stands between, by either spelling
+    assert shown.stdout.split() == ["intranet.test,127.0.0.1,localhost,172.17.0.1"] * 2
 
 
 # -- make invoke ---------------------------------------------------------------------------------------------------

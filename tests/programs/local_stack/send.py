@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from local_stack import IMPORT_PATH
 from local_stack.deployment import WORKERS
 from local_stack.errors import UsageError
-from local_stack.processes import NO_ACCOUNT
+from local_stack.processes import LOOPBACK, NO_ACCOUNT, direct_to
 from local_stack.up import Running
 
 _OPTIONS = {"EMAIL": "--email", "NAME": "--name", "PICTURE": "--picture"}
@@ -24,7 +24,7 @@ def run(found: Running, environment: Mapping[str, str]) -> bool:
     secret = {"WHOP_USER_SYNC_SIGNING_SECRET": found.signing_secret, "PYTHONPATH": IMPORT_PATH}
     done = subprocess.run(
         [sys.executable, "-m", "whop_user_sync", "send", *asked],
-        env={**os.environ, **NO_ACCOUNT, **secret},
+        env={**os.environ, **NO_ACCOUNT, **direct_to(LOOPBACK, found.places.host), **secret},
         check=False,
     )
     if done.returncode:
