@@ -12,7 +12,7 @@ import pytest
 
 from local_stack import samples
 from local_stack.backend import Backend
-from local_stack.deployment import Deployment
+from local_stack.deployment import SWITCHED_ON, Deployment
 from local_stack.invoking import FUNCTIONS
 from local_stack.sam_local import Invocation, LambdaService, SamLocal
 from local_stack.sending import Delivery, body
@@ -84,6 +84,13 @@ def test_every_sample_event_does_its_work_in_a_container(
     assert body_of(unknown)["error"] == "unknown_user"
     for name in ("mint_chat_token/for_an_hour.json", "mint_chat_token/for_ten_minutes.json"):
         assert body_of(invoke(name))["token"].count(".") == 2
+    # And gets links and payout tokens for their own connected account
+    account = row(stack)["whop_company_id"]
+    for name in ("account_link/payouts_portal.json", "account_link/account_onboarding.json"):
+        assert account in body_of(invoke(name))["url"]
+    allowed = SWITCHED_ON["PayoutTokenActions"].split(",")
+    assert body_of(invoke("payout_token/all_actions.json"))["actions"] == allowed
+    assert body_of(invoke("payout_token/one_action.json"))["actions"] == ["company:balance:read"]
     # When their webhooks come
     for name in ("user_created.json", "profile_updated.json", "base64_body.json"):
         assert invoke(f"receive_webhook/{name}").answer == ACCEPTED

@@ -12,8 +12,7 @@ from local_stack.terminal import Terminal
 
 @pytest.fixture(scope="session")
 def stack() -> Iterator[LocalStack]:
-    doors = {"AccountLinkHosts": "app.asked.test", "PayoutTokenActions": "company:balance:read,identity:read"}
-    with running_stack(Terminal(), built(Terminal()), name="e2e", more_parameters=doors) as running:
+    with running_stack(Terminal(), built(Terminal()), name="e2e") as running:
         yield running
 
 

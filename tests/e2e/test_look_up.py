@@ -128,8 +128,8 @@ def test_a_chat_token_is_for_one_user_and_chat_alone(
 
 LINK = {
     "use_case": "payouts_portal",
-    "return_url": "https://app.asked.test/back",
-    "refresh_url": "https://app.asked.test/again",
+    "return_url": "https://app.example.com/back",
+    "refresh_url": "https://app.example.com/again",
 }
 
 

@@ -25,7 +25,14 @@ BUILDS = ROOT / ".local" / "build"
 WHEELS = ROOT / ".local" / "wheels"
 KEPT_BUILDS = 4
 WORKERS = ("user-created", "profile-updated")
-FUNCTIONS = ("receive-webhook", *WORKERS, "look-up-user", "mint-chat-token", "import-users")
+BACKEND = ("look-up-user", "mint-chat-token", "account-link", "payout-token")
+FUNCTIONS = ("receive-webhook", *WORKERS, *BACKEND, "import-users")
+SWITCHED_ON = {
+    "ImportEnabled": "true",
+    "AccountLinkHosts": "app.example.com",
+    "PayoutTokenActions": "company:balance:read,identity:read",
+}
+"""Parameters of the template without which it leaves functions out."""
 
 
 class DeploymentError(Exception):
@@ -166,7 +173,7 @@ def deploy(
     settings = {
         "AwsEndpointUrl": engine.url,
         "TableDeletionProtection": "false",
-        "ImportEnabled": "true",
+        **SWITCHED_ON,
         **parameters,
     }
     _sam(

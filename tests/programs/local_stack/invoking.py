@@ -28,6 +28,8 @@ FUNCTIONS = {
     "profile_updated": "ProfileUpdatedFunction",
     "look_up_user": "LookUpUserFunction",
     "mint_chat_token": "MintChatTokenFunction",
+    "account_link": "AccountLinkFunction",
+    "payout_token": "PayoutTokenFunction",
     "import_users": "ImportUsersFunction",
 }
 """Logical ids of the template by the folders in functions/ and events/."""

@@ -16,7 +16,7 @@ import httpx
 
 from fake_whop import PLATFORM_COMPANY
 from local_stack import stand_in_image
-from local_stack.deployment import SAM, no_settings
+from local_stack.deployment import SAM, SWITCHED_ON, no_settings
 from local_stack.processes import LOOPBACK, GuardedProcess, free_port, installing_environment, new_scratch
 from local_stack.samples import HOST
 from local_stack.waiting import becomes_true
@@ -163,7 +163,7 @@ class SamLocal:
             "Architecture": self._docker.architecture,
             "WhopEnvironment": "sandbox",
             "WhopCompanyId": PLATFORM_COMPANY,
-            "ImportEnabled": "true",
+            **SWITCHED_ON,
         }
         return GuardedProcess(
             [

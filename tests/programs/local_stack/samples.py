@@ -14,9 +14,11 @@ from typing import Any, Literal
 
 from fake_whop import PLATFORM_COMPANY
 from local_stack import ROOT
+from local_stack.deployment import SWITCHED_ON
 from local_stack.places import Places, agreed
 from local_stack.sending import Delivery, body
 from whop_sync.events import ProfileField, UserEvent
+from whop_sync.whop.client import AccountLinkUseCase
 
 FOLDER = ROOT / "events"
 STACK = "whop-user-sync-local"
@@ -28,6 +30,7 @@ type Event = dict[str, Any]
 """What a function is handed, as parsed JSON."""
 
 _LOOK_UP, _MINT = "GET /users/{user_id}", "POST /users/{user_id}/chat-token"
+_LINK, _PAYOUT = "POST /users/{user_id}/account-link", "POST /users/{user_id}/payout-token"
 _ACCOUNT = "000000000000"
 _REGION = "us-east-1"
 
@@ -92,11 +95,21 @@ def events(at: datetime, places: Places = AGREED) -> dict[str, Event]:
         "mint_chat_token/for_ten_minutes.json": _asked(
             _MINT, "/users/12345/chat-token", at, body='{"expires_in_seconds": 600}', user_id="12345"
         ),
+        "account_link/payouts_portal.json": _link("payouts_portal", at),
+        "account_link/account_onboarding.json": _link("account_onboarding", at),
+        "payout_token/all_actions.json": _asked(_PAYOUT, "/users/12345/payout-token", at, user_id="12345"),
+        "payout_token/one_action.json": _asked(
+            _PAYOUT,
+            "/users/12345/payout-token",
+            at,
+            body='{"actions": ["company:balance:read"], "expires_in_seconds": 300}',
+            user_id="12345",
+        ),
         "receive_webhook/user_created.json": _webhook(_DELIVERIES["user_created"], at),
         "receive_webhook/profile_updated.json": _webhook(_DELIVERIES["profile_updated"], at),
         # What API Gateway makes of a body whose content type it takes for binary.
         "receive_webhook/base64_body.json": _webhook(with_picture, at, encoded=True),
-        # What EventBridge tells of an object that was put into the import bucket.
+        # What EventBridge says of an object that was put into the import bucket.
         "import_users/plan.json": {"bucket": {"name": f"{STACK}-import"}, "object": {"key": "users/users.csv"}},
     }
 
@@ -136,6 +149,12 @@ def _asked(
     }
     event["requestContext"]["authorizer"] = {"iam": iam}
     return {**event, "rawQueryString": query, "pathParameters": parameters, "isBase64Encoded": False}
+
+
+def _link(use_case: AccountLinkUseCase, at: datetime) -> dict[str, Any]:
+    back = f"https://{SWITCHED_ON['AccountLinkHosts']}"
+    wishes = {"use_case": use_case, "return_url": f"{back}/payouts", "refresh_url": f"{back}/payouts/again"}
+    return _asked(_LINK, "/users/12345/account-link", at, body=json.dumps(wishes), user_id="12345")
 
 
 def _http(route: str, path: str, at: datetime, *, id_: str, headers: Mapping[str, str], body: str) -> dict[str, Any]:
@@ -236,6 +255,8 @@ def variables(places: Places) -> dict[str, dict[str, str]]:
         "ProfileUpdatedFunction": worker_of("profile-updated"),
         "LookUpUserFunction": reader,
         "MintChatTokenFunction": caller,
+        "AccountLinkFunction": {**caller, "ACCOUNT_LINK_HOSTS": SWITCHED_ON["AccountLinkHosts"]},
+        "PayoutTokenFunction": {**caller, "PAYOUT_TOKEN_ACTIONS": SWITCHED_ON["PayoutTokenActions"]},
         "ImportUsersFunction": {**everywhere, "USER_CREATED_QUEUE_URL": queue("user-created")},
     }
 
