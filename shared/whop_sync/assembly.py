@@ -110,10 +110,10 @@ def worker() -> "Worker":
     from whop_sync.whop.rate_limit import Limit, Pacer, SharedBuckets
 
     config = worker_config()
+    journal = Journal()  # before the clients, which would log where they found credentials
     aws = _aws(connect=2, read=5, attempts=3, connections=BATCH_SIZE)
     dynamodb = boto3.client("dynamodb", config=aws)
     sqs = boto3.client("sqs", config=aws)
-    journal = Journal()
     buckets = SharedBuckets(dynamodb, config.user_mappings_table, time.time, Limit(config.whop_calls_per_minute))
     whop = whop_client(
         config.whop,
@@ -159,8 +159,9 @@ def look_up() -> "LookUp":
     from whop_sync.users.directory import Directory
 
     table = user_mappings_table()
+    journal = Journal()
     dynamodb = boto3.client("dynamodb", config=_aws(connect=1, read=2, attempts=3))
-    return LookUp(directory=Directory(dynamodb, table), journal=Journal())
+    return LookUp(directory=Directory(dynamodb, table), journal=journal)
 
 
 @_without_garbage_collection()

@@ -140,6 +140,8 @@ def test_sam_local_invoke_enrolls_a_user(stack: LocalStack, sam: SamLocal, event
     assert row(stack, "invoked")["status"] == "synced"
     assert shown(stack, "invoked") == ("Grace", None)
     assert '"outcome":"enrolled"' in outcome.log
+    # And no line of a library, which Lambda's root logger would print
+    assert '"logger": "boto' not in outcome.log
 
 
 def test_sam_local_invoke_takes_a_webhook(stack: LocalStack, sam: SamLocal, events: dict[str, samples.Event]) -> None:
