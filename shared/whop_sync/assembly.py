@@ -33,8 +33,8 @@ BATCH_SIZE = 10
 """As many as the template lets Lambda hand over at once; each user of a batch gets a thread."""
 
 MAX_STACK_NAME_LENGTH = 48
-"""A function's name has 64 characters at most (https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html),
-of which the longest here leaves so many to the stack's."""
+"""A function's name begins with the stack's and has 64 characters at most
+(https://docs.aws.amazon.com/lambda/latest/api/API_CreateFunction.html); the longest ending here takes the others."""
 
 
 @contextmanager

@@ -85,7 +85,7 @@ class Queue:
         self._send(body if isinstance(body, str) else base64.b64encode(body).decode(), details)
 
     def postpone(self, receipt_handle: str, seconds: float) -> None:
-        """Hides a received message for so long, counted from now, or for as long as SQS can hide it."""
+        """Hides a received message for this long, counted from now, or for as long as SQS can hide it."""
         with aws_errors("sqs_unavailable"):
             self._client.change_message_visibility(
                 QueueUrl=self._url,

@@ -57,7 +57,7 @@ class PinnedBackend(httpcore.NetworkBackend):
     Args:
         deadline: for look-up, connection and all that the stream does later; time-outs that httpcore names are ignored.
         resolve: a host's addresses as text. Raises OSError.
-        connect: a connection to address and port, within so many seconds. Raises OSError.
+        connect: a connection to an address and a port, within a number of seconds. Raises OSError.
         any_address: leaves out the check, for the one origin that a local stack allows.
     """
 

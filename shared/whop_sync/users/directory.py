@@ -9,6 +9,7 @@ from whop_sync.events import MAX_USER_ID_LENGTH, PROFILE_FIELDS, ProfileField, S
 from whop_sync.users.schema import (
     Item,
     Key,
+    Status,
     read_positions,
     read_row,
     user_key,
@@ -35,7 +36,7 @@ class Entry:
     """
 
     user_id: str
-    status: str
+    status: Status
     standing: Standing
     standing_since: str | None
     whop_user_id: str | None

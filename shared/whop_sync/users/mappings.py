@@ -68,7 +68,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Busy:
-    """Another worker has the user, for so many seconds at most."""
+    """Another worker has the user, for this many seconds at most."""
 
     seconds_left: float
 

@@ -1,6 +1,6 @@
 """Whop's rate limit, shared by all environments: one token bucket for each operation.
 
-Whop allows so many calls of one operation a minute to one API key. The bucket is kept as the generic cell rate
+Whop limits how often one API key may call one operation in a minute. The bucket is kept as the generic cell rate
 algorithm keeps it (GCRA, https://en.wikipedia.org/wiki/Generic_cell_rate_algorithm): not as a count that is refilled,
 but as the time of the next free slot. A slot is a moment at which one call may be made, and slots are evenly spaced.
 An environment reserves a few slots with one write to the UserMappings table:
@@ -60,7 +60,7 @@ MAX_WAIT_SECONDS = 25.0
 """Forty environments wait 20 seconds for their next slots. Where it would be more, events go back to their queue."""
 
 _TRIES = 20
-"""Each try fails when another environment reserved at the same moment, so as many may do so."""
+"""A try fails when another environment reserved at the same moment, so this many environments may do so."""
 
 # Named in the words of an earlier version. It stays, so that a stack which is updated continues its buckets.
 _ATTRIBUTE = "line"
