@@ -47,6 +47,7 @@ from whop_sync.users.schema import (
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
+    from mypy_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
 LEASE_SECONDS = 180
 """Longer than a worker's timeout, so that Lambda has ended a worker before its lease ends."""
@@ -282,7 +283,7 @@ class Mappings:
                 f"{account.whop_user_id} belongs to another platform user: do two users share an e-mail?",
             )
 
-    def _reverse_of_account(self, claim: Claim, account: Account) -> list[Any]:
+    def _reverse_of_account(self, claim: Claim, account: Account) -> list["TransactWriteItemTypeDef"]:
         """Who owns the connected account. It stays when the user is deleted: Whop may go on speaking of the account."""
         if account.company_id is None:
             return []
@@ -316,7 +317,7 @@ class Mappings:
         if is_anothers:  # an operator released the Whop user, and another user has it now
             self._update_held(claim, tombstone)
 
-    def _freed(self, whop_user_id: str, user_id: str) -> Any:
+    def _freed(self, whop_user_id: str, user_id: str) -> "TransactWriteItemTypeDef":
         """The part of a transaction that takes the reverse item away, if it is this user's."""
         return {
             "Delete": {
@@ -450,7 +451,13 @@ class Mappings:
                     raise _lease_lost() from None
                 raise
 
-    def _transact(self, claim: Claim, attributes: Attributes, reverse: Any, *more: Any) -> bool:
+    def _transact(
+        self,
+        claim: Claim,
+        attributes: Attributes,
+        reverse: "TransactWriteItemTypeDef",
+        *more: "TransactWriteItemTypeDef",
+    ) -> bool:
         """Writes the row, its reverse item and `more`, or nothing. True if the reverse item belongs to another user."""
         update = _update(attributes, "lease_id = :lease", {":lease": {"S": claim.lease_id}})
         row: Any = {"Update": {"TableName": self._table, "Key": user_key(claim.user_id), **update}}
