@@ -2,6 +2,14 @@
 
 import sys
 
-from whop_user_sync.cli import main
+# Here and not in the tool itself: an older Python cannot even read that.
+_ELSEWHERE = "In a checkout, run .venv/bin/python -m whop_user_sync (make test installs it)."
+
+if sys.version_info < (3, 13):  # noqa: UP036 - a checkout declares no version to the Python that runs it
+    sys.exit(f"whop-user-sync needs Python 3.13; this is {sys.version_info[0]}.{sys.version_info[1]}. {_ELSEWHERE}")
+try:
+    from whop_user_sync.cli import main
+except ModuleNotFoundError as error:
+    sys.exit(f"{error.name} is not installed for this Python. {_ELSEWHERE}")
 
 sys.exit(main())
