@@ -106,7 +106,8 @@ def test_new_deliveries_appear_by_themselves(
     page: Page, address: str, stack: LocalStack, new_id: Callable[[], str]
 ) -> None:
     page.goto(re.sub(r"/\?token=.*", "/deliveries", address))
-    delivery = Delivery(body("created", {"id": new_id(), "email": "late@people.test"}))
+    user_id = new_id()
+    delivery = Delivery(body("created", {"id": user_id, "email": f"{user_id}@people.test"}))
     delivery.send(stack.deployment.webhook_url)
     expect(page.get_by_role("link", name=delivery.id)).to_be_visible(timeout=20_000)
 
