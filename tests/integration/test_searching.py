@@ -239,6 +239,14 @@ class TestEmails:
         world.handle(event(version=4, email="OLD@shop.test", name="Ann"))
         assert "email_differs" not in world.row()
 
+    @both_generations
+    def test_the_first_one_is_known_although_the_answer_of_the_mapping_was_lost(self, world: World) -> None:
+        world.wire.planned = {Point(1, "record account", 1): "connection_reset_after"}
+        world.failure(created(version=1, email="old@shop.test", name="Ann"))
+        world.clock.sleep(LEASE_SECONDS + 1)
+        world.handle(event(version=2, email="new@shop.test", name="Ann"))
+        assert world.row()["email_differs"]
+
     def test_the_same_address_of_two_users_has_two_hashes(self, world: World) -> None:
         world.handle(created("u1", email="a@shop.test", name="Ann"))
         world.failure(created("u2", email="a@shop.test", name="Bob"))

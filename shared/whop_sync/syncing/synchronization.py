@@ -213,7 +213,9 @@ class Synchronization:
                 self.profiles.lift_placeholder(located.account, task.deadline)
             self.mappings.record_account(task.claim, located.account, located.enrolled_email)
         except (Transient, Permanent) as error:
-            return _failed(task, progress, self._patient(error, task.age))
+            # The mapping may be written all the same, and no later answer says by which e-mail it came about.
+            noted = replace(progress, enrolled_email=located.enrolled_email)
+            return _failed(task, noted, self._patient(error, task.age))
         account = located.account
         mapped = replace(progress, account=account, enrolled_email=located.enrolled_email, attempt=None)
         return _Enrolled(progress=mapped, account=account, origin=located.origin)
