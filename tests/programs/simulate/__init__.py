@@ -22,6 +22,9 @@ TRAITS = Traits(
     refused_nulls=True,
     event_times=True,
     bare=True,
+    crowds=True,
+    title_limits=True,
+    refused_pictures=True,
 )
 """What occurs in the stories of the gate and of `make simulate`."""
 

@@ -42,6 +42,8 @@ def _settings(settings: Settings) -> str:
     parts += [f"{number} worker(s) of {queue} events" for queue, number in settings.workers.items()]
     if any(settings.skews):
         parts.append(f"the workers' clocks are off by {', '.join(f'{skew:g}' for skew in settings.skews)} s")
+    if settings.crowd:
+        parts.append(f"{settings.crowd} accounts of others are made at once, and Whop's list takes seconds a page")
     plain = Switches()
     parts += [f"{name} = {value!r}" for name, value in settings.switches.items() if value != getattr(plain, name)]
     return ", ".join(parts)

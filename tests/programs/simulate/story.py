@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, Protocol
 
 from whop_sync.events import Kind, ProfileField, UserEvent
@@ -67,6 +67,12 @@ MAX_LIST_LAG = 110.0
 
 MAX_SKEW = 35.0
 """How far a worker's clock may be from Whop's, in seconds."""
+
+CROWD = 400
+"""Accounts of others, eight pages of Whop's list."""
+
+REFUSED_PICTURE = "https://img.test/none"
+"""No host has this one, for good."""
 
 FAULTY_SECONDS = 2 * 3600.0
 """Nothing goes wrong later than that, so that every story ends."""
@@ -176,6 +182,9 @@ class Settings:
     skews: Sequence[float] = (0.0,)
     calls_per_minute: int = 600
     switches: Mapping[str, Any] = field(default_factory=dict)
+    crowd: int = 0
+    """So many accounts of others are made right after the beginning, and Whop's list takes seconds a page, so that no
+    delivery can read it to its end."""
     members: Sequence[str] = ()
     """E-mail addresses of people who are on Whop and in the company already: those who sign in with Whop."""
 
@@ -201,6 +210,9 @@ class Traits:
     event_times: bool = False
     bare: bool = False
     """Events that speak of no field."""
+    crowds: bool = False
+    title_limits: bool = False
+    refused_pictures: bool = False
 
 
 def sign_in_id(address: str) -> str:
@@ -261,7 +273,31 @@ def generate(seed: int, traits: Traits) -> Story:
     delays, pauses = chance.choice((0.0, 0.2, 0.5)), chance.choice((0.0, 0.01, 0.03))
     lost = chance.choice((0.3, 0.6)) if crowded else 2 * rough
     seeded = Seeded(seed, faults=rough, creates=lost, delays=delays, pauses=pauses)
-    return Story(seed=seed, settings=settings, arrivals=arrivals, chance=seeded)
+    return _seasoned(Story(seed=seed, settings=settings, arrivals=arrivals, chance=seeded), traits)
+
+
+def _seasoned(story: Story, traits: Traits) -> Story:
+    """Drawn from chances of their own, so that the rest of a story is what it was without these traits."""
+    chance = random.Random(f"{story.seed} seasoned")
+    settings, arrivals = story.settings, story.arrivals
+    if traits.crowds and chance.random() < 0.06:
+        settings = replace(settings, crowd=CROWD)
+    if traits.title_limits and chance.random() < 0.15:
+        settings = replace(settings, switches={**settings.switches, "title_limit": chance.choice((4, 8))})
+    if traits.refused_pictures and chance.random() < 0.2:
+        arrivals = [
+            replace(arrival, event=_with_picture(arrival.event, REFUSED_PICTURE))
+            if "picture" in arrival.event.profile and chance.random() < 0.5
+            else arrival
+            for arrival in arrivals
+        ]
+        by_id = {arrival.event.event_id: arrival.event for arrival in arrivals}
+        arrivals = [replace(arrival, event=by_id[arrival.event.event_id]) for arrival in arrivals]
+    return replace(story, settings=settings, arrivals=arrivals)
+
+
+def _with_picture(event: UserEvent, url: str) -> UserEvent:
+    return replace(event, profile={**event.profile, "picture": url})
 
 
 def _event(

@@ -18,20 +18,20 @@ from fake_whop import PLATFORM_COMPANY, PLATFORM_KEY, Switches
 from fake_whop import Fault as WhopFault
 from fake_whop.control import add_user
 from fake_whop.protocol import Request
-from fake_whop.state import Credential
+from fake_whop.state import Company, Credential
 from fake_whop.whop import API_PREFIX
 from fake_whop.whop import Whop as Platform
 from harness import START, TITLE_FORMAT, WORKER_SECONDS
 from simulate.expressions import Item
 from simulate.queues import Message, Sqs
-from simulate.story import ORDINARY, Arrival, Decision, Fault, Point, Story, sign_in_id
+from simulate.story import ORDINARY, REFUSED_PICTURE, Arrival, Decision, Fault, Point, Story, sign_in_id
 from simulate.table import Table
 from simulate.virtual_time import Lock, Pool, Task, Timeline
 from whop_sync.aws.queues import Queue
 from whop_sync.errors import SyncError
 from whop_sync.events import ProfileField, UserEvent
 from whop_sync.journal import Journal
-from whop_sync.pictures.errors import PictureUnavailable
+from whop_sync.pictures.errors import PictureRefused, PictureUnavailable
 from whop_sync.pictures.fetching import Picture, PictureFetcher
 from whop_sync.syncing.enrollment import Enrollment
 from whop_sync.syncing.profiles import Profiles
@@ -51,6 +51,9 @@ VISIBILITY_SECONDS = 720.0
 END_SECONDS = 12 * 86400.0
 MOST_CALLS = 15_000
 """Stories end within a few hundred calls; so many mean that something goes round in circles."""
+
+PAGE_SECONDS = 14.0
+"""How long Whop's list takes for a page, where it is crowded."""
 
 CALL_SECONDS, WHOP_READ_SECONDS, SDK_PAUSE_SECONDS = 0.02, 20.0, 1.0
 
@@ -172,6 +175,7 @@ class World:
             sign_in_id(address): add_user(self.platform, address, None, PLATFORM_COMPANY).id
             for address in settings.members
         }
+        self._crowd(settings.crowd)
         skews = itertools.cycle(settings.skews)
         names = iter("ABCDEFGH")
         self._environments = [
@@ -179,6 +183,22 @@ class World:
             for queue, number in settings.workers.items()
             for _ in range(number)
         ]
+
+    def _crowd(self, number: int) -> None:
+        """Accounts of others, all made within the first seconds. One person owns them all, which spares time."""
+        owner = add_user(self.platform, "crowd@shop.test", None, None).id if number else ""
+        for each in range(number):
+            made = START + 1 + each / 100
+            self.platform.settled().companies[f"biz_crowd{each}"] = Company(
+                id=f"biz_crowd{each}",
+                title=f"crowd{each}",
+                route=f"crowd{each}",
+                owner_id=owner,
+                created_at=made,
+                updated_at=made,
+                parent_id=PLATFORM_COMPANY,
+                metadata={"internal_user_id": f"crowd{each}"},
+            )
 
     # -- life ------------------------------------------------------------------------------------------------------
 
@@ -516,6 +536,8 @@ class _Transport(httpx.BaseTransport):
             platform.plan(_WHOP_FAULTS[fault])
         target = request.url.raw_path.decode()
         path, _, query = target.partition("?")
+        if self._world.story.settings.crowd and request.method == "GET" and request.url.path in _LISTS:
+            self._environment.sleep(PAGE_SECONDS)
         headers = {name.decode().lower(): value.decode() for name, value in request.headers.raw}
         taken = Request(request.method, path, query, headers, request.content)
         reply = platform.upload(taken) if request.url.host == "uploads.test" else platform.handle(taken)
@@ -536,6 +558,9 @@ class _Transport(httpx.BaseTransport):
         )
 
 
+_LISTS = frozenset({f"{API_PREFIX}/companies", f"{API_PREFIX}/accounts"})
+
+
 class _Album:
     """The hosts of pictures. What a URL shows never changes, and two of them show the same."""
 
@@ -546,6 +571,8 @@ class _Album:
         def carry_out(fault: Fault | None, decision: Decision) -> Picture:  # noqa: ARG001
             if fault == "unavailable":
                 raise PictureUnavailable("picture_unavailable", "the picture's host did not deliver")
+            if url == REFUSED_PICTURE:
+                raise PictureRefused("picture_not_an_image", "neither PNG nor JPEG")
             return Picture(picture_of(url), "png")
 
         answer: Picture = self._world.call(self._environment, "picture", f"GET {url}", carry_out)
