@@ -25,6 +25,7 @@ TRAITS = Traits(
     crowds=True,
     title_limits=True,
     refused_pictures=True,
+    strains=True,
 )
 """What occurs in the stories of the gate and of `make simulate`."""
 

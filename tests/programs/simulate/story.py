@@ -213,6 +213,8 @@ class Traits:
     crowds: bool = False
     title_limits: bool = False
     refused_pictures: bool = False
+    strains: bool = False
+    """Clocks, the list and lost creates at the edge of what enrollment by /companies promises to bear."""
 
 
 def sign_in_id(address: str) -> str:
@@ -293,7 +295,18 @@ def _seasoned(story: Story, traits: Traits) -> Story:
         ]
         by_id = {arrival.event.event_id: arrival.event for arrival in arrivals}
         arrivals = [replace(arrival, event=by_id[arrival.event.event_id]) for arrival in arrivals]
-    return replace(story, settings=settings, arrivals=arrivals)
+    seeded = story.chance
+    if traits.strains and chance.random() < 0.08 and isinstance(seeded, Seeded):
+        settings = replace(
+            settings,
+            enrollment="companies",
+            skews=(-MAX_SKEW, MAX_SKEW, -MAX_SKEW, MAX_SKEW),
+            workers={"created": 1, "updated": 2},
+            calls_per_minute=600,
+            switches={**settings.switches, "list_lag": MAX_LIST_LAG, "legacy_idempotency": False},
+        )
+        seeded = replace(seeded, creates=0.6, faults=0.0, pauses=0.0)
+    return replace(story, settings=settings, arrivals=arrivals, chance=seeded)
 
 
 def _with_picture(event: UserEvent, url: str) -> UserEvent:
