@@ -216,6 +216,11 @@ class TestTitles:
         assert account.title == (title or f"{name} (u1)")
         assert world.shown()[0] == name.rstrip()
 
+    def test_it_is_shortened_also_after_a_refusal_that_cannot_be_read(self, world: World) -> None:
+        world.fake.switches.title_limit = 10
+        world.fake.fault(Fault("POST /companies", "truncated_json"))
+        assert world.handle(created(name="Annabella " * 9)).outcome == "enrolled"
+
     def test_a_refusal_of_something_else_is_not_tried_with_other_titles(self, world: World) -> None:
         world.failure(created(email="ann@example.com", name="Annabella " * 9))
         assert world.operations() == ["POST /companies"]

@@ -225,9 +225,13 @@ def _earliest(attempt: Attempt) -> float | None:
 
 
 def _is_about_title(error: Permanent) -> bool:
-    """Whether Whop refused a title: it names it in `param` (documented for the older call) or, assumed, in words."""
+    """Whether Whop may have refused a title: it names it in `param` (documented for the older call) or, assumed, in
+    words. An answer that cannot be read may mean the title too, and another one is harmless after a refusal."""
     answer = error.answer
-    return answer is not None and (answer.param == "title" or "title" in (answer.message or "").lower())
+    if answer is None:
+        return False
+    is_silent = answer.param is None and answer.message is None
+    return is_silent or answer.param == "title" or "title" in (answer.message or "").lower()
 
 
 def titles(title_format: str, event: UserEvent) -> Iterator[str]:
