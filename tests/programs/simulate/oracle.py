@@ -82,7 +82,9 @@ class Life:
     @property
     def waits(self) -> bool:
         """Whether some event of this user has to wait for another one, so that an hour matters."""
-        return self.was_deleted or any(not (event.email or event.whop_user_id) for event in self.events)
+        return self.was_deleted or any(
+            event.kind == "suspended" or not (event.email or event.whop_user_id) for event in self.events
+        )
 
     def said(self, field: ProfileField) -> set[str | None]:
         return {event.profile[field] for event in self.events if field in event.profile}
