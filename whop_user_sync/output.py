@@ -18,6 +18,11 @@ def printable(text: object) -> str:
     return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in str(text))
 
 
+def _laid_out(text: str) -> str:
+    """Printable text that keeps the line ends and tabs of our own."""
+    return "".join(each if each in "\n\t" else printable(each) for each in text)
+
+
 class Output:
     """`as_json` prints one JSON document a command and nothing else to standard output."""
 
@@ -29,7 +34,7 @@ class Output:
     def say(self, sentence: str) -> None:
         """A sentence for a person; programs read the document."""
         if not self.as_json:
-            self._console.print("\n".join(map(printable, sentence.split("\n"))))
+            print(_laid_out(sentence), flush=True)
 
     def warn(self, sentence: str) -> None:
         self._errors.print(printable(sentence))

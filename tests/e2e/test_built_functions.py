@@ -208,7 +208,7 @@ def test_the_layer_finds_every_authority_by_its_hash(stack: LocalStack, tmp_path
 @pytest.mark.parametrize("function", cold_start.FUNCTIONS)
 def test_nobody_looks_for_garbage_while_a_function_starts(stack: LocalStack, function: str) -> None:
     code = """
-import gc, sys, typing  # which a handler imports before collection is off
+import contextlib, gc, sys, typing  # what is imported before collection is off
 sys.path.insert(0, sys.argv[1])
 gc.collect()  # so that what was allocated until now sets none off
 collections = []

@@ -163,13 +163,16 @@ def test_an_operator_sees_all_that_happened_to_a_user_and_to_a_delivery(
                 "sqs:SendMessage": ["user-created", "profile-updated", "profile-updated-dead-letters"],
                 "sqs:ReceiveMessage": ["profile-updated", "user-created-dead-letters"],
                 "dynamodb:Scan": ["table"],
-                "dynamodb:DeleteItem": ["table"],
                 "secretsmanager:GetSecretValue": ["webhook-signing-secrets"],
             },
         ),
         (
             "profile-updated",
-            {"sqs:SendMessage": ["profile-updated-dead-letters"], "dynamodb:UpdateItem": ["table"]},
+            {
+                "sqs:SendMessage": ["profile-updated-dead-letters"],
+                "dynamodb:UpdateItem": ["table"],
+                "dynamodb:DeleteItem": ["table"],  # the reverse item of a user who is gone
+            },
             {
                 "sqs:SendMessage": ["user-created", "profile-updated", "user-created-dead-letters"],
                 "sqs:ReceiveMessage": ["user-created"],

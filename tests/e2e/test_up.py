@@ -84,7 +84,7 @@ def test_it_runs_for_a_platform_and_what_it_prints_works(commands: Commands) -> 
         # And the printed page lets its reader in, and leads to that of the stand-in for Whop
         [page] = re.findall(r"(http://127\.0\.0\.1:\d+/\?token=\S+)\n", up.stdout)
         with httpx.Client(trust_env=False, follow_redirects=True) as browser:
-            assert f'href="http://127.0.0.1:{commands.port + 1}/"' in browser.get(page).text
+            assert f'href="http://{ADDRESS}:{commands.port + 1}/"' in browser.get(page).text
         # And one that Whop refuses fails with Whop's reason
         refused = commands.run("send", USER_ID="2", EMAIL="ada@example.com")
         assert refused.returncode == 1
