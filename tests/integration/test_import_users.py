@@ -4,6 +4,7 @@ import itertools
 import json
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -310,6 +311,40 @@ def test_a_file_that_cannot_be_one_of_users_is_refused_with_the_reason(operator:
     operator.file.write_bytes(b"")
     assert (operator.run(), "is empty" in operator.printed()) == (2, True)
     assert operator.received() == []
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_ctrl_c_stops_an_import_and_what_it_says_is_true(operator: Operator) -> None:
+    # Given an import that waits for the workers, since the queue is full
+    operator.write(*(line(number) for number in range(MAX_WAITING + 10 * CHUNK_ROWS)))
+    where = ["--stack", operator.stack, "--endpoint-url", operator.engine.url]
+    with subprocess.Popen(
+        [sys.executable, "-u", "-m", "whop_user_sync", "import", operator.file, *where],
+        cwd=ROOT,
+        env={**os.environ, **NO_ACCOUNT},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as run:
+        assert run.stderr
+        for said in run.stderr:
+            if "pausing" in said:
+                break
+        # When a person presses Ctrl-C
+        run.send_signal(signal.SIGINT)
+        output, errors = run.communicate(timeout=60)
+    # Then it says how far it is and how to continue
+    assert run.returncode == 130, output + errors
+    [done] = re.findall(
+        r"Stopped: ([\d,]+) done, 0 rejected, about [\d,]+ remaining\. Continue with --resume\.", errors
+    )
+    assert "Traceback" not in errors
+    # And so many are in the queue
+    sent = {each.user_id for each in operator.received()}
+    assert int(done.replace(",", "")) == len(sent) > 0
+    # And the rest comes by what it said
+    assert operator.run("--resume") == 0
+    assert len(sent | {each.user_id for each in operator.received()}) == MAX_WAITING + 10 * CHUNK_ROWS
 
 
 def test_a_run_that_was_interrupted_is_resumed_or_begun_anew_on_purpose(operator: Operator) -> None:

@@ -3,6 +3,9 @@
 import base64
 import io
 import json
+import os
+import signal
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,6 +21,7 @@ from harness.template_stack import Surroundings, load
 from local_stack import ROOT
 from local_stack.engine import Engine
 from local_stack.processes import NO_ACCOUNT
+from local_stack.waiting import becomes_true
 from whop_sync.aws.queues import Queue
 from whop_sync.errors import Malformed, Permanent, WhopAnswer
 from whop_sync.events import UserEvent
@@ -329,6 +333,39 @@ def test_a_run_that_is_interrupted_leaves_the_rest_parked(operator: Operator) ->
     left = operator.parked()
     assert 0 < left < 60
     assert len(operator.lies_in("profile-updated")) == 60 - left
+
+
+@pytest.mark.usefixtures("interruptible")
+def test_ctrl_c_stops_a_redrive_and_what_it_says_is_true(operator: Operator) -> None:
+    # Given a redrive that is under way
+    for number in range(300):
+        operator.park(event(f"u{number}"))
+    where = ["--stack", operator.surroundings.stack, "--endpoint-url", operator.surroundings.engine.url]
+    sent_to = operator.surroundings.queue_url("profile-updated")
+    with subprocess.Popen(
+        [sys.executable, "-m", "whop_user_sync", "redrive", *where],
+        cwd=ROOT,
+        env={**os.environ, **NO_ACCOUNT},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as redrive:
+        assert becomes_true(lambda: waiting(operator, sent_to) > 0 or redrive.poll() is not None, 60)
+        # When a person presses Ctrl-C
+        redrive.send_signal(signal.SIGINT)
+        output, errors = redrive.communicate(timeout=60)
+    # Then it ends with the status for that, and each event is in its queue or parked where all can see it
+    assert redrive.returncode == 130, output + errors
+    assert "Interrupted. What was not sent again is parked as before." in errors
+    assert "Traceback" not in errors
+    left = operator.parked()
+    assert 0 < left < 300
+    assert waiting(operator, sent_to) == 300 - left
+
+
+def waiting(operator: Operator, url: str) -> int:
+    answer = operator.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])
+    return int(answer["Attributes"]["ApproximateNumberOfMessages"])
 
 
 def test_what_another_run_holds_is_mentioned(operator: Operator) -> None:
