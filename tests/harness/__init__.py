@@ -107,19 +107,6 @@ def aws_client(url: str, service: str) -> Any:
     )
 
 
-class Unwatched:
-    """Records no call to Whop."""
-
-    def correlation_id(self) -> str | None:
-        return None
-
-    def whop_call(self, operation: str, *, status: int | None, seconds: float, request_id: str | None) -> None:
-        pass
-
-    def picture_uploaded(self) -> None:
-        pass
-
-
 def assembled(
     *,
     api_url: str,
@@ -136,7 +123,6 @@ def assembled(
         http,
         url=api_url,
         api_key=api_key,
-        witness=Unwatched(),
         generation=GENERATIONS[enrollment],
     )
     mappings = Mappings(dynamodb, table, clock)

@@ -11,7 +11,7 @@ import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from fake_whop import ALL_SCOPES, Fault
-from harness import Unwatched, World, created, event
+from harness import World, created, event
 from harness.openapi import check_answer
 from whop_sync.backend_api.chat_tokens import CLOCK_MARGIN_SECONDS, ChatTokens
 from whop_sync.backend_api.lookups import LookUp
@@ -81,7 +81,6 @@ class Backend:
             url=self.world.fake.api_url,
             version=self.version,
             api_key=lambda: self.world.api_key,
-            witness=Unwatched(),
         )
 
     def look_up(self, **parameters: str) -> Answer:
@@ -413,7 +412,7 @@ class TestChatToken:
         def unreadable() -> str:
             raise Transient("whop_api_key_unavailable")
 
-        whop = Whop(world.http, url=world.fake.api_url, version="2026-07-20", api_key=unreadable, witness=Unwatched())
+        whop = Whop(world.http, url=world.fake.api_url, version="2026-07-20", api_key=unreadable)
         minter = ChatTokens(
             directory=backend.directory,
             whop=whop,

@@ -11,7 +11,6 @@ from typing import Any
 import httpx
 import pytest
 
-from harness import Unwatched
 from whop_sync.errors import AwaitsTurn, OperatorNeeded, Permanent, SyncError, Transient
 from whop_sync.whop.answers import OPERATOR_RETRY_SECONDS
 from whop_sync.whop.client import (
@@ -36,7 +35,7 @@ def whop(
         url="https://whop.test/api/v1/",
         version="2026-07-20",
         api_key=lambda: "apik_1",
-        witness=witness or Unwatched(),
+        witness=witness,
         pace=pace,
     )
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fake_whop import PLATFORM_COMPANY, PLATFORM_KEY, FakeWhop
-from harness import TITLE_FORMAT, WORKER_SECONDS, Unwatched, aws_client, create_table, created, event
+from harness import TITLE_FORMAT, WORKER_SECONDS, aws_client, create_table, created, event
 from harness.faults import http_client
 from local_stack.engine import Engine
 from local_stack.pictures import running_pictures
@@ -76,7 +76,6 @@ def station(
         http_client(),
         url=api_url,
         api_key=lambda: PLATFORM_KEY,
-        witness=Unwatched(),
         pace=Pacer(
             SharedBuckets(dynamodb, table, time.time, Limit(calls_per_minute)), clock=time.time, sleep=time.sleep
         ),
