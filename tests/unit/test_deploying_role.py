@@ -23,7 +23,7 @@ NEEDED: dict[str, tuple[str, str]] = {
         "cloudwatch::A:dashboard/S",
     ),
     "AWS::DynamoDB::Table": (
-        "dynamodb:CreateTable dynamodb:UpdateTable dynamodb:UpdateContinuousBackups",
+        "dynamodb:CreateTable dynamodb:UpdateTable dynamodb:UpdateContinuousBackups dynamodb:UpdateTimeToLive",
         "dynamodb:R:A:table/S-UserMappings-1X",
     ),
     "AWS::IAM::ManagedPolicy": (

@@ -9,6 +9,7 @@ from harness.cloudformation import functions, template
 from local_stack import ROOT
 from whop_sync.config import FEWEST_CALLS_PER_MINUTE
 from whop_sync.syncing.retries import RETRIES
+from whop_sync.users.schema import EXPIRY_ATTRIBUTE
 from whop_user_sync.parked import QUEUES
 
 SOURCES = (ROOT / "shared" / "whop_sync").rglob("*.py")
@@ -49,9 +50,14 @@ def test_every_setting_that_is_read_is_given() -> None:
     assert {one or other for one, other in wanted} <= anywhere
 
 
-def test_no_row_ever_expires(resources: dict[str, Any]) -> None:
+def test_only_a_note_on_a_webhook_of_whop_ever_expires(resources: dict[str, Any]) -> None:
     """A row says for good what was done; with a time to live, an old delivery would enroll its user once more."""
-    assert "TimeToLiveSpecification" not in resources["UserMappings"]["Properties"]
+    specification = resources["UserMappings"]["Properties"]["TimeToLiveSpecification"]
+    assert specification == {"AttributeName": EXPIRY_ATTRIBUTE, "Enabled": True}
+    users = {path.name: path.read_text() for path in (ROOT / "shared/whop_sync/users").glob("*.py")}
+    naming = {name for name, text in users.items() if EXPIRY_ATTRIBUTE in text or "EXPIRY_ATTRIBUTE" in text}
+    assert naming == {"schema.py", "announced_webhooks.py"}
+    assert users["schema.py"].count("EXPIRY_ATTRIBUTE") == users["schema.py"].count(f'"{EXPIRY_ATTRIBUTE}"') == 1
 
 
 def test_the_operators_commands_know_every_queue_that_holds_parked_events(resources: dict[str, Any]) -> None:

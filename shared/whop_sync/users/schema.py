@@ -1,12 +1,13 @@
 """The UserMappings table: its keys and attributes, stated once for all who read or write it.
 
-Four kinds of items share the table:
+Five kinds of items share the table:
 
 - `user#<platform user id>`: the row of a user. It is the record of what is already done, for good, and holds
   identifiers, hashes, versions and times: no name, no e-mail, no URL.
 - `whop_user#<user_...>`: the reverse item, which platform user a Whop user belongs to, at most one,
 - `whop_account#<biz_...>`: the same for the connected account, so that Whop's own webhooks find their user,
-- `turns#<operation>`: the token bucket of one Whop operation, named in the words of an earlier version.
+- `turns#<operation>`: the token bucket of one Whop operation, named in the words of an earlier version,
+- `whop_webhook#<announcement id>`: one of Whop's own webhooks that was announced. The only kind that expires.
 """
 
 from collections.abc import Mapping
@@ -49,6 +50,14 @@ def whop_account_key(company_id: str) -> Key:
 
 def rate_limit_key(operation: str) -> Key:
     return {"key": {"S": f"turns#{operation}"}}
+
+
+def whop_webhook_key(announcement_id: str) -> Key:
+    return {"key": {"S": f"whop_webhook#{announcement_id}"}}
+
+
+EXPIRY_ATTRIBUTE = "expires_at"
+"""The table's time to live. A row never has it: an old delivery would enroll its user once more."""
 
 
 def position_attribute(name: Field) -> str:
