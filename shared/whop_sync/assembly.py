@@ -22,9 +22,11 @@ if TYPE_CHECKING:
     from whop_sync.backend_api.lookups import LookUp
     from whop_sync.backend_api.payouts import AccountLinks, PayoutTokens
     from whop_sync.config import WhopConfig
+    from whop_sync.events import UserEvent
     from whop_sync.importing.stored_files import StoredImports
     from whop_sync.journal import Journal
     from whop_sync.receiving.deliveries import MisconfiguredReceiver, Receiver
+    from whop_sync.syncing.synchronization import Result
     from whop_sync.syncing.worker import Worker
     from whop_sync.users.directory import Directory
     from whop_sync.whop.client import Pace, Whop, Witness
@@ -92,7 +94,7 @@ def receiver() -> "Receiver | MisconfiguredReceiver":
 
 
 @_without_garbage_collection()
-def worker() -> "Worker":
+def worker() -> "Worker[UserEvent, Result]":
     """The events of one queue, brought to Whop."""
     from concurrent.futures import ThreadPoolExecutor
 
@@ -105,6 +107,7 @@ def worker() -> "Worker":
     from whop_sync.syncing.enrollment import Enrollment
     from whop_sync.syncing.profiles import Profiles
     from whop_sync.syncing.synchronization import Synchronization
+    from whop_sync.syncing.user_events import UserEvents
     from whop_sync.syncing.worker import Worker
     from whop_sync.users.mappings import Mappings
     from whop_sync.whop.rate_limit import Limit, Pacer, SharedBuckets
@@ -138,8 +141,9 @@ def worker() -> "Worker":
         sleep=time.sleep,
         deleted_user_name=config.deleted_user_name,
     )
+    synchronization = Synchronization(mappings=mappings, enrollment=enrollment, profiles=profiles, clock=time.time)
     return Worker(
-        handler=Synchronization(mappings=mappings, enrollment=enrollment, profiles=profiles, clock=time.time),
+        messages=UserEvents(handler=synchronization, journal=journal),
         queue=Queue(sqs, config.queue_url),
         dead_letters=Queue(sqs, config.dead_letter_queue_url),
         journal=journal,

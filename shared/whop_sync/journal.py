@@ -160,11 +160,11 @@ class Journal:
     def picture_uploaded(self) -> None:
         self._count("PictureUploaded")
 
-    def crash(self, error: BaseException, event: UserEvent | None = None) -> None:
+    def crash(self, error: BaseException, *, event_id: str | None = None, user_id: str | None = None) -> None:
         """A defect: the places it passed through, without its message, which may quote anything."""
         frames = traceback.extract_tb(error.__traceback__)
         places = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
-        ids = {"event_id": event.event_id, "user_id": event.user_id} if event else {}
+        ids = {name: value for name, value in (("event_id", event_id), ("user_id", user_id)) if value is not None}
         self._count("Crash")
         self._logger.error("crash", extra={"error": type(error).__name__, "places": places, **ids})
 

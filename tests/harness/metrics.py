@@ -34,7 +34,7 @@ def emitted_metrics(capture: pytest.CaptureFixture[str]) -> set[tuple[str, tuple
         for what in get_args(journal.RequestName.__value__):
             written.request(what, outcome, user_id="u1")
     written.picture_uploaded()
-    written.crash(ValueError(), event())
+    written.crash(ValueError())
     written.flush()
     return {
         (metric["Name"], tuple(dimensions))

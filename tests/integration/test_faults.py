@@ -22,6 +22,7 @@ from whop_sync.aws.queues import Queue
 from whop_sync.errors import Transient
 from whop_sync.events import UserEvent
 from whop_sync.journal import Journal
+from whop_sync.syncing.user_events import UserEvents
 from whop_sync.syncing.worker import Record, Worker
 
 RETURN_SECONDS = 720
@@ -271,11 +272,12 @@ class Line:
             sqs.create_queue(QueueName=name + suffix)["QueueUrl"] for suffix in ("", "-dead-letters")
         )
         self.sqs = self.world.client("sqs")
+        journal = Journal()
         self.worker = Worker(
-            handler=self.world.synchronization,
+            messages=UserEvents(handler=self.world.synchronization, journal=journal),
             queue=Queue(sqs, self.url),
             dead_letters=Queue(sqs, self.dead_url),
-            journal=Journal(),
+            journal=journal,
             clock=self.world.clock,
             pool=ThreadPoolExecutor(1),
         )

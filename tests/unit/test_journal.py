@@ -18,6 +18,7 @@ from whop_sync.errors import OperatorNeeded, Permanent, Reason, SyncError, Trans
 from whop_sync.events import UserEvent
 from whop_sync.journal import DeliveryOutcome, EventOutcome, Journal, RequestOutcome
 from whop_sync.syncing.synchronization import Result, SyncOutcome
+from whop_sync.syncing.user_events import UserEvents
 from whop_sync.syncing.worker import Record, Worker
 
 type Metric = tuple[str, tuple[str, ...]]
@@ -86,9 +87,9 @@ def work(journal: Journal, behaviour: Callable[[], Result], *, age: float = 3) -
         "attributes": {"SentTimestamp": str(int((clock() - age) * 1000)), "ApproximateReceiveCount": "1"},
     }
     with ThreadPoolExecutor(1) as pool:
-        Worker(handler=Handler(), queue=queue, dead_letters=queue, journal=journal, clock=clock, pool=pool).handle(
-            [record], seconds_left=120
-        )
+        events = UserEvents(handler=Handler(), journal=journal)
+        worker = Worker(messages=events, queue=queue, dead_letters=queue, journal=journal, clock=clock, pool=pool)
+        worker.handle([record], seconds_left=120)
 
 
 def failing(error: SyncError) -> Callable[[], Result]:
@@ -275,7 +276,7 @@ def logged_at(level: str, written: Written, monkeypatch: pytest.MonkeyPatch) -> 
     for request in get_args(RequestOutcome.__value__):
         journal.request("LookUp", request, user_id="u1", error=error)
     journal.whop_call("POST /companies", status=200, seconds=1, request_id=None)
-    journal.crash(ValueError(), event())
+    journal.crash(ValueError(), event_id="msg_1", user_id="u1")
     return [(line["level"], line.get("outcome", line["message"])) for line in written.lines()]
 
 

@@ -16,7 +16,7 @@ from harness.metrics import emitted_metrics
 from whop_sync import assembly
 from whop_sync.errors import AwaitsTurn
 from whop_sync.syncing.retries import RETRIES
-from whop_sync.syncing.worker import LAST_START_SECONDS
+from whop_sync.syncing.user_events import LAST_START_SECONDS
 from whop_sync.users.mappings import LEASE_SECONDS
 
 ROOT = Path(__file__).resolve().parents[2]

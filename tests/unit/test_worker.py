@@ -17,7 +17,8 @@ from whop_sync.events import UserEvent
 from whop_sync.journal import Journal
 from whop_sync.syncing.retries import RETRIES
 from whop_sync.syncing.synchronization import Result
-from whop_sync.syncing.worker import LAST_START_SECONDS, Record, Worker
+from whop_sync.syncing.user_events import LAST_START_SECONDS, UserEvents
+from whop_sync.syncing.worker import Record, Worker
 
 
 @dataclass
@@ -59,11 +60,12 @@ class Bench:
         """The ids of the messages that stay in the queue."""
         queue = Queue(self.sqs, "queue")  # type: ignore[arg-type]
         with ThreadPoolExecutor(10) as pool:
+            journal = Journal()
             worker = Worker(
-                handler=self,
+                messages=UserEvents(handler=self, journal=journal),
                 queue=queue,
                 dead_letters=queue,
-                journal=Journal(),
+                journal=journal,
                 clock=self.clock,
                 pool=pool,
                 jitter=lambda low, high: (low + high) / 2,

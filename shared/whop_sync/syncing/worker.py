@@ -1,4 +1,8 @@
-"""A batch of queued events: each goes its own way, for good, back to the queue, or to the dead-letter queue."""
+"""A batch of queued messages: each goes its own way, for good, back to the queue, or to the dead-letter queue.
+
+Written by hand although Powertools has a batch processor: ours handles users side by side and the messages of one user
+in their order, and decides for each message how long it waits and when it is given up.
+"""
 
 import contextlib
 import random
@@ -10,13 +14,8 @@ from typing import Protocol, Self, TypedDict
 
 from whop_sync.aws.queues import Queue
 from whop_sync.errors import AwaitsTurn, Malformed, Permanent, SyncError, Transient
-from whop_sync.events import UserEvent
 from whop_sync.journal import Journal
 from whop_sync.syncing.retries import RETRIES, RetryPolicy
-from whop_sync.syncing.synchronization import Result
-
-LAST_START_SECONDS = 75.0
-"""An event is not begun with less time left: a picture, its processing and the calls around them take up to this."""
 
 
 class RecordAttributes(TypedDict):
@@ -45,20 +44,60 @@ class BatchResponse(TypedDict):
     batchItemFailures: list[BatchItemFailure]
 
 
-class Handler(Protocol):
-    def handle(self, event: UserEvent, *, age: float, deadline: float) -> Result: ...
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readable[Content]:
+    """A message whose body is understood.
+
+    Attributes:
+        event_id: what log lines and the dead-letter queue call it.
+        user_id: the platform's id of the user whom it is about, if it holds one.
+        sequence: messages of the same sequence are handled one after the other.
+        position: in the sequence; the lowest comes first.
+    """
+
+    content: Content
+    event_id: str
+    user_id: str | None
+    sequence: str
+    position: tuple[float, ...]
+
+
+class Messages[Content, Result](Protocol):
+    """The messages of one queue: how they are read and handled, and what is logged of them.
+
+    Ages are seconds since the message was sent. A content is None if the body could not be read; `message_id` is SQS's.
+    """
+
+    @property
+    def seconds_needed(self) -> float:
+        """A message is not begun with less time left."""
+
+    def read(self, body: str) -> Readable[Content]:
+        """Raises ValueError, KeyError, TypeError or RecursionError for a body that this application did not write."""
+
+    def handle(self, content: Content, *, age: float, deadline: float) -> Result:
+        """Doing it twice changes nothing. Raises Transient and Permanent. `deadline` is in Unix seconds."""
+
+    def done(self, content: Content, result: Result, *, age: float) -> None: ...
+
+    def retried(
+        self, content: Content | None, *, message_id: str, age: float, error: Transient, retry_in: float | None
+    ) -> None: ...
+
+    def parked(self, content: Content | None, *, message_id: str, age: float, error: SyncError) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
-    """The event is handled for good."""
+class Done[Content, Result]:
+    """The message is handled for good."""
 
+    content: Content
     result: Result
 
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """The event goes back to its queue for `delay` seconds."""
+    """The message goes back to its queue for `delay` seconds."""
 
     error: Transient
     delay: float
@@ -66,45 +105,49 @@ class Retry:
 
 @dataclass(frozen=True, slots=True)
 class Park:
-    """The event goes to the dead-letter queue."""
+    """The message goes to the dead-letter queue."""
 
     error: SyncError
 
 
-type Disposition = Done | Retry | Park
+type Disposition[Content, Result] = Done[Content, Result] | Retry | Park
 """What is to become of a message."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Message:
-    """`sent_at` is in Unix seconds, `event` None if the body is none that the receiver wrote."""
+class _Message[Content]:
+    """`sent_at` is in Unix seconds; `readable` is None if this application did not write the body."""
 
     id: str
     receipt_handle: str
     body: str
     sent_at: float
     receives: int
-    event: UserEvent | None
+    readable: Readable[Content] | None
 
     @classmethod
-    def of(cls, record: Record) -> Self:
+    def of(cls, record: Record, read: Callable[[str], Readable[Content]]) -> Self:
         try:
-            event = UserEvent.from_json(record["body"])
+            readable = read(record["body"])
         except (ValueError, KeyError, TypeError, RecursionError):
-            event = None
+            readable = None
         return cls(
             id=record["messageId"],
             receipt_handle=record["receiptHandle"],
             body=record["body"],
             sent_at=int(record["attributes"]["SentTimestamp"]) / 1000,
             receives=int(record["attributes"]["ApproximateReceiveCount"]),
-            event=event,
+            readable=readable,
         )
+
+    @property
+    def content(self) -> Content | None:
+        return self.readable.content if self.readable else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Worker:
-    handler: Handler
+class Worker[Content, Result]:
+    messages: Messages[Content, Result]
     queue: Queue
     dead_letters: Queue
     journal: Journal
@@ -114,7 +157,7 @@ class Worker:
     jitter: Callable[[float, float], float] = random.uniform
 
     def handle(self, records: Sequence[Record], *, seconds_left: float) -> BatchResponse:
-        """Handles a batch: users side by side, the events of one user one after the other, in their order."""
+        """Handles a batch: sequences side by side, the messages of one sequence one after the other, in their order."""
         try:
             staying = self._handle(records, self.clock() + seconds_left)
         except Exception as error:  # noqa: BLE001 - Lambda would log its message, which may quote events
@@ -124,78 +167,80 @@ class Worker:
         return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in staying]}
 
     def _handle(self, records: Sequence[Record], deadline: float) -> list[str]:
-        by_user: defaultdict[str, list[_Message]] = defaultdict(list)
-        for message in map(_Message.of, records):
-            by_user[message.event.user_id if message.event else ""].append(message)
-        for messages in by_user.values():
-            messages.sort(key=lambda message: message.event.order if message.event else (0, 0, 0))
-        futures = [self.pool.submit(self._handle_user, messages, deadline) for messages in by_user.values()]
+        sequences: defaultdict[str, list[_Message[Content]]] = defaultdict(list)
+        for record in records:
+            message = _Message[Content].of(record, self.messages.read)
+            sequences[message.readable.sequence if message.readable else ""].append(message)
+        for sequence in sequences.values():
+            sequence.sort(key=lambda message: message.readable.position if message.readable else ())
+        futures = [self.pool.submit(self._handle_sequence, sequence, deadline) for sequence in sequences.values()]
         return [message_id for future in futures for message_id in future.result()]
 
-    def _handle_user(self, messages: Sequence[_Message], deadline: float) -> list[str]:
+    def _handle_sequence(self, messages: Sequence[_Message[Content]], deadline: float) -> list[str]:
         return [message.id for message in messages if not self._settle(message, deadline)]
 
-    def _settle(self, message: _Message, deadline: float) -> bool:
+    def _settle(self, message: _Message[Content], deadline: float) -> bool:
         """Handles a message; returns whether it leaves the queue."""
         try:
             match self._process(message, deadline):
-                case Done(result):
-                    self._finish(message, result)
+                case Done(content, result):
+                    self.messages.done(content, result, age=self._age(message))
                     return True
                 case Park(error):
                     return self._park(message, error)
                 case Retry(error, delay):
                     self._postpone(message, error, delay)
-        except Exception as error:  # noqa: BLE001 - a defect that one event meets must not cost its whole batch
-            self.journal.crash(error, message.event)
+        except Exception as error:  # noqa: BLE001 - a defect that one message meets must not cost its whole batch
+            readable = message.readable
+            ids = {"event_id": readable.event_id, "user_id": readable.user_id} if readable else {}
+            self.journal.crash(error, **ids)
         return False
 
-    def _process(self, message: _Message, deadline: float) -> Disposition:
-        """Brings the event to Whop, and decides what is to become of its message."""
-        event = message.event
-        if event is None:
-            return Park(Malformed("unreadable_message", "the message is not one that the receiver wrote"))
-        if self.clock() > deadline - LAST_START_SECONDS:
+    def _process(self, message: _Message[Content], deadline: float) -> Disposition[Content, Result]:
+        """Handles the content, and decides what is to become of its message."""
+        readable = message.readable
+        if readable is None:
+            return Park(Malformed("unreadable_message", "the message is not one that this application wrote"))
+        if self.clock() > deadline - self.messages.seconds_needed:
             return self._again(message, AwaitsTurn("out_of_time", retry_after=0))
         try:
-            with self.journal.about(event):
-                return Done(self.handler.handle(event, age=self._age(message), deadline=deadline))
+            result = self.messages.handle(readable.content, age=self._age(message), deadline=deadline)
+            return Done(readable.content, result)
         except Permanent as error:
             return Park(error)
         except Transient as error:
             given_up = self.retries.gives_up(error, self._age(message))
             return Park(error) if given_up else self._again(message, error)
 
-    def _again(self, message: _Message, error: Transient) -> Retry:
+    def _again(self, message: _Message[Content], error: Transient) -> Retry:
         return Retry(error, self.retries.delay(error, message.receives, self.jitter))
 
-    def _finish(self, message: _Message, result: Result) -> None:
-        self.journal.event(result.outcome, message.event, age=self._age(message), refused=result.refused)
-        if result.email_differs:
-            self.journal.email_differs()
-
-    def _postpone(self, message: _Message, error: Transient, delay: float) -> None:
-        self.journal.event("retried", message.event, age=self._age(message), error=error, retry_in=delay)
+    def _postpone(self, message: _Message[Content], error: Transient, delay: float) -> None:
+        self._log_retry(message, error, delay)
         # If this fails, the queue's own visibility timeout brings the message back, only later.
         with contextlib.suppress(Transient):
             self.queue.postpone(message.receipt_handle, delay)
 
-    def _park(self, message: _Message, error: SyncError) -> bool:
+    def _park(self, message: _Message[Content], error: SyncError) -> bool:
         """Returns whether the message is in the dead-letter queue."""
-        event = message.event
+        readable = message.readable
         try:
             self.dead_letters.park(
                 message.body,
                 error,
-                event_id=event.event_id if event else message.id,
-                user_id=event.user_id if event else None,
+                event_id=readable.event_id if readable else message.id,
+                user_id=readable.user_id if readable else None,
             )
         except Transient as unparked:
-            self.journal.event("retried", event, age=self._age(message), event_id=message.id, error=unparked)
+            self._log_retry(message, unparked, None)
             return False
-        self.journal.event("parked", event, age=self._age(message), event_id=message.id, error=error)
+        self.messages.parked(message.content, message_id=message.id, age=self._age(message), error=error)
         return True
 
-    def _age(self, message: _Message) -> float:
-        """Seconds since the receiver accepted the event."""
+    def _log_retry(self, message: _Message[Content], error: Transient, retry_in: float | None) -> None:
+        age = self._age(message)
+        self.messages.retried(message.content, message_id=message.id, age=age, error=error, retry_in=retry_in)
+
+    def _age(self, message: _Message[Content]) -> float:
+        """Seconds since the message was sent."""
         return self.clock() - message.sent_at

@@ -24,7 +24,8 @@ from whop_sync.journal import Journal
 from whop_sync.pictures.fetching import PictureFetcher
 from whop_sync.syncing.enrollment import Enrollment
 from whop_sync.syncing.profiles import Profiles
-from whop_sync.syncing.synchronization import Synchronization
+from whop_sync.syncing.synchronization import Result, Synchronization
+from whop_sync.syncing.user_events import UserEvents
 from whop_sync.syncing.worker import Record, Worker
 from whop_sync.users.mappings import Mappings
 from whop_sync.whop.client import Whop
@@ -40,7 +41,7 @@ class Station:
     `to_dynamodb` counts round trips about `rows`, and those that take `turns`.
     """
 
-    worker: Worker
+    worker: Worker[UserEvent, Result]
     dynamodb: Any
     table: str
     to_dynamodb: Counter[str]
@@ -95,11 +96,12 @@ def station(
         ),
         clock=time.time,
     )
+    journal = Journal()
     worker = Worker(
-        handler=handler,
+        messages=UserEvents(handler=handler, journal=journal),
         queue=nowhere,
         dead_letters=nowhere,
-        journal=Journal(),
+        journal=journal,
         clock=time.time,
         pool=ThreadPoolExecutor(10),
     )

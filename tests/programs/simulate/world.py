@@ -36,6 +36,7 @@ from whop_sync.pictures.fetching import Picture, PictureFetcher
 from whop_sync.syncing.enrollment import Enrollment
 from whop_sync.syncing.profiles import Profiles
 from whop_sync.syncing.synchronization import Result, Synchronization
+from whop_sync.syncing.user_events import UserEvents
 from whop_sync.syncing.worker import Record, Worker
 from whop_sync.users.mappings import Mappings
 from whop_sync.whop.client import Whop
@@ -284,7 +285,7 @@ class World:
             environment.busy = False
         self._dispatch(environment.queue)
 
-    def assembled(self, environment: Environment) -> Worker:
+    def assembled(self, environment: Environment) -> Worker[UserEvent, Result]:
         """The worker as `assembly` puts it together, over what is in memory."""
         clock, enrollment = environment.clock, self.story.settings.enrollment
         dynamodb: Any = _Client(self, environment, self.table)
@@ -318,7 +319,7 @@ class World:
         )
         jitter = random.Random(f"{self.story.seed}:{environment.name}")
         return Worker(
-            handler=_Handler(self, environment, synchronization),
+            messages=UserEvents(handler=_Handler(self, environment, synchronization), journal=diary),
             queue=Queue(sqs, environment.queue),
             dead_letters=Queue(sqs, f"{environment.queue}-dead"),
             journal=diary,
@@ -435,7 +436,7 @@ class Diary(Journal):
     def email_differs(self) -> None:
         """Shows in the row."""
 
-    def crash(self, error: BaseException, event: UserEvent | None = None) -> None:
+    def crash(self, error: BaseException, *, event_id: str | None = None, user_id: str | None = None) -> None:  # noqa: ARG002
         if isinstance(error, AssertionError):  # a matter of the simulation, not of the worker
             self._world.timeline.stop(error)
             self._world.timeline.give_way()
@@ -443,7 +444,7 @@ class Diary(Journal):
         while trace and trace.tb_next:
             trace = trace.tb_next
         place = f" in line {trace.tb_lineno} of {trace.tb_frame.f_code.co_filename}" if trace else ""
-        self._world.history.crashes.append(f"{type(error).__name__}: {error}{place}, at {event and event.event_id}")
+        self._world.history.crashes.append(f"{type(error).__name__}: {error}{place}, at {event_id}")
 
     def flush(self) -> None:
         """Nothing is kept back."""
