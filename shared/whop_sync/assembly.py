@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     from whop_sync.backend_api.chat_tokens import ChatTokens
     from whop_sync.backend_api.lookups import LookUp
     from whop_sync.backend_api.payouts import AccountLinks, PayoutTokens
+    from whop_sync.batches.worker import Worker
     from whop_sync.config import WhopConfig
     from whop_sync.events import UserEvent
     from whop_sync.importing.stored_files import StoredImports
     from whop_sync.journal import Journal
     from whop_sync.receiving.deliveries import MisconfiguredReceiver, Receiver
     from whop_sync.syncing.synchronization import Result
-    from whop_sync.syncing.worker import Worker
     from whop_sync.users.directory import Directory
     from whop_sync.whop.client import Pace, Whop, Witness
 
@@ -101,6 +101,7 @@ def worker() -> "Worker[UserEvent, Result]":
     import boto3
 
     from whop_sync.aws.queues import Queue
+    from whop_sync.batches.worker import Worker
     from whop_sync.config import worker_config
     from whop_sync.journal import Journal
     from whop_sync.pictures.fetching import PictureFetcher
@@ -108,7 +109,6 @@ def worker() -> "Worker[UserEvent, Result]":
     from whop_sync.syncing.profiles import Profiles
     from whop_sync.syncing.synchronization import Synchronization
     from whop_sync.syncing.user_events import UserEvents
-    from whop_sync.syncing.worker import Worker
     from whop_sync.users.mappings import Mappings
     from whop_sync.whop.rate_limit import Limit, Pacer, SharedBuckets
 

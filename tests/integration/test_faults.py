@@ -19,11 +19,11 @@ from harness.faults import AWS_KINDS, KILLS, LATE_SECONDS, PICTURE_KINDS, WHOP_K
 from local_stack.engine import Engine
 from local_stack.pictures import png
 from whop_sync.aws.queues import Queue
+from whop_sync.batches.worker import Record, Worker
 from whop_sync.errors import Transient
 from whop_sync.events import UserEvent
 from whop_sync.journal import Journal
 from whop_sync.syncing.user_events import UserEvents
-from whop_sync.syncing.worker import Record, Worker
 
 RETURN_SECONDS = 720
 """The queues' visibility timeout: when a message comes back whose worker was killed."""

@@ -19,9 +19,9 @@ from harness import World, created, event
 from harness.faults import PICTURE, Meanwhile, Point, kinds_of
 from local_stack.engine import Engine
 from local_stack.pictures import png
+from whop_sync.batches.retries import RETRIES
 from whop_sync.errors import Permanent, Transient
 from whop_sync.events import PROFILE_FIELDS, UserEvent
-from whop_sync.syncing.retries import RETRIES
 from whop_sync.users.mappings import LEASE_SECONDS
 
 NEVER = float("inf")

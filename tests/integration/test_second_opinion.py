@@ -19,9 +19,9 @@ from local_stack import ROOT
 from local_stack.engine import Engine
 from whop_sync.aws.queues import Queue
 from whop_sync.aws.secrets import Secret
+from whop_sync.batches.retries import RETRIES
 from whop_sync.errors import Permanent, Transient
 from whop_sync.importing.stored_files import StoredImports
-from whop_sync.syncing.retries import RETRIES
 from whop_sync.users.directory import Directory
 from whop_sync.users.mappings import Claim
 from whop_sync.whop.rate_limit import Limit, SharedBuckets

@@ -13,10 +13,10 @@ from harness import World, created, event
 from harness.faults import KILLS, Meanwhile, Point, kinds_of
 from local_stack.engine import Engine
 from local_stack.pictures import png
+from whop_sync.batches.retries import RETRIES
 from whop_sync.errors import AwaitsTurn, Transient
 from whop_sync.events import Position, Standing, UserEvent, standing_of
 from whop_sync.receiving.payloads import of_one_left_out
-from whop_sync.syncing.retries import RETRIES
 from whop_sync.users.directory import Directory
 from whop_sync.users.mappings import LEASE_SECONDS
 

@@ -11,11 +11,11 @@ from harness import World, created, event
 from harness.faults import PICTURE, Answer, Meanwhile, Point
 from local_stack.pictures import png
 from whop_sync.accounts import Account
+from whop_sync.batches.retries import RETRIES
 from whop_sync.errors import AwaitsTurn, Permanent, Transient
 from whop_sync.events import Kind
 from whop_sync.syncing.deadlines import Deadline
 from whop_sync.syncing.enrollment import ORPHAN_WAIT_SECONDS
-from whop_sync.syncing.retries import RETRIES
 from whop_sync.users.mappings import LEASE_SECONDS, Progress
 from whop_sync.whop.client import CALL_SECONDS, PAGE_SIZE
 

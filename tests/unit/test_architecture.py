@@ -14,15 +14,16 @@ PACKAGE = ROOT / "shared" / "whop_sync"
 MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "bottom": frozenset(),
     "aws": frozenset({"bottom"}),
+    "batches": frozenset({"bottom", "aws"}),
     "pictures": frozenset({"bottom"}),
     "users": frozenset({"bottom", "aws"}),
     "whop": frozenset({"bottom", "aws", "users"}),
     "receiving": frozenset({"bottom", "aws"}),
     "importing": frozenset({"bottom", "aws"}),
     "backend_api": frozenset({"bottom", "aws", "users", "whop"}),
-    "syncing": frozenset({"bottom", "aws", "users", "whop", "pictures"}),
+    "syncing": frozenset({"bottom", "batches", "users", "whop", "pictures"}),
     "assembly": frozenset(
-        {"bottom", "aws", "users", "whop", "pictures", "receiving", "importing", "backend_api", "syncing"}
+        {"bottom", "aws", "batches", "users", "whop", "pictures", "receiving", "importing", "backend_api", "syncing"}
     ),
 }
 """From the bottom up, and no more than is used. Every room may import itself; a use case never imports another."""

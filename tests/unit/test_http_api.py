@@ -92,7 +92,7 @@ def test_looking_up_needs_no_http_client() -> None:
 def test_making_tokens_needs_no_queue() -> None:
     modules, services = json.loads(start("mint_chat_token").stdout)
     assert services == ["dynamodb", "secretsmanager"]
-    assert not {"whop_sync.aws.queues", "whop_sync.syncing.worker", "whop_sync.pictures.fetching"} & set(modules)
+    assert not {"whop_sync.aws.queues", "whop_sync.batches.worker", "whop_sync.pictures.fetching"} & set(modules)
 
 
 @pytest.mark.parametrize("actions", ["", ",", "chat:read,", " chat:read", "*", "chat", "chat:read;dms:read"])

@@ -14,12 +14,12 @@ import pytest
 
 from harness import Clock, event
 from whop_sync.aws.queues import Queue
+from whop_sync.batches.worker import Record, Worker
 from whop_sync.errors import OperatorNeeded, Permanent, Reason, SyncError, Transient, Unauthentic
 from whop_sync.events import UserEvent
 from whop_sync.journal import DeliveryOutcome, EventOutcome, Journal, RequestOutcome
 from whop_sync.syncing.synchronization import Result, SyncOutcome
 from whop_sync.syncing.user_events import UserEvents
-from whop_sync.syncing.worker import Record, Worker
 
 type Metric = tuple[str, tuple[str, ...]]
 """A metric's name, and the values of its dimensions after the stack's name."""

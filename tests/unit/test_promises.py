@@ -4,10 +4,10 @@ import pytest
 
 from whop_sync import values
 from whop_sync.aws import secrets
+from whop_sync.batches.retries import RETRIES
 from whop_sync.pictures import fetching
 from whop_sync.receiving import deliveries, payloads, signatures
 from whop_sync.syncing import enrollment
-from whop_sync.syncing.retries import RETRIES
 from whop_sync.users import mappings
 from whop_sync.whop import answers
 from whop_user_sync import parked

@@ -14,8 +14,8 @@ import yaml
 from harness.cloudformation import template
 from harness.metrics import emitted_metrics
 from whop_sync import assembly
+from whop_sync.batches.retries import RETRIES
 from whop_sync.errors import AwaitsTurn
-from whop_sync.syncing.retries import RETRIES
 from whop_sync.syncing.user_events import LAST_START_SECONDS
 from whop_sync.users.mappings import LEASE_SECONDS
 

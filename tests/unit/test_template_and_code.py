@@ -7,8 +7,8 @@ import pytest
 
 from harness.cloudformation import functions, template
 from local_stack import ROOT
+from whop_sync.batches.retries import RETRIES
 from whop_sync.config import FEWEST_CALLS_PER_MINUTE
-from whop_sync.syncing.retries import RETRIES
 from whop_sync.users.schema import EXPIRY_ATTRIBUTE
 from whop_user_sync.parked import QUEUES
 

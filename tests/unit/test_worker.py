@@ -12,13 +12,13 @@ from botocore.exceptions import ClientError
 
 from harness import Clock, event
 from whop_sync.aws.queues import Queue
+from whop_sync.batches.retries import RETRIES
+from whop_sync.batches.worker import Record, Worker
 from whop_sync.errors import AwaitsTurn, OperatorNeeded, Permanent, Transient, WhopAnswer
 from whop_sync.events import UserEvent
 from whop_sync.journal import Journal
-from whop_sync.syncing.retries import RETRIES
 from whop_sync.syncing.synchronization import Result
 from whop_sync.syncing.user_events import LAST_START_SECONDS, UserEvents
-from whop_sync.syncing.worker import Record, Worker
 
 
 @dataclass

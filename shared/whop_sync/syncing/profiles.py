@@ -9,12 +9,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from whop_sync.accounts import Account
+from whop_sync.batches.retries import RETRIES, RetryPolicy
 from whop_sync.errors import Permanent, SyncError, Transient
 from whop_sync.events import ProfileField, content_hash
 from whop_sync.pictures.errors import PictureRefused, PictureUnavailable
 from whop_sync.pictures.fetching import Picture, PictureFetcher
 from whop_sync.syncing.deadlines import Deadline
-from whop_sync.syncing.retries import RETRIES, RetryPolicy
 from whop_sync.users.schema import Avatar, Row, Shown
 from whop_sync.values import MAX_NAME_LENGTH
 from whop_sync.whop.client import File, ProfileRefused, Whop

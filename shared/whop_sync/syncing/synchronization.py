@@ -5,12 +5,12 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from whop_sync.accounts import Account
+from whop_sync.batches.retries import RETRIES, RetryPolicy
 from whop_sync.errors import AwaitsTurn, Permanent, SyncError, Transient
 from whop_sync.events import FIELDS, PROFILE_FIELDS, Field, Position, ProfileField, Standing, UserEvent, standing_of
 from whop_sync.syncing.deadlines import Deadline
 from whop_sync.syncing.enrollment import Enrollment, NotLocated, Origin
 from whop_sync.syncing.profiles import Profiles
-from whop_sync.syncing.retries import RETRIES, RetryPolicy
 from whop_sync.users.mappings import Busy, Claim, Mappings, Progress, email_differs
 from whop_sync.users.schema import Shown, Status
 

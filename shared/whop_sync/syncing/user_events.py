@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from typing import Protocol
 
+from whop_sync.batches.worker import Readable
 from whop_sync.errors import SyncError, Transient
 from whop_sync.events import UserEvent
 from whop_sync.journal import Journal
 from whop_sync.syncing.synchronization import Result
-from whop_sync.syncing.worker import Readable
 
 LAST_START_SECONDS = 75.0
 """An event is not begun with less time left: a picture, its processing and the calls around them take up to this."""

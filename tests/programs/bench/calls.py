@@ -18,6 +18,7 @@ from local_stack.engine import Engine
 from local_stack.pictures import running_pictures
 from local_stack.terminal import Terminal
 from whop_sync.aws.queues import Queue
+from whop_sync.batches.worker import Record, Worker
 from whop_sync.config import CALLS_PER_MINUTE
 from whop_sync.events import UserEvent
 from whop_sync.journal import Journal
@@ -26,7 +27,6 @@ from whop_sync.syncing.enrollment import Enrollment
 from whop_sync.syncing.profiles import Profiles
 from whop_sync.syncing.synchronization import Result, Synchronization
 from whop_sync.syncing.user_events import UserEvents
-from whop_sync.syncing.worker import Record, Worker
 from whop_sync.users.mappings import Mappings
 from whop_sync.whop.client import Whop
 from whop_sync.whop.rate_limit import Limit, Pacer, SharedBuckets

@@ -28,6 +28,7 @@ from simulate.story import ORDINARY, REFUSED_PICTURE, Arrival, Decision, Fault, 
 from simulate.table import Table
 from simulate.virtual_time import Lock, Pool, Task, Timeline
 from whop_sync.aws.queues import Queue
+from whop_sync.batches.worker import Record, Worker
 from whop_sync.errors import SyncError
 from whop_sync.events import ProfileField, UserEvent
 from whop_sync.journal import Journal
@@ -37,7 +38,6 @@ from whop_sync.syncing.enrollment import Enrollment
 from whop_sync.syncing.profiles import Profiles
 from whop_sync.syncing.synchronization import Result, Synchronization
 from whop_sync.syncing.user_events import UserEvents
-from whop_sync.syncing.worker import Record, Worker
 from whop_sync.users.mappings import Mappings
 from whop_sync.whop.client import Whop
 from whop_sync.whop.generations import GENERATIONS

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import Protocol, Self, TypedDict
 
 from whop_sync.aws.queues import Queue
+from whop_sync.batches.retries import RETRIES, RetryPolicy
 from whop_sync.errors import AwaitsTurn, Malformed, Permanent, SyncError, Transient
 from whop_sync.journal import Journal
-from whop_sync.syncing.retries import RETRIES, RetryPolicy
 
 
 class RecordAttributes(TypedDict):

@@ -1,0 +1,1 @@
+"""From a batch of queued messages to what becomes of each: done, back to the queue, or parked."""
