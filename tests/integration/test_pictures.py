@@ -388,8 +388,8 @@ class TestCertificates:
         assert internet.host.requests == []
 
     def test_an_authority_that_the_world_does_not_trust_is_refused(self, internet: Internet) -> None:
+        http = PublicHttp(resolve=internet.resolve, connect=internet.connect)
         with pytest.raises(PictureRefused) as error:
-            http = PublicHttp(resolve=internet.resolve, connect=internet.connect)
             PictureFetcher(clock=time.monotonic, http=http).fetch("https://cdn.test/")
         assert reason_of(error.value, "https://cdn.test/") == "picture_untrusted"
         assert internet.host.requests == []
