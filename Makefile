@@ -142,7 +142,8 @@ validate: $(SAM) $(CHECKOV) ## Check the template, for errors and for what is no
 	@{ for name in ImportEnabled AccessLogs Tracing; do echo "/^  $$name:/,/Default:/s/'false'/'true'/"; done; \
 		echo "/^  AccountLinkHosts:/,/Default:/s/''/app.example.com/"; \
 		echo "/^  PayoutTokenActions:/,/Default:/s/''/identity:read/"; \
-		echo "/^  PayoutsApiKey:/,/Default:/s/shared/separate/"; } \
+		echo "/^  PayoutsApiKey:/,/Default:/s/shared/separate/"; \
+		echo "/^  AnnounceTo:/,/Default:/s/none/webhook/"; } \
 		| sed -f /dev/stdin template.yaml > .local/everything-on.yaml
 	.local/sam/bin/sam validate --lint --template .local/everything-on.yaml
 	.local/checkov/bin/checkov --config-file .checkov.yaml --file .local/everything-on.yaml

@@ -22,7 +22,7 @@ from whop_sync.receiving.signatures import parse_secrets
 from whop_sync.whop.api_key import parse_api_key
 from whop_sync.whop.client import Whop, http_client
 from whop_sync.whop.generations import chosen_generation
-from whop_user_sync.stack import Stack, is_loopback
+from whop_user_sync.stack import NO_QUEUE, Stack, is_loopback
 
 type About = Literal[
     "settings",
@@ -42,8 +42,6 @@ type About = Literal[
 type Verdict = Literal["ok", "warning", "wrong"]
 type KeyUse = Literal["whop_api_key", "whop_payouts_api_key"]
 """The key of users and chat, or the one that links and payout tokens are made with, if that is another one."""
-
-_NO_QUEUE = ("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist")
 
 MAX_CLOCK_SECONDS = 60
 """AWS refuses signed requests from clocks that are five minutes off, and tokens lose as much of their life."""
@@ -248,7 +246,7 @@ def check_queues(sqs: Any, expected: Sequence[str]) -> Iterator[Finding]:
         try:
             sqs.get_queue_url(QueueName=name)
         except ClientError as error:
-            if error.response["Error"]["Code"] not in _NO_QUEUE:
+            if error.response["Error"]["Code"] not in NO_QUEUE:
                 raise
             missing.append(name)
     if missing:

@@ -4,6 +4,8 @@
           │      └────▶ profile-updated ──▶ worker ──▶ profile-updated-dead-letters ─┤ sent to its queue again
           └──▶ parked-deliveries ─────────────────────────────────────────────────── ┘ read by the receiver again
 
+    worker ──▶ announcements ──▶ announce ──▶ announcements-dead-letters, where the stack announces: sent again likewise
+
 A parked event is stored in its queue first and deleted from where it was parked afterwards. A crash in between leaves
 both, which changes nothing: the user's row decides what is new, and an event that comes twice is not. A delivery that
 the receiver still cannot read never moves, so no number of runs makes two of it.
@@ -31,9 +33,14 @@ if TYPE_CHECKING:
     from mypy_boto3_sqs.type_defs import MessageTypeDef
 
 DELIVERIES = "parked-deliveries"
-_SOURCES = {"user-created-dead-letters": "user-created", "profile-updated-dead-letters": "profile-updated"}
+_SOURCES = {
+    "user-created-dead-letters": "user-created",
+    "profile-updated-dead-letters": "profile-updated",
+    "announcements-dead-letters": "announcements",
+}
 QUEUES = (*_SOURCES, DELIVERIES)
-"""The last parts of the names of the queues that hold parked events."""
+"""The last parts of the names of the queues that hold parked events. A stack that announces nothing lacks that of
+announcements."""
 
 HOLD_SECONDS = 600
 """How long events are hidden from other runs, if this one dies before it lets go of them."""
@@ -54,9 +61,10 @@ could not do it just now and it is still parked."""
 class Parked:
     """One parked event.
 
-    `queue` is the last part of a queue's name. `sent_at`, in Unix seconds, is when it was parked, or accepted if SQS
-    moved it here; `signed_at` is when its sender signed it, None where nothing says so. `body` (base64 of a delivery)
-    and `whop_message` may hold personal data. `headers` are those that a delivery is read by.
+    `queue` is the last part of a queue's name, `event_id` the id of a webhook or of an announcement. `sent_at`, in Unix
+    seconds, is when it was parked, or accepted if SQS moved it here; `signed_at` is when its sender signed it, None
+    where nothing says so. `body` (base64 of a delivery) and `whop_message` may hold personal data. `headers` are those
+    that a delivery is read by.
     """
 
     id: str
@@ -81,8 +89,8 @@ class Parked:
             receipt_handle=message["ReceiptHandle"],
             queue=queue,
             sent_at=int(message["Attributes"]["SentTimestamp"]) / 1000,
-            event_id=str(event.get("event_id") or noted.get("event_id") or message["MessageId"]),
-            user_id=str(event["user_id"]) if "user_id" in event else noted.get("user_id"),
+            event_id=str(event.get("event_id") or event.get("id") or noted.get("event_id") or message["MessageId"]),
+            user_id=str(event["user_id"]) if event.get("user_id") is not None else noted.get("user_id"),
             reason=noted.get("reason") or RECEIVED_TOO_OFTEN,
             explanation=noted.get("explanation", "") if "reason" in noted else _MOVED_BY_SQS,
             whop_message=noted.get("whop_message"),
@@ -107,7 +115,7 @@ class ParkedEvents:
         self._stack = stack
         self._sqs: SQSClient = stack.client("sqs")
         self._functions: LambdaClient = stack.client("lambda")
-        self._urls = {queue: self._url(queue) for queue in QUEUES}
+        self._urls = stack.queue_urls(self._sqs, QUEUES)
         self._gone: set[str] = set()
 
     def hidden(self) -> int:
@@ -127,9 +135,9 @@ class ParkedEvents:
 
         Events that are parked again meanwhile are not among them, so a run ends however fast a worker refuses.
         """
-        held: dict[str, dict[str, Parked]] = {queue: {} for queue in QUEUES}
+        held: dict[str, dict[str, Parked]] = {queue: {} for queue in self._urls}
         try:
-            with ThreadPoolExecutor(len(QUEUES)) as pool:
+            with ThreadPoolExecutor(len(held)) as pool:
                 list(pool.map(self._receive_all, held, held.values()))
             yield sorted(_all(held), key=lambda event: event.sent_at)
         finally:

@@ -1,6 +1,6 @@
 """One deployed stack, as an operator reaches it: by the AWS credentials and region of the environment."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -30,6 +30,11 @@ _AWS = Config(connect_timeout=5, read_timeout=30, retries={"mode": "standard", "
 
 _ON_THIS_MACHINE = _AWS.merge(Config(proxies={}))
 
+NO_QUEUE = ("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist")
+"""The codes of AWS for a queue that is not there, in SQS's two protocols."""
+
+_OF_ANNOUNCEMENTS = ("announcements", "announcements-dead-letters")
+
 _MAY_NOT = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError")
 _SIGNED_OUT = ("ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException")
 _WHERE = "Check the name of the stack, AWS_PROFILE and AWS_REGION."
@@ -58,6 +63,17 @@ class Stack:
     def queue_url(self, sqs: Any, queue: str) -> str:
         """`queue` is the last part of a queue's name."""
         return str(sqs.get_queue_url(QueueName=f"{self.name}-{queue}")["QueueUrl"])
+
+    def queue_urls(self, sqs: Any, queues: Iterable[str]) -> dict[str, str]:
+        """The URLs by the last parts of the names, without those of announcements where the stack has none."""
+        found = {}
+        for queue in queues:
+            try:
+                found[queue] = self.queue_url(sqs, queue)
+            except ClientError as error:
+                if queue not in _OF_ANNOUNCEMENTS or error.response["Error"]["Code"] not in NO_QUEUE:
+                    raise
+        return found
 
     def whop_config(self, settings: Mapping[str, str]) -> WhopConfig:
         """How the worker reaches Whop, by its `settings`."""
@@ -113,7 +129,7 @@ def explained(error: ClientError | BotoCoreError, *, stack: str | None, needed: 
             return f"{error} Is it running?"
         case ClientError():
             code, operation = error.response["Error"]["Code"], error.operation_name
-            if "NonExistentQueue" in code or "QueueDoesNotExist" in code:
+            if code in NO_QUEUE:
                 return f"There is no stack {stack} here: its queues do not exist. {_WHERE}"
             if code in ("ResourceNotFoundException", "ResourceNotFoundError"):
                 return f"There is no stack {stack} here: {operation} found nothing. {_WHERE}"

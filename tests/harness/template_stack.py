@@ -34,7 +34,7 @@ class Surroundings:
             "AWS::DynamoDB::Table": self._make_table,
         }
         for name, resource in self._template["Resources"].items():
-            if resource["Type"] in makers:
+            if resource["Type"] in makers and self._holds(resource.get("Condition")):
                 self._known[name] = makers[resource["Type"]](resource["Properties"])
 
     def environment(self, function: str) -> dict[str, str]:
@@ -94,10 +94,22 @@ class Surroundings:
                 return re.sub(r"\$\{([\w:]+)\}", lambda found: self._known[found[1]], text)
         return str(value)
 
-    def _holds(self, condition: str) -> bool:
-        """Whether a condition of the template holds; those used here compare one parameter with one text."""
-        parameter, text = self._template["Conditions"][condition]["Fn::Equals"]
-        return bool(self._resolved(parameter) == text)
+    def _holds(self, condition: Any) -> bool:
+        """Whether a condition of the template holds, by its name or written out. What has none is always there."""
+        match condition:
+            case None:
+                return True
+            case str():
+                return self._holds(self._template["Conditions"][condition])
+            case {"Condition": name}:
+                return self._holds(name)
+            case {"Fn::Not": [negated]}:
+                return not self._holds(negated)
+            case {"Fn::And": [*all_of]}:
+                return all(map(self._holds, all_of))
+            case {"Fn::Equals": [parameter, text]}:
+                return self._resolved(parameter) == str(text)
+        raise AssertionError(condition)
 
 
 def load(path: Path) -> ModuleType:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import ModuleType
 from typing import Any
 
@@ -17,12 +17,12 @@ import pytest
 from botocore.exceptions import ClientError
 
 from harness import created, event
-from harness.interruptions import INTERRUPTED
 from harness.template_stack import Surroundings, load
 from local_stack import ROOT
 from local_stack.engine import Engine
 from local_stack.processes import NO_ACCOUNT
 from local_stack.waiting import becomes_true
+from whop_sync.announcements import Announcement, announcement_id
 from whop_sync.aws.queues import Queue
 from whop_sync.errors import Malformed, Permanent, WhopAnswer
 from whop_sync.events import UserEvent
@@ -31,6 +31,15 @@ from whop_user_sync.parked import QUEUES, RECEIVED_TOO_OFTEN, ParkedEvents
 from whop_user_sync.stack import Stack
 
 READABLE = b'{"type":"user.updated","timestamp":"2026-03-01T10:00:00Z","data":{"id":"u7","name":"Ann"}}'
+ENROLLED = Announcement(
+    id=announcement_id("u4", 1, "user.enrolled"),
+    type="user.enrolled",
+    user_id="u4",
+    version=1,
+    occurred_at=1_767_605_400.0,
+    data={"whop_user_id": "user_4", "whop_company_id": "biz_4"},
+)
+PLATFORM_REFUSES = Permanent("whop_refused", "the platform refused it")
 REFUSED = Permanent("whop_refused", "Whop refused the request", answer=WhopAnswer(status=422, message="No Ann here"))
 
 
@@ -53,6 +62,12 @@ class Operator:
         """As a worker does."""
         queue = self.queue(f"{'user-created' if parked.kind == 'created' else 'profile-updated'}-dead-letters")
         queue.park(parked.to_json(), error, event_id=parked.event_id, user_id=parked.user_id)
+
+    def park_announcement(self, announcement: Announcement) -> None:
+        """As the function that delivers them does."""
+        self.queue("announcements-dead-letters").park(
+            announcement.to_json(), PLATFORM_REFUSES, event_id=announcement.id, user_id=announcement.user_id
+        )
 
     def park_delivery(self, body: bytes, event_id: str = "msg_1", headers: dict[str, str] | None = None) -> None:
         """As the receiver does."""
@@ -92,7 +107,7 @@ class Functions:
 
 @pytest.fixture
 def operator(engine: Engine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Operator:
-    surroundings = Surroundings(engine)
+    surroundings = Surroundings(engine, {"AnnounceTo": "webhook"})
     for name, value in surroundings.environment("receive_webhook").items():
         monkeypatch.setenv(name, value)
     receiver = load(ROOT / "functions" / "receive_webhook" / "app.py")
@@ -117,22 +132,25 @@ def _client(make: Any, functions: Functions, service: str, how: dict[str, Any]) 
 
 
 def test_parked_events_are_listed_with_user_reason_and_age_and_nothing_personal(operator: Operator) -> None:
-    # Given one event in each of the three queues
+    # Given one event in each of the four queues
     operator.park(created("u1", name="Ann Bee"))
     operator.park(event("u2", name="Ann Bee"), Permanent("whop_not_found", "Whop does not know what the call names"))
     operator.park_delivery(b'{"name":"Ann Bee"}', "msg_3")
+    operator.park_announcement(ENROLLED)
     # When the operator asks
     assert operator.run("parked") == 0
     # Then each is told with its queue, and no name, address or body is
     told = operator.printed()
     for expected in ("u1", "msg_u1_1", "whop_refused", "u2", "whop_not_found", "msg_3", "no_user_id", " s  ", *QUEUES):
         assert expected in told
+    for expected in ("u4", ENROLLED.id, PLATFORM_REFUSES.reason):
+        assert expected in told
     assert "Whop does not know what the call names" in told
-    assert "3 parked" in told
+    assert "4 parked" in told
     for personal in ("Ann", "shop.test"):
         assert personal not in told
     # And nothing has left its place or is hidden
-    assert operator.parked() == 3
+    assert operator.parked() == 4
 
 
 def test_contents_are_shown_only_when_asked_for(operator: Operator) -> None:
@@ -147,16 +165,18 @@ def test_contents_are_shown_only_when_asked_for(operator: Operator) -> None:
 
 
 def test_all_parked_events_are_sent_to_the_queues_they_came_from(operator: Operator) -> None:
-    # Given parked events of all three kinds, the delivery now readable
+    # Given parked events of all kinds, the delivery now readable
     first, second = created("u1", name="Ann"), event("u2", name="Bea")
     operator.park(first)
     operator.park(second)
     operator.park_delivery(READABLE)
+    operator.park_announcement(ENROLLED)
     # When they are sent round
     assert operator.run("redrive") == 0
-    assert "3 sent again" in operator.printed()
+    assert "4 sent again" in operator.printed()
     # Then each lies in its queue as the receiver wrote it, and none is parked any more
     assert operator.lies_in("user-created") == [first.to_json()]
+    assert operator.lies_in("announcements") == [ENROLLED.to_json()]
     third, same_second = map(UserEvent.from_json, operator.lies_in("profile-updated"))
     assert {third.user_id: third, same_second.user_id: same_second}["u2"] == second
     assert {third.user_id, same_second.user_id} == {"u2", "u7"}
@@ -356,7 +376,7 @@ def test_ctrl_c_stops_a_redrive_and_what_it_says_is_true(operator: Operator) -> 
         redrive.send_signal(signal.SIGINT)
         output, errors = redrive.communicate(timeout=60)
     # Then it ends with the status for that, and each event is in its queue or parked where all can see it
-    assert redrive.returncode in INTERRUPTED, output + errors
+    assert redrive.returncode == 130, output + errors
     assert "Interrupted. What was not sent again is parked as before." in errors
     assert "Traceback" not in errors
     left = operator.parked()
@@ -376,6 +396,17 @@ def test_what_another_run_holds_is_mentioned(operator: Operator) -> None:
     told = operator.printed()
     assert "Nothing is parked that fits." in told
     assert "1 more are held by another run" in told
+
+
+def test_an_announcement_is_chosen_by_its_id_or_its_user(operator: Operator) -> None:
+    operator.park_announcement(ENROLLED)
+    operator.park_announcement(replace(ENROLLED, id="msg_other", user_id="u5"))
+    for choice in (("--user", "u4"), ("--delivery", ENROLLED.id)):
+        assert operator.run("parked", *choice) == 0
+        assert "1 parked" in operator.printed()
+    assert operator.run("redrive", "--delivery", ENROLLED.id) == 0
+    assert operator.lies_in("announcements") == [ENROLLED.to_json()]
+    assert operator.parked() == 1
 
 
 def test_a_stack_that_does_not_exist_is_told_in_words_that_help(operator: Operator) -> None:
@@ -403,5 +434,17 @@ def test_whatever_somebody_put_into_a_queue_is_listed(operator: Operator, body: 
         operator.sqs.send_message(QueueUrl=operator.surroundings.queue_url(queue), MessageBody=body or " ")
     assert operator.run("parked", "--show-body") == 0
     told = operator.printed()
-    assert "3 parked" in told
+    assert f"{len(QUEUES)} parked" in told
     assert "\x1b" not in told
+
+
+def test_a_stack_that_announces_nothing_has_no_queue_of_announcements_and_the_commands_do_without(
+    operator: Operator, engine: Engine
+) -> None:
+    silent = Surroundings(engine)
+    assert "announcements-dead-letters" not in " ".join(
+        engine.sqs.list_queues(QueueNamePrefix=silent.stack)["QueueUrls"]
+    )
+    for command in ("parked", "redrive"):
+        assert operator.run(command, stack=silent.stack) == 0
+        assert "Nothing is parked that fits." in operator.printed()

@@ -26,16 +26,15 @@ from whop_user_sync.parked import HOLD_SECONDS, Parked, ParkedEvents, RedriveOut
 from whop_user_sync.stack import Stack
 
 LIST_NEEDS = (
-    "On the three parked queues: sqs:GetQueueUrl, sqs:GetQueueAttributes, sqs:ReceiveMessage and"
-    " sqs:ChangeMessageVisibility."
+    "On the parked queues: sqs:GetQueueUrl, sqs:GetQueueAttributes, sqs:ReceiveMessage and sqs:ChangeMessageVisibility."
 )
 REDRIVE_NEEDS = (
-    "On the three parked queues: sqs:GetQueueUrl, sqs:GetQueueAttributes, sqs:ReceiveMessage,"
-    " sqs:ChangeMessageVisibility and sqs:DeleteMessage; on the workers' queues: sqs:GetQueueUrl and sqs:SendMessage;"
-    " on the function receive-webhook: lambda:InvokeFunction."
+    "On the parked queues: sqs:GetQueueUrl, sqs:GetQueueAttributes, sqs:ReceiveMessage,"
+    " sqs:ChangeMessageVisibility and sqs:DeleteMessage; on the queues they came from: sqs:GetQueueUrl and"
+    " sqs:SendMessage; on the function receive-webhook: lambda:InvokeFunction."
 )
 DISCARD_NEEDS = (
-    "On the three parked queues: sqs:GetQueueUrl, sqs:GetQueueAttributes, sqs:ReceiveMessage,"
+    "On the parked queues: sqs:GetQueueUrl, sqs:GetQueueAttributes, sqs:ReceiveMessage,"
     " sqs:ChangeMessageVisibility and sqs:DeleteMessage; on the log group of receive-webhook: logs:CreateLogStream and"
     " logs:PutLogEvents."
 )

@@ -19,7 +19,7 @@ from whop_user_sync.logs import LogLine, Logs
 from whop_user_sync.parked import QUEUES, Parked, ParkedEvents, RedriveOutcome
 from whop_user_sync.stack import Stack
 
-WORK_QUEUES = ("user-created", "profile-updated")
+WORK_QUEUES = ("user-created", "profile-updated", "announcements")
 SPANS = 30
 """Columns of a chart."""
 
@@ -152,10 +152,11 @@ class Sources:
     def overview(self, *, hours: float) -> Overview:
         now = time.time()
         lines = self._logs.find({}, since=now - hours * 3600)
-        ages = self._ages((*WORK_QUEUES, *QUEUES), datetime.fromtimestamp(now, UTC))
+        urls = self.stack.queue_urls(self._sqs, (*WORK_QUEUES, *QUEUES))
+        ages = self._ages([*urls], datetime.fromtimestamp(now, UTC))
         return Overview(
             alarms=self._alarms(),
-            queues=[self._queue(name, ages.get(name)) for name in (*WORK_QUEUES, *QUEUES)],
+            queues=[self._queue(name, url, ages.get(name)) for name, url in urls.items()],
             outcomes=_by_span(lines, now - hours * 3600, now),
             calls=_calls(lines),
             lines=len(lines),
@@ -298,9 +299,8 @@ class Sources:
         found = {name: values.get(f"q{number}") for number, name in enumerate(names)}
         return {name: float(ages[0]) for name, ages in found.items() if ages}
 
-    def _queue(self, name: str, oldest: float | None) -> QueueState:
+    def _queue(self, name: str, url: str, oldest: float | None) -> QueueState:
         names = ("ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible")
-        url = self.stack.queue_url(self._sqs, name)
         counts = self._sqs.get_queue_attributes(QueueUrl=url, AttributeNames=list(names))["Attributes"]
         waiting, in_flight = (int(counts[each]) for each in names)
         # CloudWatch is some minutes behind: an empty queue has no oldest message.
