@@ -5,19 +5,32 @@ from html import escape
 from fake_whop.protocol import Body, Json
 
 _STYLE = """
-:root { color-scheme: light dark; --line: #8884; --soft: #8882; --accent: #fa4616; }
-body { font: 15px/1.5 system-ui, sans-serif; max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
+:root { color-scheme: light dark; --back: #fff; --text: #1c1e21; --line: #8884; --soft: #8882; }
+:root { --accent: #c8320b; --good: #146c2e; --bad: #b3261e; }
+@media (prefers-color-scheme: dark) {
+  :root { --back: #141517; --text: #e6e7ea; --accent: #ff6a40; --good: #6dd58c; --bad: #f2887f; }
+}
+body { background: var(--back); color: var(--text); font: 15px/1.5 system-ui, sans-serif; }
+body { max-width: 70rem; margin: 2rem auto; padding: 0 1rem; }
 h1 { font-size: 1.4rem; } h1 span { color: var(--accent); }
-h2 { font-size: 1rem; margin: 2rem 0 .5rem; } h2 small { font-weight: normal; opacity: .6; }
+h2 { font-size: 1rem; margin: 2rem 0 .5rem; } h2 small { font-weight: normal; opacity: .8; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; }
 th, td { text-align: left; padding: .4rem .6rem; border-bottom: 1px solid var(--line); vertical-align: middle; }
-th { font-weight: 600; opacity: .7; font-size: .85rem; }
-td:empty::after, .none { content: "-"; opacity: .4; }
-code { font-size: .85em; background: var(--soft); padding: .1em .3em; border-radius: .3em; }
+th { font-weight: 600; opacity: .8; font-size: .85rem; }
+tbody td:empty::after { content: "-"; }
+code { font-size: .85em; border: 1px solid var(--line); padding: 0 .3em; border-radius: .3em; }
 img, .nobody { width: 2.5rem; height: 2.5rem; border-radius: 50%; object-fit: cover; display: block; }
 .nobody { background: var(--soft); }
-.bad { color: #d33; } .good { color: #2a8c4a; }
+.bad { color: var(--bad); } .good { color: var(--good); }
+@media (max-width: 640px) {
+  body { margin: .5rem auto; }
+  thead { display: none; }
+  tr { display: block; padding: .4rem 0; border-bottom: 1px solid var(--line); }
+  td { display: flex; gap: .5rem; padding: .1rem 0; border: 0; overflow-wrap: anywhere; }
+  td > * { min-width: 0; }
+  td[data-label]::before { content: attr(data-label); flex: 0 0 7em; opacity: .8; }
+}
 """
 
 # Renews the content in place, so that scrolling and selecting are not disturbed by a reload.
@@ -108,17 +121,25 @@ def render(state: Body) -> str:
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Fake Whop</title>'
         '<meta name="viewport" content="width=device-width"><link rel="icon" href="data:,">'
-        f"<style>{_STYLE}</style></head><body><h1>Fake <span>Whop</span></h1>"
-        "<p>A stand-in for Whop's API on this machine. Nothing here has reached Whop.</p>"
+        f"<style>{_STYLE}</style></head><body><header><h1>Fake <span>Whop</span></h1>"
+        "<p>A stand-in for Whop's API on this machine. Nothing here has reached Whop.</p></header>"
         f"<main>{''.join(sections)}</main><script>{_SCRIPT}</script></body></html>"
     )
 
 
 def _section(title: str, heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    head = "".join(f"<th>{name}</th>" for name in heads)
-    body = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in rows)
-    table = f'<div class="wide"><table><tr>{head}</tr>{body}</table></div>' if rows else '<p class="none">none yet</p>'
+    head = "".join(f'<th scope="col">{name}</th>' if name else "<td></td>" for name in heads)
+    body = "".join(f"<tr>{''.join(map(_cell, heads, row))}</tr>" for row in rows)
+    whole = f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    region = f'<div class="wide" tabindex="0" role="region" aria-label="{title}">{whole}</div>'
+    table = region if rows else "<p>none yet</p>"
     return f"<h2>{title} <small>{len(rows)}</small></h2>{table}"
+
+
+def _cell(head: str, cell: str) -> str:
+    """On a phone a row is a card, and `data-label` names its cells."""
+    inner = f"<span>{cell}</span>" if cell else ""
+    return f'<td data-label="{head}">{inner}</td>' if head else f"<td>{cell}</td>"
 
 
 def _rows(value: Json) -> list[Body]:
