@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from harness import aws_client
 from local_stack import ROOT
@@ -41,6 +41,7 @@ def browser() -> Iterator[Browser]:
 def address(stack: LocalStack) -> Iterator[str]:
     """What the command prints."""
     where = ["--stack", stack.deployment.stack, "--endpoint-url", stack.deployment.engine.url]
+    where += ["--tab", f"Whop={stack.fake.control_url}/"]
     command = [sys.executable, "-m", "whop_user_sync", "console", *where, "--write", "--no-open"]
     environment = {**os.environ, **NO_ACCOUNT}
     with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
@@ -80,16 +81,43 @@ def parked_user(stack: LocalStack) -> str:
     "path",
     [
         *("/", "/deliveries", "/users?id=seen", "/users?status=synced", "/parked", "/parked?reason=not_json"),
-        "/imports",
+        *("/imports", "/tabs/Whop"),
     ],
 )
 def test_a_page_fits_its_screen_and_is_readable_by_everyone(page: Page, address: str, path: str) -> None:
     page.goto(re.sub(r"/\?token=.*", path, address))
     expect(page.locator("h1")).to_be_visible()
+    assert_fits_and_is_readable(page)
+
+
+@pytest.mark.usefixtures("parked_user")
+def test_the_page_of_the_stand_in_for_whop_fits_its_screen_too(page: Page, stack: LocalStack) -> None:
+    page.goto(f"{stack.fake.control_url}/")
+    expect(page.get_by_role("region", name="Connected accounts")).to_contain_text("Ada Lovelace")
+    assert_fits_and_is_readable(page)
+
+
+def assert_fits_and_is_readable(page: Page) -> None:
+    """Neither the page nor, on a phone, a table in it is scrolled sideways, and axe finds nothing serious."""
     width = page.viewport_size["width"] if page.viewport_size else 0
     assert page.evaluate("document.documentElement.scrollWidth") <= width
-    serious = [each for each in Axe().run(page).response["violations"] if each["impact"] in ("serious", "critical")]
+    tables = "[...document.querySelectorAll('.scroll, .wide')]"
+    if width == min(WIDTHS):
+        assert page.evaluate(f"{tables}.filter(each => each.scrollWidth > each.clientWidth).length") == 0
+    found = Axe().run(page, options={"iframes": False}).response["violations"]
+    serious = [each for each in found if each["impact"] in ("serious", "critical")]
     assert [(each["id"], each["nodes"][0]["html"]) for each in serious] == []
+
+
+def test_the_stand_in_for_whop_is_a_tab_and_learns_nothing_of_the_session(
+    page: Page, address: str, stack: LocalStack
+) -> None:
+    page.goto(re.sub(r"/\?token=.*", "/", address))
+    with page.expect_request(f"{stack.fake.control_url}/") as framed:
+        page.get_by_role("navigation", name="Pages").get_by_role("link", name="Whop").click()
+    expect(page.frame_locator("iframe").get_by_role("heading", name="Fake Whop")).to_be_visible()
+    # A browser tells ports of one host apart for pages, and not for cookies.
+    assert "cookie" not in framed.value.all_headers()
 
 
 @pytest.mark.usefixtures("parked_user")
@@ -151,12 +179,39 @@ def test_an_import_shows_its_progress_and_leads_to_its_rejected_rows(
     expect(page.get_by_role("row").filter(has_text="not_json")).to_contain_text("2")
 
 
-def test_what_is_parked_is_redriven_by_a_click(page: Page, address: str, parked_user: str) -> None:
-    page.goto(re.sub(r"/\?token=.*", "/parked", address))
-    row = page.get_by_role("row").filter(has_text=parked_user)
-    row.get_by_role("checkbox").check()
+def parked_row(page: Page, address: str, text: str) -> Locator:
+    """The row of what is parked, or will be once its worker has decided."""
+    row = page.get_by_role("row").filter(has_text=text)
+
+    def is_there() -> bool:
+        page.goto(re.sub(r"/\?token=.*", "/parked", address))
+        return row.count() == 1
+
+    assert becomes_true(is_there, 60)
+    return row
+
+
+def test_what_is_chosen_is_redriven_by_a_click(page: Page, address: str, parked_user: str) -> None:
+    parked_row(page, address, parked_user).get_by_role("checkbox").check()
     page.get_by_role("button", name="Redrive the chosen").click()
     expect(page.get_by_role("status")).to_contain_text("Redriven: 1 sent")
+
+
+def test_one_row_is_redriven_and_one_deleted_where_they_stand(
+    page: Page, address: str, stack: LocalStack, parked_user: str
+) -> None:
+    row = parked_row(page, address, parked_user)
+    expect(row.get_by_role("button", name="Redrive")).to_be_in_viewport(ratio=1)
+    row.get_by_role("button", name="Redrive").click()
+    expect(page.get_by_role("status")).to_contain_text("Redriven: 1 sent")
+    delivery = Delivery(b"not json either")
+    assert delivery.send(stack.deployment.webhook_url).status_code == 200
+    row = parked_row(page, address, delivery.id)
+    row.get_by_text("Delete …").click()
+    row.get_by_label("Reason").fill("a test")
+    row.get_by_role("button", name="Delete for good").click()
+    expect(page.get_by_role("status")).to_contain_text("Deleted: 1")
+    expect(page.get_by_role("row").filter(has_text=delivery.id)).to_have_count(0)
 
 
 @pytest.mark.usefixtures("parked_user")

@@ -81,10 +81,12 @@ def test_it_runs_for_a_platform_and_what_it_prints_works(commands: Commands) -> 
         words = [*shlex.split(curl.replace("\\\n", "")), "--silent", "--noproxy", "*"]
         found = subprocess.run(words, capture_output=True, text=True, check=True)
         assert '"status": "synced"' in found.stdout
-        # And the printed page lets its reader in, and leads to that of the stand-in for Whop
+        # And the printed page lets its reader in, with that of the stand-in for Whop as one of its tabs
         [page] = re.findall(r"(http://127\.0\.0\.1:\d+/\?token=\S+)\n", up.stdout)
         with httpx.Client(trust_env=False, follow_redirects=True) as browser:
-            assert f'href="http://{ADDRESS}:{commands.port + 1}/"' in browser.get(page).text
+            assert browser.get(page).status_code == 200
+            tab = browser.get(page.partition("?")[0] + "tabs/Whop").text
+            assert f'<iframe src="http://{ADDRESS}:{commands.port + 1}/"' in tab
         # And one that Whop refuses fails with Whop's reason
         refused = commands.run("send", USER_ID="2", EMAIL="ada@example.com")
         assert refused.returncode == 1

@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 
 from local_stack import ROOT
 from whop_sync.users.directory import Entry
+from whop_user_sync import cli
 from whop_user_sync.console.pages import application, documented_reasons
 from whop_user_sync.console.security import COOKIE, Guard
 from whop_user_sync.console.sources import (
@@ -26,6 +27,7 @@ from whop_user_sync.console.sources import (
     UserPage,
     import_run,
 )
+from whop_user_sync.desktop import has_desktop
 from whop_user_sync.logs import LogLine
 from whop_user_sync.parked import Parked, RedriveOutcome
 from whop_user_sync.stack import Stack
@@ -157,7 +159,9 @@ def sources() -> StubSources:
 
 
 def client(sources: Any, guard: Guard, *, write: bool = False, host: str = HOME) -> TestClient:
-    app = application(sources, guard, write=write, reasons={"not_json": "It is no JSON."}, others={"Whop": "http://x/"})
+    app = application(
+        sources, guard, write=write, reasons={"not_json": "It is no JSON."}, tabs={"Whop": "http://x:1/a"}
+    )
     return TestClient(app, base_url=host, follow_redirects=False)
 
 
@@ -211,8 +215,44 @@ def test_every_answer_carries_the_policy_that_lets_the_page_load_its_own_files_o
         assert "frame-ancestors 'none'" in policy
         assert answer.headers["cache-control"] == "no-store"
     page = signed_in(sources, guard).get("/").text
-    assert not re.search(r"(?:src|href)=\"https?://(?!x/)", page)
+    assert not re.search(r"(?:src|href)=\"https?://", page)
     assert not re.search(r"\son[a-z]+=|style=|<script>", page)
+
+
+def test_another_page_is_framed_on_its_own_tab_and_nowhere_else(sources: StubSources, guard: Guard) -> None:
+    browser = signed_in(sources, guard)
+    tab = browser.get("/tabs/Whop")
+    assert '<iframe src="http://x:1/a"' in tab.text
+    assert tab.headers["content-security-policy"].endswith("; frame-src http://x:1")
+    assert '<a href="/tabs/Whop" aria-current="page">' in tab.text
+    assert browser.get("/").headers["content-security-policy"].endswith("; frame-src 'none'")
+    assert browser.get("/tabs/Other").status_code == 404
+    assert client(sources, guard).get("/tabs/Whop").status_code == 403
+
+
+@pytest.mark.parametrize(
+    "url", ["", "x", "//x/", "javascript:alert(1)", "http://", "http://x;script-src *", "http://x 'unsafe-inline'"]
+)
+def test_a_tab_of_no_address_that_a_policy_can_name_is_refused(url: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["console", "--stack", "acme", "--tab", f"Whop={url}"]) == 2
+    assert "--tab takes a name and a URL" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("environment", "platform", "opened"),
+    [
+        ({"DISPLAY": ":0"}, "linux", True),
+        ({"WAYLAND_DISPLAY": "wayland-0"}, "linux", True),
+        ({}, "linux", False),
+        ({}, "darwin", True),
+        ({}, "win32", True),
+        ({"DISPLAY": ":0", "CI": "true"}, "linux", False),
+        ({"CI": "true"}, "darwin", False),
+        ({"DISPLAY": ":10", "SSH_CONNECTION": "a 1 b 22"}, "linux", False),
+    ],
+)
+def test_a_browser_is_opened_before_a_person_only(environment: dict[str, str], platform: str, *, opened: bool) -> None:
+    assert has_desktop(environment, platform) is opened
 
 
 # -- what changes --------------------------------------------------------------------------------------------------
@@ -222,8 +262,20 @@ def test_the_page_changes_nothing_unless_it_was_started_for_it(sources: StubSour
     browser = signed_in(sources, guard)
     form = {"event_id": "msg_1", "form_token": guard.form_token}
     assert browser.post("/parked/redrive", data=form, headers={"origin": HOME}).status_code == 403
-    assert "formaction" not in browser.get("/parked").text
+    assert "post" not in browser.get("/parked").text
     assert sources.redriven == []
+
+
+@pytest.mark.parametrize("action", ["redrive", "discard"])
+def test_each_row_has_forms_of_its_own(sources: StubSources, guard: Guard, action: str) -> None:
+    browser = signed_in(sources, guard, write=True)
+    [form] = re.findall(
+        rf'<form method="post" action="/parked/{action}">(.*?)</form>', browser.get("/parked").text, re.S
+    )
+    fields = dict(re.findall(r'<input type="hidden" name="(\w+)" value="([^"]*)">', form))
+    answer = browser.post(f"/parked/{action}", data={**fields, "why": "a test"}, headers={"origin": HOME})
+    assert answer.status_code == 303
+    assert sources.redriven + [event_id for event_id, _ in sources.discarded] == ["msg_1"]
 
 
 def test_one_event_is_redriven_by_the_pages_own_form(sources: StubSources, guard: Guard) -> None:

@@ -1,7 +1,10 @@
 """`console`: a local page over the stack."""
 
+import os
 import socket
+import sys
 import webbrowser
+from collections.abc import Sequence
 from contextlib import suppress
 from importlib import resources
 from pathlib import Path
@@ -18,6 +21,7 @@ from whop_user_sync.commands.common import (
     chosen_stack,
     output,
 )
+from whop_user_sync.desktop import has_desktop
 
 NEEDS = (
     "logs:DescribeLogGroups, logs:StartQuery and logs:GetQueryResults; cloudwatch:DescribeAlarms and"
@@ -34,8 +38,8 @@ def console(
     write: Annotated[bool, typer.Option("--write", help="Allow redriving and deleting what is parked.")] = False,
     port: Annotated[int, typer.Option("--port", min=0, max=65535, help="0 takes a free one.")] = 0,
     no_open: Annotated[bool, typer.Option("--no-open", help="Print the address only.")] = False,
-    link: Annotated[
-        list[str] | None, typer.Option("--link", metavar="TEXT=URL", help="Another page for the list of pages.")
+    tab: Annotated[
+        list[str] | None, typer.Option("--tab", metavar="NAME=URL", help="Another page to show as a tab of this one.")
     ] = None,
     region: RegionOption = None,
     endpoint_url: EndpointOption = None,
@@ -49,25 +53,37 @@ def console(
     from whop_user_sync.console.security import Guard  # noqa: PLC0415
     from whop_user_sync.console.sources import Sources  # noqa: PLC0415
 
-    others = dict(each.partition("=")[::2] for each in link or [])
-    if not all(others) or not all(url.startswith(("http://", "https://")) for url in others.values()):
-        raise CommandError("--link takes a text and a URL: --link 'Whop=http://127.0.0.1:8000'.")
+    tabs = _tabs(tab or [])
     sources = Sources(chosen_stack(stack, region, endpoint_url))
     try:
         listener = socket.create_server(("127.0.0.1", port))
     except OSError:
         raise CommandError(f"Port {port} is taken: name another with --port, or 0 for a free one.") from None
     guard = Guard(port=listener.getsockname()[1])
-    app = application(sources, guard, write=write, reasons=documented_reasons(_troubleshooting()), others=others)
+    app = application(sources, guard, write=write, reasons=documented_reasons(_troubleshooting()), tabs=tabs)
     out = output(as_json=as_json)
     out.line(guard.address, {"address": guard.address})
     out.say("Ctrl-C ends it.")
-    if not no_open:
+    if not no_open and has_desktop(os.environ, sys.platform):
         webbrowser.open(guard.address)
     server = uvicorn.Server(uvicorn.Config(app, log_level="error", access_log=False, server_header=False))
     with suppress(KeyboardInterrupt):
         server.run(sockets=[listener])
     return Exit.DONE
+
+
+def _tabs(given: Sequence[str]) -> dict[str, str]:
+    from whop_user_sync.console.security import origin  # noqa: PLC0415
+
+    tabs = dict(each.partition("=")[::2] for each in given)
+    for name, url in tabs.items():
+        try:
+            known = bool(name and origin(url))
+        except ValueError:
+            known = False
+        if not known:
+            raise CommandError("--tab takes a name and a URL: --tab 'Whop=http://127.0.0.1:8000'.")
+    return tabs
 
 
 def _troubleshooting() -> str:

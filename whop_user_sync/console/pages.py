@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Any, get_args
+from urllib.parse import quote
 
 from botocore.exceptions import BotoCoreError, ClientError
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -20,7 +21,7 @@ from starlette.staticfiles import StaticFiles
 from whop_sync.errors import Transient
 from whop_sync.users.schema import Status
 from whop_user_sync.console.charts import HEIGHT, WIDTH, columns
-from whop_user_sync.console.security import Guard, GuardMiddleware
+from whop_user_sync.console.security import Guard, GuardMiddleware, origin, policy
 from whop_user_sync.console.sources import MAX_REJECTED, Sources
 from whop_user_sync.output import age, printable
 from whop_user_sync.stack import explained
@@ -51,7 +52,7 @@ type Page = Callable[[Request], Awaitable[Response]]
 
 
 class Pages:
-    """`reasons` are the docs' sentences by reason, `others` links to other pages, such as that of the fake Whop."""
+    """`reasons` are the docs' sentences by reason, `tabs` other pages by name, such as that of the fake Whop."""
 
     def __init__(
         self,
@@ -60,18 +61,19 @@ class Pages:
         *,
         write: bool,
         reasons: Mapping[str, str],
-        others: Mapping[str, str],
+        tabs: Mapping[str, str],
     ) -> None:
         self._sources = sources
         self._guard = guard
         self._write = write
         self._reasons = reasons
-        self._others = others
+        self._tabs = tabs
         self._templates = Environment(
             loader=PackageLoader("whop_user_sync.console"), autoescape=True, undefined=StrictUndefined
         )
         self._templates.filters["printable"] = printable
         self._templates.filters["age"] = age
+        self._templates.filters["moment"] = _moment
 
     def routes(self) -> list[Route | Mount]:
         return [
@@ -85,6 +87,7 @@ class Pages:
             Route("/parked/discard", self._shown(self.discard), methods=["POST"]),
             Route("/imports", self._shown(self.imports)),
             Route("/imports/{run}", self._shown(self.rejected_rows)),
+            Route("/tabs/{name:path}", self._shown(self.tab)),
             Mount("/static", StaticFiles(directory=Path(__file__).with_name("static"))),
         ]
 
@@ -164,6 +167,16 @@ class Pages:
         shown = {"run": run, "rows": rows, "max_rejected": MAX_REJECTED}
         return self._page("rejected_rows.html", request, status=404 if rows is None else 200, **shown)
 
+    async def tab(self, request: Request) -> Response:
+        """Another page inside this one. It is of another origin, so neither can read the other."""
+        name = request.path_params["name"]
+        url = self._tabs.get(name)
+        if url is None:
+            return PlainTextResponse("There is no such page.", 404)
+        answer = self._page("tab.html", request, name=name, url=url)
+        answer.headers["content-security-policy"] = policy(frames=origin(url))
+        return answer
+
     async def _form(self, request: Request) -> list[str] | Response:
         """The chosen events of a form that changes something, or why it is refused."""
         if not self._write:
@@ -196,16 +209,17 @@ class Pages:
             "form_token": self._guard.form_token,
             "classes": OUTCOMES,
             "reasons_of_docs": self._reasons,
-            "others": self._others,
+            "tabs": [(each, f"/tabs/{quote(each)}") for each in self._tabs],
+            "tab": request.path_params.get("name"),
             "all_hours": HOURS,
         }
         return HTMLResponse(self._templates.get_template(template).render(common | found), status)
 
 
 def application(
-    sources: Sources, guard: Guard, *, write: bool, reasons: Mapping[str, str], others: Mapping[str, str]
+    sources: Sources, guard: Guard, *, write: bool, reasons: Mapping[str, str], tabs: Mapping[str, str]
 ) -> Starlette:
-    pages = Pages(sources, guard, write=write, reasons=reasons, others=others)
+    pages = Pages(sources, guard, write=write, reasons=reasons, tabs=tabs)
     return Starlette(routes=pages.routes(), middleware=[Middleware(GuardMiddleware, guard=guard)])
 
 
@@ -213,6 +227,11 @@ def documented_reasons(text: str) -> dict[str, str]:
     """What docs/troubleshooting.md says of each reason: the first paragraph below its heading, without markup."""
     found = re.findall(r"^### `([a-z_]+)`\n\n(.+?)(?:\n\n|\Z)", text, re.MULTILINE | re.DOTALL)
     return {reason: " ".join(re.sub(r"[`*]|\]\([^)]*\)|\[", "", words).split()) for reason, words in found}
+
+
+def _moment(text: str) -> str:
+    """An ISO time as a person reads it: 2026-11-25 10:00:05 UTC."""
+    return f"{text[:10]} {text[11:19]} UTC" if text else ""
 
 
 def _hours(request: Request) -> float:

@@ -3,10 +3,12 @@
 - The address that is opened holds a token. The first request trades it for a cookie, which is HttpOnly and SameSite.
 - Host must be loopback with our port, so a name that another site points at 127.0.0.1 gets nothing (DNS rebinding).
 - A change needs the same Origin and a form token that is derived from the session, so no other page can post (CSRF).
-- The content security policy lets the page load its own files only, and lets no page frame it.
+- The content security policy lets the page load its own files only, and lets no page frame it. A page that is one of
+  its tabs, as that of the local stand-in for Whop, is framed on that tab alone.
 """
 
 import hmac
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -18,9 +20,27 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 COOKIE = "whop_user_sync_console"
+_ORIGIN = re.compile(r"https?://(\[[0-9a-f:]+\]|[a-z0-9.-]+)(:[0-9]{1,5})?", re.IGNORECASE)
+
+
+def policy(*, frames: str = "'none'") -> str:
+    """The content security policy of a page that frames this origin, or none."""
+    return (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self';"
+        f" form-action 'self'; base-uri 'none'; frame-ancestors 'none'; frame-src {frames}"
+    )
+
+
+def origin(url: str) -> str:
+    """Scheme, host and port of an address. Raises ValueError if it has none, or more than a policy can name."""
+    found = _ORIGIN.match(url)
+    if found is None or url[found.end() : found.end() + 1] not in ("", "/", "?", "#"):
+        raise ValueError("no URL of a page")
+    return found[0]
+
+
 HEADERS: Mapping[str, str] = {
-    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:;"
-    " connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "content-security-policy": policy(),
     "cache-control": "no-store",
     "referrer-policy": "same-origin",  # with no-referrer, a browser hides the Origin of our own forms too
     "x-content-type-options": "nosniff",
@@ -92,7 +112,7 @@ class GuardMiddleware:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 for name, value in HEADERS.items():
-                    headers[name] = value
+                    headers.setdefault(name, value)
             await send(message)
 
         refusal = self._guard.refusal(Request(scope, receive))

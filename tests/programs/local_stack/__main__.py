@@ -8,6 +8,7 @@ import os
 import shlex
 import signal
 import sys
+import webbrowser
 from types import FrameType
 
 from local_stack import ROOT, demo, invoking, samples, send, up
@@ -18,6 +19,7 @@ from local_stack.processes import LOOPBACK, NO_ACCOUNT, StartError, stop_all
 from local_stack.sam_local import DockerError
 from local_stack.settings import Settings
 from local_stack.terminal import Terminal
+from whop_user_sync.desktop import has_desktop
 
 _ASKED = {"PRESET", "SCHEME", "OVERRIDES", "SECRET", "PORT", "LISTEN"}
 """What one can say to `make up`; without any of it, what is running is shown as it is."""
@@ -102,6 +104,8 @@ def _up(terminal: Terminal, places: Places, settings: Settings) -> bool:
     found = up.running()
     if found is None:
         found = up.start(terminal, places, settings)
+        if sys.stdout.isatty() and has_desktop(os.environ, sys.platform):
+            webbrowser.open(found.console)
     elif (found.places, found.settings) == (places, settings) or not _ASKED & set(os.environ):
         terminal.line("it is running already")
     else:

@@ -164,8 +164,8 @@ def serve() -> None:
 def _console(stack: LocalStack) -> Iterator[str]:
     """Serves the page over the stack, with that of the fake Whop among its tabs. Yields its address."""
     where = ["--stack", stack.deployment.stack, "--endpoint-url", stack.deployment.engine.url]
-    links = ["--link", f"Whop={stack.fake.control_url}/"]
-    command = [sys.executable, "-u", "-m", "whop_user_sync", "console", "--write", "--no-open", *where, *links]
+    tab = ["--tab", f"Whop={stack.fake.control_url}/"]
+    command = [sys.executable, "-u", "-m", "whop_user_sync", "console", "--write", "--no-open", *where, *tab]
     with GuardedProcess(command, environment=bare_environment()) as process:
         process.wait_until(lambda: "\n" in process.output(), seconds=START_SECONDS, what="the page over the stack")
         yield process.output().partition("\n")[0]
