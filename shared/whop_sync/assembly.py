@@ -103,6 +103,7 @@ def worker() -> "Worker[UserEvent, Result]":
     from whop_sync.aws.queues import Queue
     from whop_sync.batches.worker import Worker
     from whop_sync.config import worker_config
+    from whop_sync.internet.requests import PublicHttp
     from whop_sync.journal import Journal
     from whop_sync.pictures.fetching import PictureFetcher
     from whop_sync.syncing.enrollment import Enrollment
@@ -135,7 +136,7 @@ def worker() -> "Worker[UserEvent, Result]":
     )
     profiles = Profiles(
         whop=whop,
-        pictures=PictureFetcher(clock=time.monotonic, allowed_origin=config.picture_allowed_origin),
+        pictures=PictureFetcher(clock=time.monotonic, http=PublicHttp(allowed_origin=config.picture_allowed_origin)),
         company=config.whop.company_id,
         clock=time.time,
         sleep=time.sleep,

@@ -21,6 +21,7 @@ from local_stack.asking_whop import WhopAccess
 from local_stack.engine import Engine
 from whop_sync.errors import Permanent, SyncError, Transient
 from whop_sync.events import Field, Kind, Position, ProfileField, Standing, UserEvent
+from whop_sync.internet.requests import PublicHttp
 from whop_sync.pictures.fetching import PictureFetcher
 from whop_sync.syncing.enrollment import Enrollment
 from whop_sync.syncing.profiles import Profiles
@@ -133,7 +134,7 @@ def assembled(
         ),
         profiles=Profiles(
             whop=whop,
-            pictures=PictureFetcher(clock=clock, allowed_origin=picture_origin),
+            pictures=PictureFetcher(clock=clock, http=PublicHttp(allowed_origin=picture_origin)),
             company=PLATFORM_COMPANY,
             clock=clock,
             sleep=clock.sleep,

@@ -9,10 +9,8 @@ import datetime
 import gc
 import gzip
 import itertools
-import queue
 import socket
 import ssl
-import struct
 import threading
 import time
 import tracemalloc
@@ -25,24 +23,38 @@ from typing import Any
 
 import pytest
 import trustme
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
-from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from hypothesis import given
 from hypothesis import strategies as st
 
+from harness.hosts import (
+    HURRY,
+    PATIENCE,
+    Host,
+    Script,
+    bare_host,
+    chunked,
+    floods_with_tickets,
+    hangs,
+    head,
+    hurried,
+    redirects,
+    repeats,
+    says,
+    sends,
+    server_tls,
+)
 from local_stack.pictures import png, running_pictures
-from whop_sync.pictures.addresses import addresses_of
+from whop_sync.internet.addresses import addresses_of
+from whop_sync.internet.requests import MAX_HEADERS_BYTES, PublicHttp
+from whop_sync.internet.streams import MAX_READ_BYTES, connection_to
 from whop_sync.pictures.errors import PictureRefused, PictureUnavailable
 from whop_sync.pictures.fetching import (
     MAX_BYTES,
-    MAX_HEADERS_BYTES,
     MAX_REDIRECTS,
     TIMEOUT_SECONDS,
     Picture,
     PictureFetcher,
 )
-from whop_sync.pictures.streams import MAX_READ_BYTES, connection_to
 
 PNG = png("ff0000")
 NAMES = {
@@ -52,163 +64,10 @@ NAMES = {
     "half.test": ["93.184.215.14", "169.254.169.254"],
     "1.2.3.4": ["1.2.3.4"],
 }
-HURRY = 0.4
-"""Seconds of real time that a fetch has in the tests of its deadline."""
-PATIENCE = 5.0
-"""Seconds that a server keeps up its attack, far longer than any fetch may take."""
-
-type Script = Callable[[socket.socket], None]
-"""What a host does with a connection, once it has read the request; then it says no more."""
-
-
-def hurried() -> Callable[[], float]:
-    """A real clock by which a fetch has begun almost its whole time ago."""
-    looks = itertools.count()
-    return lambda: time.monotonic() - (TIMEOUT_SECONDS - HURRY if next(looks) == 0 else 0)
-
-
-def head(*headers: str, status: str = "200 OK") -> bytes:
-    return "\r\n".join([f"HTTP/1.1 {status}", *headers, "", ""]).encode("latin-1")
-
-
-def says(*parts: bytes) -> Script:
-    def script(connection: socket.socket) -> None:
-        for part in parts:
-            connection.sendall(part)
-
-    return script
 
 
 def answers(body: bytes = PNG, *headers: str, status: str = "200 OK") -> Script:
-    return says(head(f"Content-Length: {len(body)}", *headers, status=status), body)
-
-
-def redirects(to: str, status: str = "302 Found") -> Script:
-    return answers(b"moved", f"Location: {to}", "Set-Cookie: session=1", status=status)
-
-
-def repeats(part: bytes, *, first: bytes = b"", every: float = 0.0) -> Script:
-    """For as long as the other side listens, and no longer than PATIENCE."""
-
-    def script(connection: socket.socket) -> None:
-        connection.sendall(first)
-        end = time.monotonic() + PATIENCE
-        while time.monotonic() < end:
-            connection.sendall(part)
-            time.sleep(every)
-
-    return script
-
-
-def chunked(*parts: bytes) -> bytes:
-    return b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts) + b"0\r\n\r\n"
-
-
-def hangs(_connection: socket.socket) -> None:
-    time.sleep(PATIENCE)
-
-
-@dataclass
-class Host:
-    """A server with one script for every path it knows; without `tls` it speaks plain HTTP."""
-
-    tls: ssl.SSLContext | None = None
-    scripts: dict[str, Script] = field(default_factory=dict)
-    requests: list[str] = field(default_factory=list)
-    connections: int = 0
-    hung_up: "queue.SimpleQueue[bool]" = field(default_factory=queue.SimpleQueue)
-    """Whether the other side closed, for each connection whose script has ended."""
-
-    def __enter__(self) -> "Host":
-        self._server = socket.create_server(("127.0.0.1", 0))
-        self.port = self._server.getsockname()[1]
-        self._accepting = threading.Thread(target=self._accept, daemon=True)
-        self._accepting.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        # Wakes the thread that accepts, which closing alone does not.
-        with contextlib.suppress(OSError):
-            self._server.shutdown(socket.SHUT_RDWR)
-        self._server.close()
-        self._accepting.join(PATIENCE)
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                connection, _ = self._server.accept()
-                self.connections += 1
-                threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
-
-    def _serve(self, plain: socket.socket) -> None:
-        with plain, contextlib.suppress(OSError):
-            connection = self.tls.wrap_socket(plain, server_side=True) if self.tls else plain
-            with connection:
-                request = b""
-                while not request.endswith(b"\r\n\r\n"):
-                    received = connection.recv(65536)
-                    if not received:
-                        return
-                    request += received
-                self.requests.append(request.decode("latin-1"))
-                self._play(connection, request.split(b" ")[1].decode().partition("?")[0])
-
-    def _play(self, connection: socket.socket, path: str) -> None:
-        try:
-            self.scripts.get(path, answers(b"nothing", status="404 Not Found"))(connection)
-            connection.shutdown(socket.SHUT_WR)
-            connection.settimeout(PATIENCE)
-            self.hung_up.put(connection.recv(1) == b"")
-        except OSError as error:
-            self.hung_up.put(not isinstance(error, TimeoutError))
-
-
-@contextlib.contextmanager
-def bare_host(script: Script) -> Iterator[Host]:
-    """A host that takes one connection and begins at once, whatever it is sent."""
-
-    def serve() -> None:
-        with contextlib.suppress(OSError), server.accept()[0] as connection:
-            script(connection)
-
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        host = Host()
-        host.port = server.getsockname()[1]
-        threading.Thread(target=serve, daemon=True).start()
-        yield host
-
-
-def floods_with_tickets(authority: trustme.CA, key_log: Path) -> Script:
-    """A TLS 1.3 server that goes on with session tickets (RFC 8446, 4.6.1), encrypted here since ssl sends but one."""
-
-    def derived(secret: bytes, label: bytes, length: int, digest: hashes.HashAlgorithm) -> bytes:
-        name = b"tls13 " + label
-        info = struct.pack(">HB", length, len(name)) + name + b"\0"
-        return HKDFExpand(algorithm=digest, length=length, info=info).derive(secret)
-
-    def script(plain: socket.socket) -> None:
-        tls = server_tls(authority, "cdn.test")
-        tls.minimum_version, tls.num_tickets, tls.keylog_filename = ssl.TLSVersion.TLSv1_3, 0, str(key_log)
-        raw = plain.dup()
-        with raw, tls.wrap_socket(plain, server_side=True) as connection:
-            connection.recv(65536)
-            cipher = connection.cipher()
-            assert cipher
-            digest = hashes.SHA384() if cipher[0].endswith("384") else hashes.SHA256()
-            logged = [line.split() for line in key_log.read_text().splitlines()]
-            secret = next(bytes.fromhex(line[2]) for line in logged if line[0] == "SERVER_TRAFFIC_SECRET_0")
-            kind = ChaCha20Poly1305 if "CHACHA" in cipher[0] else AESGCM
-            aead = kind(derived(secret, b"key", 16 if "128" in cipher[0] else 32, digest))
-            nonce = int.from_bytes(derived(secret, b"iv", 12, digest))
-            ticket = struct.pack(">IIBHsH", 7200, 0, 0, 1, b"t", 0)
-            message = b"\x04" + len(ticket).to_bytes(3) + ticket
-            content = message * (16384 // len(message)) + b"\x16"
-            header = b"\x17\x03\x03" + struct.pack(">H", len(content) + 16)
-            end = time.monotonic() + PATIENCE
-            for number in itertools.takewhile(lambda _: time.monotonic() < end, itertools.count()):
-                raw.sendall(header + aead.encrypt((nonce ^ number).to_bytes(12), content, header))
-
-    return script
+    return sends(body, *headers, status=status)
 
 
 @dataclass
@@ -228,13 +87,9 @@ class Internet:
         return connection_to("127.0.0.1", self.host.port, timeout)
 
     def avatars(self, **changes: Any) -> PictureFetcher:
-        ways: dict[str, Any] = {
-            "clock": time.monotonic,
-            "resolve": self.resolve,
-            "connect": self.connect,
-            "tls": lambda: self.trust,
-        }
-        return PictureFetcher(**(ways | changes))
+        ways: dict[str, Any] = {"resolve": self.resolve, "connect": self.connect, "tls": lambda: self.trust}
+        clock = changes.pop("clock", time.monotonic)
+        return PictureFetcher(clock=clock, http=PublicHttp(**(ways | changes)))
 
     def fetch(self, script: Script | None = None, url: str = "https://cdn.test/a.png", **changes: Any) -> Picture:
         if script:
@@ -276,12 +131,6 @@ def reason_of(error: PictureRefused | PictureUnavailable, url: str) -> str:
 @pytest.fixture(scope="module")
 def authority() -> trustme.CA:
     return trustme.CA(key_type=trustme.KeyType.ECDSA)
-
-
-def server_tls(authority: trustme.CA, *names: str, **rest: Any) -> ssl.SSLContext:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert(*names, key_type=trustme.KeyType.ECDSA, **rest).configure_cert(context)
-    return context
 
 
 @pytest.fixture(scope="module")
@@ -522,10 +371,12 @@ class TestWhereTo:
 
     def test_the_allowed_origin_is_free_and_its_redirects_are_not(self) -> None:
         with running_pictures() as pictures, Host() as origin:
-            avatars = PictureFetcher(clock=time.monotonic, allowed_origin=pictures.origin)
+            avatars = PictureFetcher(clock=time.monotonic, http=PublicHttp(allowed_origin=pictures.origin))
             assert avatars.fetch(pictures.url("ff0000")).content == PNG
             origin.scripts["/a.png"] = redirects(pictures.url("ff0000"))
-            avatars = PictureFetcher(clock=time.monotonic, allowed_origin=f"http://127.0.0.1:{origin.port}")
+            avatars = PictureFetcher(
+                clock=time.monotonic, http=PublicHttp(allowed_origin=f"http://127.0.0.1:{origin.port}")
+            )
             with pytest.raises(PictureRefused, match="https"):
                 avatars.fetch(f"http://127.0.0.1:{origin.port}/a.png")
         assert len(pictures.requests) == 1
@@ -537,10 +388,9 @@ class TestCertificates:
         assert internet.host.requests == []
 
     def test_an_authority_that_the_world_does_not_trust_is_refused(self, internet: Internet) -> None:
+        http = PublicHttp(resolve=internet.resolve, connect=internet.connect)
         with pytest.raises(PictureRefused) as error:
-            PictureFetcher(clock=time.monotonic, resolve=internet.resolve, connect=internet.connect).fetch(
-                "https://cdn.test/"
-            )
+            PictureFetcher(clock=time.monotonic, http=http).fetch("https://cdn.test/")
         assert reason_of(error.value, "https://cdn.test/") == "picture_untrusted"
         assert internet.host.requests == []
 
@@ -657,12 +507,12 @@ class TestTime:
         ids=["silence", "body", "a header", "headers", "chunks", "1xx flood", "1xx drip", "empty lines"],
     )
     def test_a_host_that_takes_its_time_gets_none(self, internet: Internet, script: Script) -> None:
-        internet.failure(script, clock=hurried())
+        internet.failure(script, clock=hurried(TIMEOUT_SECONDS))
 
     @pytest.mark.parametrize("hello", [b"", b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc\x03\x03"], ids=["silent", "slow"])
     def test_a_handshake_that_never_ends_is_cut_off(self, trust: ssl.SSLContext, hello: bytes) -> None:
         with bare_host(repeats(hello[-1:], first=hello, every=0.05)) as host:
-            assert "Timeout" in Internet(host, trust).failure(clock=hurried())
+            assert "Timeout" in Internet(host, trust).failure(clock=hurried(TIMEOUT_SECONDS))
 
     def test_a_handshake_of_nothing_but_empty_messages_is_cut_off(self, trust: ssl.SSLContext) -> None:
         """OpenSSL passes over a server's requests for a new hello, and looks at no clock while there are more."""
@@ -672,14 +522,14 @@ class TestTime:
             repeats(b"\x16\x03\x03\x00\x04\0\0\0\0" * 7000)(connection)
 
         with bare_host(script) as host:
-            assert "Timeout" in Internet(host, trust).failure(clock=hurried())
+            assert "Timeout" in Internet(host, trust).failure(clock=hurried(TIMEOUT_SECONDS))
 
     def test_a_connection_with_nothing_but_new_tickets_is_cut_off(
         self, authority: trustme.CA, trust: ssl.SSLContext, tmp_path: Path
     ) -> None:
         """As above, after the handshake; many tickets go into a record, of which OpenSSL takes one at a time."""
         with bare_host(floods_with_tickets(authority, tmp_path / "keys")) as host:
-            assert "Timeout" in Internet(host, trust).failure(clock=hurried())
+            assert "Timeout" in Internet(host, trust).failure(clock=hurried(TIMEOUT_SECONDS))
 
     def test_a_slow_connection_leaves_a_handshake_less_time(self, trust: ssl.SSLContext) -> None:
         with bare_host(hangs) as host:
@@ -689,7 +539,7 @@ class TestTime:
                 connection.settimeout(PATIENCE)  # as if it had been made with all the time there was
                 return connection
 
-            Internet(host, trust).failure(clock=hurried(), connect=connect)
+            Internet(host, trust).failure(clock=hurried(TIMEOUT_SECONDS), connect=connect)
 
     BLANKS = b" " * 100_000
 
@@ -737,7 +587,7 @@ class TestTime:
             time.sleep(HURRY * 0.6)
             redirects("/a.png")(connection)
 
-        internet.failure(slowly, clock=hurried())
+        internet.failure(slowly, clock=hurried(TIMEOUT_SECONDS))
         assert len(internet.host.requests) <= 2
 
     def test_a_look_up_that_never_ends_is_not_waited_for(self, internet: Internet) -> None:
@@ -747,7 +597,7 @@ class TestTime:
             over.wait(PATIENCE)
             return ["93.184.215.14"]
 
-        internet.failure(answers(), clock=hurried(), resolve=resolve)
+        internet.failure(answers(), clock=hurried(TIMEOUT_SECONDS), resolve=resolve)
         over.set()
         assert internet.connections == []
 
@@ -759,7 +609,9 @@ class TestTime:
                 blocked.setblocking(False)
                 blocked.connect_ex(server.getsockname())
             port = server.getsockname()[1]
-            internet.failure(clock=hurried(), connect=lambda _, __, timeout: connection_to("127.0.0.1", port, timeout))
+            internet.failure(
+                clock=hurried(TIMEOUT_SECONDS), connect=lambda _, __, timeout: connection_to("127.0.0.1", port, timeout)
+            )
 
     @pytest.mark.parametrize(
         ("looks", "connections"),
@@ -881,8 +733,7 @@ class TestAnything:
                 there.sendall(first + rest)
             return here
 
-        avatars = PictureFetcher(
-            clock=lambda: 0.0, allowed_origin="http://h.test", resolve=lambda _: ["127.0.0.1"], connect=connect
-        )
+        http = PublicHttp(allowed_origin="http://h.test", resolve=lambda _: ["127.0.0.1"], connect=connect)
+        avatars = PictureFetcher(clock=lambda: 0.0, http=http)
         with contextlib.suppress(PictureRefused, PictureUnavailable):
             assert avatars.fetch("http://h.test").extension in ("png", "gif")

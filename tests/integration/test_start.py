@@ -70,4 +70,4 @@ def test_a_function_loads_and_opens_what_it_needs_and_no_more(surroundings: Surr
     rooms = {name.split(".")[1] for name in loaded if name.startswith("whop_sync.")}
     assert rooms & set(USE_CASES.values()) <= {USE_CASES[function], "receiving"}
     if function == "receive_webhook":
-        assert not rooms & {"users", "whop", "pictures"}
+        assert not rooms & {"batches", "users", "whop", "pictures", "internet"}

@@ -1,5 +1,6 @@
 """One event after another, from the queue to what Whop shows, against a fake Whop and a real table."""
 
+import itertools
 import json
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -550,6 +551,23 @@ class TestPicture:
         world.settle(first)
         assert world.shown() == ("Ann", RED)
         assert world.fake.file_count == 1
+
+    def test_a_picture_in_processing_is_asked_for_after_pauses_that_double_up_to_two_seconds(
+        self, world: World
+    ) -> None:
+        world.fake.switches.processing_polls = 50
+        world.failure(created(name="Ann", picture=world.pictures.url("ff0000")))
+        polls = [call.at for call in world.fake.calls_to("GET /files/{id}")]
+        pauses = [later - earlier for earlier, later in itertools.pairwise(polls)]
+        assert pauses[:4] == pytest.approx([0.25, 0.5, 1, 2])
+        assert set(map(round, pauses[4:])) == {2}
+        assert 18 < polls[-1] - polls[0] <= 20
+
+    def test_a_picture_that_is_soon_ready_costs_a_quarter_of_a_second(self, world: World) -> None:
+        world.fake.switches.processing_polls = 1
+        began = world.clock()
+        world.handle(created(name="Ann", picture=world.pictures.url("ff0000")))
+        assert world.clock() - began == pytest.approx(0.25)
 
     def test_a_picture_that_whop_refuses_to_attach_does_not_hold_back_the_name(self, world: World) -> None:
         world.handle(created(name="Ann"))

@@ -15,7 +15,8 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "bottom": frozenset(),
     "aws": frozenset({"bottom"}),
     "batches": frozenset({"bottom", "aws"}),
-    "pictures": frozenset({"bottom"}),
+    "internet": frozenset({"bottom"}),
+    "pictures": frozenset({"bottom", "internet"}),
     "users": frozenset({"bottom", "aws"}),
     "whop": frozenset({"bottom", "aws", "users"}),
     "receiving": frozenset({"bottom", "aws"}),
@@ -23,7 +24,10 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "backend_api": frozenset({"bottom", "aws", "users", "whop"}),
     "syncing": frozenset({"bottom", "batches", "users", "whop", "pictures"}),
     "assembly": frozenset(
-        {"bottom", "aws", "batches", "users", "whop", "pictures", "receiving", "importing", "backend_api", "syncing"}
+        {
+            *("bottom", "aws", "internet", "batches", "users", "whop", "pictures"),
+            *("receiving", "importing", "backend_api", "syncing"),
+        }
     ),
 }
 """From the bottom up, and no more than is used. Every room may import itself; a use case never imports another."""

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from whop_sync.pictures.addresses import addresses_of, is_public
+from whop_sync.internet.addresses import addresses_of, is_public
+from whop_sync.internet.requests import MAX_URL_LENGTH, PublicHttp
+from whop_sync.internet.streams import MIN_CONNECT_SECONDS
 from whop_sync.pictures.errors import PictureRefused, PictureUnavailable
-from whop_sync.pictures.fetching import MAX_URL_LENGTH, TIMEOUT_SECONDS, PictureFetcher
-from whop_sync.pictures.streams import MIN_CONNECT_SECONDS
+from whop_sync.pictures.fetching import TIMEOUT_SECONDS, PictureFetcher
 
 PUBLIC = ["93.184.215.14", "1.1.1.1", "223.255.255.254", "2606:4700::1111", "2a00:1450:4001:81b::200e", "2620:fe::fe"]
 
@@ -63,9 +64,8 @@ class Internet:
         raise ConnectionRefusedError(f"{address}:{port}")
 
     def avatars(self, allowed_origin: str | None = None) -> PictureFetcher:
-        return PictureFetcher(
-            clock=lambda: self.now, allowed_origin=allowed_origin, resolve=self.resolve, connect=self.connect
-        )
+        http = PublicHttp(allowed_origin=allowed_origin, resolve=self.resolve, connect=self.connect)
+        return PictureFetcher(clock=lambda: self.now, http=http)
 
 
 def reason(avatars: PictureFetcher, url: str) -> str:
@@ -284,7 +284,9 @@ class TestAnything:
     @example(url="https://xn--a/", addresses=PUBLIC)
     def test_no_url_does_more_than_be_refused_or_lead_to_a_public_address(self, url: str, addresses: list[str]) -> None:
         internet = Internet()
-        avatars = PictureFetcher(clock=lambda: 7.0, resolve=lambda _: addresses, connect=internet.connect)
+        avatars = PictureFetcher(
+            clock=lambda: 7.0, http=PublicHttp(resolve=lambda _: addresses, connect=internet.connect)
+        )
         with pytest.raises((PictureRefused, PictureUnavailable)) as error:
             avatars.fetch(url)
         assert all(is_public(address) and 0 < port < 65536 for address, port in internet.connections)

@@ -1,27 +1,23 @@
-"""Fetches a picture from an address that a user chose, which is the one dangerous thing this application does.
+"""Fetches a picture from an address that a user chose.
 
-https only, public addresses only. `streams` looks a host up once for each connection, checks all addresses found and
-connects to one of the very addresses checked: a name that resolves to 127.0.0.1 (where Lambda's runtime API listens),
-to a private network or to the metadata service never gets there, whatever it resolved to a moment before. Every
-redirect is a new connection and is checked again. Size is capped while streaming, time by one deadline over everything,
-nothing is ever decompressed, and the bytes alone decide the type.
+The request is as `internet.requests` makes it: https only, public addresses only. Every redirect is a new connection
+and is checked again. Size is capped while streaming, time by one deadline over everything, nothing is ever
+decompressed, and the bytes alone decide the type.
 """
 
 import hashlib
 import io
-import re
 import socket
 import ssl
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import httpcore
 import httpx
 
-from whop_sync.pictures.addresses import addresses_of
+from whop_sync.internet.requests import BadUrlError, PublicHttp, parsed_url
+from whop_sync.internet.streams import NotPublicError, RequestDeadline
 from whop_sync.pictures.errors import PictureRefused, PictureUnavailable
-from whop_sync.pictures.streams import FetchDeadline, PinnedBackend, connection_to
-from whop_sync.tls import default_context
 
 MAX_BYTES = 5 * 1024 * 1024
 """Whop documents no limit for a user's picture; 5 MB is its limit for a company's logo."""
@@ -30,12 +26,6 @@ TIMEOUT_SECONDS = 15.0
 """For the whole of a fetch, name look-ups and redirects included."""
 
 MAX_REDIRECTS = 3
-
-MAX_URL_LENGTH = 8192
-"""Longer than any server is expected to take (RFC 9110, 4.1: at least 8000)."""
-
-MAX_HEADERS_BYTES = 16 * 1024
-"""Of an answer, all together."""
 
 # Accept names what can be used: hosts that convert pictures send AVIF to those who take any image. Some hosts refuse
 # clients that do not say who they are and where to read about them.
@@ -64,9 +54,6 @@ _NOT_NOW = (202, 408, 425, 429)
 _CERT_NOT_YET_VALID = 9
 _CERT_HAS_EXPIRED = 10
 
-# A name that can be looked up and stand in a certificate, or an address without a zone.
-_HOST = re.compile(r"(?=.{1,254}\Z)([a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}\.?|[0-9A-Fa-f]*:[0-9A-Fa-f:.]+", re.ASCII)
-
 
 @dataclass(frozen=True, slots=True)
 class Picture:
@@ -80,23 +67,20 @@ class Picture:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PictureFetcher:
-    """`allowed_origin` is one `http://host:port` that is exempt from https and public addresses, for local stacks.
-
-    `clock` counts seconds from any moment. `resolve`, `connect` and `tls` are the ways out to the internet; every check
-    is made on this side of them.
-    """
+    """`clock` counts seconds from any moment."""
 
     clock: Callable[[], float]
-    allowed_origin: str | None = None
-    resolve: Callable[[str], Sequence[str]] = addresses_of
-    connect: Callable[[str, int, float], socket.socket] = connection_to
-    tls: Callable[[], ssl.SSLContext] = default_context
+    http: PublicHttp = field(default_factory=PublicHttp)
 
     def fetch(self, url: str) -> Picture:
         """Raises PictureRefused or PictureUnavailable, whose texts never hold the URL."""
-        deadline = FetchDeadline(self.clock, self.clock() + TIMEOUT_SECONDS)
+        deadline = RequestDeadline(self.clock, self.clock() + TIMEOUT_SECONDS)
         try:
             return self._follow(url, deadline)
+        except BadUrlError as error:
+            raise PictureRefused("picture_bad_url", f"the picture's URL, or one it redirects to, {error}") from None
+        except NotPublicError:
+            raise PictureRefused("picture_not_public", "the picture's host is not on the public internet") from None
         except ssl.SSLCertVerificationError as error:
             raise _untrusted(error) from None
         except socket.gaierror as error:
@@ -106,49 +90,19 @@ class PictureFetcher:
                 "picture_unavailable", f"the picture's host did not deliver: {type(error).__name__}"
             ) from None
 
-    def _follow(self, url: str, deadline: FetchDeadline) -> Picture:
-        target = _parsed(url)
+    def _follow(self, url: str, deadline: RequestDeadline) -> Picture:
+        target = parsed_url(url)
         for _ in range(MAX_REDIRECTS + 1):
             answer = self._get(target, deadline)
             if isinstance(answer, Picture):
                 return answer
-            target = _parsed(answer, base=target)
+            target = parsed_url(answer, base=target)
         raise PictureRefused("picture_redirects", "the picture's host redirects too often")
 
-    def _get(self, url: httpx.URL, deadline: FetchDeadline) -> Picture | str:
+    def _get(self, url: httpx.URL, deadline: RequestDeadline) -> Picture | str:
         """The picture, or where a redirect points."""
-        netloc = url.netloc.decode("ascii")
-        is_exempt = f"{url.scheme}://{netloc}" == self.allowed_origin
-        if url.scheme != "https" and not is_exempt:
-            raise PictureRefused("picture_bad_url", "a picture's URL must be https")
-        target = httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path)
-        backend = PinnedBackend(deadline=deadline, resolve=self.resolve, connect=self.connect, any_address=is_exempt)
-        host = target.host.decode("ascii")
-        stream: httpcore.NetworkStream = backend.connect_tcp(host, target.origin.port)
-        try:
-            if target.scheme == b"https":
-                stream = stream.start_tls(self.tls(), host)
-            with _Http(target.origin, stream).stream("GET", target, headers=[("Host", netloc), *_HEADERS]) as response:
-                return _answer(response)
-        finally:
-            stream.close()
-
-
-def _parsed(url: str, *, base: httpx.URL | None = None) -> httpx.URL:
-    """A URL whose every part is fit for use. What comes after the host is percent-encoded where needed."""
-    try:
-        parsed = base.join(url) if base else httpx.URL(url)
-        fit = (
-            len(url) <= MAX_URL_LENGTH
-            and _HOST.fullmatch(parsed.raw_host.decode("ascii"))
-            and not parsed.userinfo
-            and (parsed.port is None or 0 < parsed.port < 2**16)
-        )
-    except (httpx.InvalidURL, ValueError):
-        fit = False
-    if not fit:
-        raise PictureRefused("picture_bad_url", "the picture's URL, or one it redirects to, is not valid")
-    return parsed
+        with self.http.request("GET", url, headers=_HEADERS, deadline=deadline) as response:
+            return _answer(response)
 
 
 def _untrusted(error: ssl.SSLCertVerificationError) -> PictureRefused | PictureUnavailable:
@@ -203,12 +157,3 @@ def _type_of(content: bytes) -> str | None:
         if content.startswith(signature):
             return extension
     return "webp" if content[:4] == b"RIFF" and content[8:12] == b"WEBP" else None
-
-
-class _Http(httpcore.HTTP11Connection):
-    """With a smaller cap on incomplete headers: reading them takes the square of their length for some.
-
-    The constant is not documented; a test notices when httpcore heeds it no more.
-    """
-
-    MAX_INCOMPLETE_EVENT_SIZE = MAX_HEADERS_BYTES

@@ -9,7 +9,6 @@ Both functions decide and do nothing; `Receiver` does what was decided. The oper
 """
 
 import base64
-import binascii
 import hashlib
 import json
 import re
@@ -33,22 +32,17 @@ from whop_sync.receiving.payloads import (
     user_id_of,
 )
 from whop_sync.receiving.platforms import Platform
+from whop_sync.receiving.requests import CLAIMED_ID, EVENT_TYPE, lower_case, raw_body, response, try_again
 from whop_sync.receiving.signatures import Scheme
 from whop_sync.values import is_data_url
 
 MAX_BODY_BYTES = 256 * 1024
 """Real senders stay below 20 KB, but for pictures. Parked as base64, such a body still fits a message of 1 MiB."""
 
-RETRY_AFTER_SECONDS = 5
-
 # A text of JSON with its quotes. One that is never closed goes to the end, so that none is looked at twice.
 _JSON_TEXT = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
 _LONG_TEXT_BYTES = 256
 """Shorter ones are not looked into when a body is too large."""
-
-# What may stand in a log line although a sender wrote it: words of a program, neither sentences nor addresses.
-_EVENT_TYPE = re.compile(r"[A-Za-z0-9._:/-]{1,64}", re.ASCII)
-_CLAIMED_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
 
 _SECRET_HEADER = re.compile(r"authorization|cookie|signature|hmac|token|secret|password|credential|api-?key", re.ASCII)
 
@@ -187,7 +181,7 @@ class Receiver:
             return self._answer(http_event)
         except Exception as error:  # noqa: BLE001 - Lambda would log its message, which may quote the delivery
             self.journal.crash(error)
-            return _response(500)
+            return response(500)
         finally:
             self.journal.flush()
 
@@ -219,15 +213,15 @@ class Receiver:
         except Unauthentic as error:
             if is_ping(http_event, self.platform, error):
                 self.journal.delivery("ignored", event_type="ping")
-                return _response(200)
+                return response(200)
             self.journal.delivery("rejected", error=error, claimed_event_id=claimed_id(http_event, self.platform))
-            return _response(401)
+            return response(401)
         except Malformed as error:
             self.journal.delivery("rejected", error=error)
-            return _response(413)
+            return response(413)
         except Transient as error:
             return _deferred(self.journal, error)
-        return _response(200)
+        return response(200)
 
     def _redeliver(self, parked: Redelivery) -> DeliveryOutcome:
         delivery = Delivery(
@@ -258,7 +252,7 @@ class Receiver:
                 self.journal.delivery("accepted", event=event, error=dropped)
                 return "accepted"
             case Ignored(event_id=event_id, event_type=event_type, event=left_out, reason=reason):
-                shown = event_type if _EVENT_TYPE.fullmatch(event_type) else None
+                shown = event_type if EVENT_TYPE.fullmatch(event_type) else None
                 self.journal.delivery("ignored", event_id=event_id, event=left_out, event_type=shown, error=reason)
                 return "ignored"
             case Unreadable(event_id=event_id, user_id=user_id, error=error):
@@ -292,27 +286,11 @@ class MisconfiguredReceiver:
         return OperatorNeeded("settings_invalid", self.problem)
 
 
-def raw_body(http_event: HttpEvent) -> bytes:
-    """The body as the sender signed it. Raises Unauthentic if it is not what its encoding says."""
-    text = http_event.get("body") or ""
-    if not http_event.get("isBase64Encoded"):
-        return text.encode("utf-8", "surrogatepass")
-    try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError):
-        raise Unauthentic("malformed_body") from None
-
-
 def is_ping(http_event: HttpEvent, platform: Platform, refusal: Unauthentic) -> bool:
     """Whether a refused request is the one with which the platform tries an address. It is answered and not read."""
     if not platform.ping or refusal.reason != "missing_header":
         return False
     return re.fullmatch(platform.ping.encode(), raw_body(http_event)) is not None
-
-
-def lower_case(http_event: HttpEvent) -> dict[str, str]:
-    """The headers of a request, their names in lower case."""
-    return {name.lower(): value for name, value in (http_event.get("headers") or {}).items()}
 
 
 def within_limit(body: bytes) -> bytes:
@@ -369,7 +347,7 @@ def claimed_id(http_event: HttpEvent, platform: Platform) -> str | None:
             claimed = identify(document, platform.preset)
         except (Malformed, Unauthentic):
             return None
-    return claimed if claimed and _CLAIMED_ID.fullmatch(claimed) else None
+    return claimed if claimed and CLAIMED_ID.fullmatch(claimed) else None
 
 
 def _changes_nothing(event: UserEvent) -> bool:
@@ -379,9 +357,4 @@ def _changes_nothing(event: UserEvent) -> bool:
 
 def _deferred(journal: Journal, error: SyncError) -> HttpAnswer:
     journal.delivery("deferred", error=error)
-    return _response(503, {"retry-after": str(RETRY_AFTER_SECONDS)})
-
-
-def _response(status: int, headers: Mapping[str, str] | None = None) -> HttpAnswer:
-    # Supabase takes a success only with a JSON body and its content type (observed).
-    return {"statusCode": status, "headers": {"content-type": "application/json", **(headers or {})}, "body": "{}"}
+    return try_again()

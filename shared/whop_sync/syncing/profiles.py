@@ -19,9 +19,13 @@ from whop_sync.users.schema import Avatar, Row, Shown
 from whop_sync.values import MAX_NAME_LENGTH
 from whop_sync.whop.client import File, ProfileRefused, Whop
 
-POLL_SECONDS = 1.0
+FIRST_POLL_SECONDS = 0.25
+MAX_POLL_SECONDS = 2.0
+"""The pause before a file is asked for again. It doubles from the first to the longest. How long Whop takes to process
+an upload is not documented; Whop's own client asks every second."""
+
 POLL_TIMEOUT_SECONDS = 20.0
-"""How often and how long a worker waits for Whop to process an upload (Whop's own client polls every second)."""
+"""How long a worker waits for Whop to process an upload. No poll begins later."""
 
 type Body = Mapping[str, Any]
 """The body of PATCH /users/{id}: `name`, `profile_picture`, both or none."""
@@ -174,7 +178,7 @@ class Profiles:
 
     def _await_ready(self, file: File, deadline: Deadline) -> None:
         """Attaching is documented to work at once in one place, and only when ready in another: ready serves both."""
-        last_poll = self.clock() + POLL_TIMEOUT_SECONDS
+        last_poll, pause = self.clock() + POLL_TIMEOUT_SECONDS, FIRST_POLL_SECONDS
         while file.status != "ready":
             deadline.ensure_a_call()
             try:
@@ -184,9 +188,10 @@ class Profiles:
             if file.status == "failed":
                 raise PictureRefused("picture_failed", "Whop could not process the picture")
             if file.status != "ready":
-                if self.clock() >= last_poll:
+                if self.clock() + pause > last_poll:
                     raise Transient("picture_not_ready", "Whop is still processing the picture")
-                self.sleep(POLL_SECONDS)
+                self.sleep(pause)
+                pause = min(2 * pause, MAX_POLL_SECONDS)
 
     # -- the call --------------------------------------------------------------------------------------------------
 

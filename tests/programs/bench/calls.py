@@ -21,6 +21,7 @@ from whop_sync.aws.queues import Queue
 from whop_sync.batches.worker import Record, Worker
 from whop_sync.config import CALLS_PER_MINUTE
 from whop_sync.events import UserEvent
+from whop_sync.internet.requests import PublicHttp
 from whop_sync.journal import Journal
 from whop_sync.pictures.fetching import PictureFetcher
 from whop_sync.syncing.enrollment import Enrollment
@@ -89,7 +90,7 @@ def station(
         ),
         profiles=Profiles(
             whop=whop,
-            pictures=PictureFetcher(clock=time.time, allowed_origin=picture_origin),
+            pictures=PictureFetcher(clock=time.time, http=PublicHttp(allowed_origin=picture_origin)),
             company=PLATFORM_COMPANY,
             clock=time.time,
             sleep=time.sleep,

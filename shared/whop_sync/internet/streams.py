@@ -1,4 +1,4 @@
-"""Connections to a picture's host: to an address that was checked, and within one deadline over everything.
+"""Connections to a host that others chose: to an address that was checked, and within one deadline over everything.
 
 `PinnedBackend` is httpcore's NetworkBackend and gives NetworkStreams. TLS is written by hand although a stream of
 httpcore has `start_tls`: that one leaves messages without content to OpenSSL, which passes over a flood of them without
@@ -13,8 +13,7 @@ from dataclasses import dataclass
 
 import httpcore
 
-from whop_sync.pictures.addresses import is_public
-from whop_sync.pictures.errors import PictureRefused
+from whop_sync.internet.addresses import is_public
 
 MAX_READ_BYTES = 4096
 """Read at once, at most. Between any two reads the deadline is checked."""
@@ -23,8 +22,12 @@ MIN_CONNECT_SECONDS = 1.0
 """What each of a host's addresses gets at least, as long as there is time."""
 
 
+class NotPublicError(Exception):
+    """The host has an address that is not on the public internet."""
+
+
 @dataclass(frozen=True, slots=True)
-class FetchDeadline:
+class RequestDeadline:
     """`clock` counts seconds from any moment, `at` is when the time is over."""
 
     clock: Callable[[], float]
@@ -61,7 +64,7 @@ class PinnedBackend(httpcore.NetworkBackend):
         any_address: leaves out the check, for the one origin that a local stack allows.
     """
 
-    deadline: FetchDeadline
+    deadline: RequestDeadline
     resolve: Callable[[str], Sequence[str]]
     connect: Callable[[str, int, float], socket.socket]
     any_address: bool
@@ -74,14 +77,14 @@ class PinnedBackend(httpcore.NetworkBackend):
         local_address: str | None = None,  # noqa: ARG002
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,  # noqa: ARG002
     ) -> "BoundedStream":
-        """Raises PictureRefused and OSError.
+        """Raises NotPublicError and OSError.
 
         An address that never answers must not cost the others their chance: each gets an even part of the time that is
         left, and one part more is kept for the transfer.
         """
         addresses = list(dict.fromkeys(self._addresses_of(host)))
         if not self.any_address and not all(map(is_public, addresses)):
-            raise PictureRefused("picture_not_public", "the picture's host is not on the public internet")
+            raise NotPublicError
         failure = OSError("the name has no address")
         for tried, address in enumerate(addresses):
             left = self.deadline.left()
@@ -107,7 +110,7 @@ class PinnedBackend(httpcore.NetworkBackend):
 class BoundedStream(httpcore.NetworkStream):
     """No read or write outlasts the deadline, so a host that sends a byte now and then gains nothing."""
 
-    def __init__(self, connection: socket.socket, deadline: FetchDeadline) -> None:
+    def __init__(self, connection: socket.socket, deadline: RequestDeadline) -> None:
         self._connection = connection
         self._deadline = deadline
 

@@ -1,4 +1,4 @@
-"""Which addresses of a picture's host are on the public internet, and how a name is looked up."""
+"""Which addresses of a host are on the public internet, and how a name is looked up."""
 
 import ipaddress
 import socket

@@ -1,0 +1,1 @@
+"""Requests to addresses that others chose: to public ones only, over https, within one deadline over everything."""
