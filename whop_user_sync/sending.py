@@ -28,8 +28,8 @@ from whop_sync.receiving.signatures import (
     Standard,
     Token,
     parse_secrets,
-    sign,
 )
+from whop_sync.standard_webhooks import sign
 from whop_sync.values import microseconds
 from whop_user_sync.preview.captured import header_lines
 

@@ -28,7 +28,8 @@ from whop_sync.receiving.deliveries import (
     within_limit,
 )
 from whop_sync.receiving.platforms import PLATFORMS, Platform, configured
-from whop_sync.receiving.signatures import Token, sign
+from whop_sync.receiving.signatures import Token
+from whop_sync.standard_webhooks import sign
 
 KEY = b"k" * 32
 NOW = 1_772_359_200.0

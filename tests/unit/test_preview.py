@@ -24,7 +24,8 @@ from whop_sync.events import UserEvent
 from whop_sync.journal import Journal
 from whop_sync.receiving.deliveries import MAX_BODY_BYTES, Receiver
 from whop_sync.receiving.platforms import PLATFORMS, Platform, configured
-from whop_sync.receiving.signatures import Hmac, Scheme, parse_secrets, sign
+from whop_sync.receiving.signatures import Hmac, Scheme, parse_secrets
+from whop_sync.standard_webhooks import sign
 from whop_user_sync import cli
 from whop_user_sync.preview.bodies import BodyReport, body_report
 from whop_user_sync.preview.captured import CaptureError, header_lines

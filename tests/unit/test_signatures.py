@@ -32,9 +32,8 @@ from whop_sync.receiving.signatures import (
     Token,
     looks_like,
     parse_secrets,
-    sign,
-    signing_key,
 )
+from whop_sync.standard_webhooks import sign, signing_key
 
 SECRET = "whsec_" + base64.b64encode(b"k" * 32).decode()
 OLD_SECRET = "whsec_" + base64.b64encode(b"o" * 24).decode()

@@ -10,7 +10,6 @@ secret that starts with whsec_ is base64 to one platform and plain text to anoth
 """
 
 import base64
-import binascii
 import contextlib
 import hashlib
 import hmac
@@ -24,6 +23,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 from whop_sync.aws.secrets import pasted_texts
 from whop_sync.errors import OperatorNeeded, Reason, Unauthentic
+from whop_sync.standard_webhooks import HEX, sign, signing_key
 
 TOLERANCE_SECONDS = 300
 """How far a signature's time may be from ours, either way (the tolerance of the Standard Webhooks libraries)."""
@@ -62,8 +62,6 @@ _DIGESTS: Mapping[tuple[Algorithm, Encoding], str] = {
     ("sha512", "base64"): "[A-Za-z0-9+/_-]{86}(?:==)?",
 }
 """Base64 also in its form for URLs, and without padding (RFC 4648, 5 and 3.2)."""
-_SECRET_BYTES = range(24, 65)
-_HEX = re.compile(r"[0-9A-Fa-f]{32,}", re.ASCII)
 
 
 class Proof(NamedTuple):
@@ -394,37 +392,6 @@ def parse_secrets(text: str, scheme: Scheme) -> tuple[bytes, ...]:
     return tuple(keys)
 
 
-def signing_key(secret: str) -> bytes:
-    """The key behind a `whsec_<base64 of 24 to 64 bytes>` secret.
-
-    Raises ValueError, with a sentence that names the remedy and holds no part of the secret.
-    """
-    text = secret.strip().removeprefix("v1,")  # Supabase prints its secrets as v1,whsec_... (observed)
-    if text.startswith(("v1a,", "whpk_", "whsk_")):
-        raise ValueError("keys of asymmetric signatures (v1a) are not taken: ask the sender for a whsec_ secret")
-    if not text.startswith("whsec_"):
-        raise ValueError(
-            "a signing secret must start with whsec_ (if your sender shows bare base64, put whsec_ before it; if it"
-            " shows hex or other text, its scheme is another one)"
-        )
-    encoded = text.removeprefix("whsec_")
-    if _HEX.fullmatch(encoded):  # hex is valid base64 too, of another key
-        raise ValueError("the part of a signing secret after whsec_ must be base64, this one is hex: copy it once more")
-    try:
-        key = base64.b64decode(encoded, validate=True)
-    except (binascii.Error, ValueError):
-        raise ValueError("the part of a signing secret after whsec_ must be base64: copy it once more") from None
-    if len(key) not in _SECRET_BYTES:
-        raise ValueError(f"a signing secret must hold 24 to 64 bytes, this one holds {len(key)}: copy it once more")
-    return key
-
-
-def sign(key: bytes, delivery_id: str, timestamp: str, body: bytes) -> str:
-    """The base64 signature of a delivery in the Standard Webhooks form, without its `v1,`."""
-    content = _bytes(f"{delivery_id}.{timestamp}.") + body
-    return base64.b64encode(hmac.digest(key, content, hashlib.sha256)).decode()
-
-
 _KNOWN_HEADERS = (
     *("webhook-signature", "svix-signature", "stripe-signature", "workos-signature", "x-hub-signature-256"),
     *("x-hub-signature", "x-shopify-hmac-sha256", "x-wc-webhook-signature", "logto-signature-sha-256"),
@@ -466,7 +433,7 @@ def _decoded_key(secret: str, form: KeyForm) -> bytes:
     text = secret.strip()
     if form == "text":
         return _text_key(text)
-    if form == "base64" and _HEX.fullmatch(text):  # hex is valid base64 too, of another key
+    if form == "base64" and HEX.fullmatch(text):
         raise ValueError("this secret is hex, and SignatureKey is base64: set it to hex")
     try:
         key = bytes.fromhex(text) if form == "hex" else _base64(text)

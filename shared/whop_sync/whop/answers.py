@@ -6,12 +6,12 @@ https://docs.whop.com/developer/troubleshooting; what that page leaves open is m
 import email.utils
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
 import httpx
 
 from whop_sync.errors import AwaitsTurn, Effect, OperatorNeeded, Permanent, Transient, WhopAnswer
+from whop_sync.http_headers import retry_after
 from whop_sync.whop.generations import IN_PROGRESS
 
 OPERATOR_RETRY_SECONDS = 15 * 60
@@ -107,16 +107,8 @@ def _delay(response: httpx.Response, answer: WhopAnswer) -> float | None:
 
 
 def _named_delay(response: httpx.Response, answer: WhopAnswer) -> float | None:
-    header = response.headers.get("retry-after", "").strip()
-    if header.isascii() and header.isdigit():
-        return float(header)
-    if header:
-        try:
-            moment = email.utils.parsedate_to_datetime(header)
-        except ValueError:
-            pass
-        else:
-            aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)  # the zone -0000 is read as none
-            return max(0.0, (aware - datetime.now(UTC)).total_seconds())
+    header = response.headers.get("retry-after", "")
+    if (wait := retry_after(header)) is not None:
+        return wait
     match = _DELAY.search(answer.message or "")
     return float(match[1]) * _SECONDS[match[2].lower()] if match else None
