@@ -203,13 +203,14 @@ class Worker[Content, Result]:
             return Park(Malformed("unreadable_message", "the message is not one that this application wrote"))
         if self.clock() > deadline - self.messages.seconds_needed:
             return self._again(message, AwaitsTurn("out_of_time", retry_after=0))
+        age = self._age(message)  # one for both decisions: what is given up may be recorded as such while it is handled
         try:
-            result = self.messages.handle(readable.content, age=self._age(message), deadline=deadline)
+            result = self.messages.handle(readable.content, age=age, deadline=deadline)
             return Done(readable.content, result)
         except Permanent as error:
             return Park(error)
         except Transient as error:
-            given_up = self.retries.gives_up(error, self._age(message))
+            given_up = self.retries.gives_up(error, age)
             return Park(error) if given_up else self._again(message, error)
 
     def _again(self, message: _Message[Content], error: Transient) -> Retry:
