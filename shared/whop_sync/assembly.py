@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from botocore.config import Config
 
     from whop_sync.aws.custom_resources import Check
+    from whop_sync.aws.queues import Queue
     from whop_sync.backend_api.chat_tokens import ChatTokens
     from whop_sync.backend_api.lookups import LookUp
     from whop_sync.backend_api.payouts import AccountLinks, PayoutTokens
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from whop_sync.importing.stored_files import StoredImports
     from whop_sync.journal import Journal
     from whop_sync.receiving.deliveries import MisconfiguredReceiver, Receiver
-    from whop_sync.syncing.synchronization import Result
+    from whop_sync.syncing.synchronization import Announce, Result
     from whop_sync.users.directory import Directory
     from whop_sync.whop.client import Pace, Whop, Witness
 
@@ -142,7 +143,14 @@ def worker() -> "Worker[UserEvent, Result]":
         sleep=time.sleep,
         deleted_user_name=config.deleted_user_name,
     )
-    synchronization = Synchronization(mappings=mappings, enrollment=enrollment, profiles=profiles, clock=time.time)
+    announcements = config.announcements_queue_url and Queue(sqs, config.announcements_queue_url)
+    synchronization = Synchronization(
+        mappings=mappings,
+        enrollment=enrollment,
+        profiles=profiles,
+        clock=time.time,
+        announce=_announce_through(announcements) if announcements else None,
+    )
     return Worker(
         messages=UserEvents(handler=synchronization, journal=journal),
         queue=Queue(sqs, config.queue_url),
@@ -151,6 +159,10 @@ def worker() -> "Worker[UserEvent, Result]":
         clock=time.time,
         pool=ThreadPoolExecutor(max_workers=BATCH_SIZE),
     )
+
+
+def _announce_through(queue: "Queue") -> "Announce":
+    return lambda announcement: queue.send(announcement.to_json())
 
 
 @_without_garbage_collection()

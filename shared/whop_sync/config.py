@@ -68,6 +68,7 @@ class WorkerConfig:
     Attributes:
         account_country: of the connected accounts it creates, ISO 3166-1 alpha-2 in lower case; None for the parent's.
         picture_allowed_origin: the one `http://host:port` whose pictures need neither https nor a public address.
+        announcements_queue_url: where announcements to the platform go, None if nothing is announced.
     """
 
     whop: WhopConfig
@@ -79,6 +80,7 @@ class WorkerConfig:
     user_mappings_table: str
     queue_url: str
     dead_letter_queue_url: str
+    announcements_queue_url: str | None
 
 
 def receiver_config() -> ReceiverConfig:
@@ -110,6 +112,7 @@ def worker_config() -> WorkerConfig:
         user_mappings_table=user_mappings_table(),
         queue_url=_setting("QUEUE_URL"),
         dead_letter_queue_url=_setting("DEAD_LETTER_QUEUE_URL"),
+        announcements_queue_url=os.environ.get("ANNOUNCEMENTS_QUEUE_URL") or None,
     )
 
 

@@ -16,9 +16,11 @@ from botocore.config import Config
 
 from fake_whop import PLATFORM_COMPANY, PLATFORM_KEY, FakeWhop, Switches
 from harness.cloudformation import template
-from harness.faults import Wire, http_client, running_door
+from harness.faults import ANNOUNCEMENTS, Wire, http_client, running_door
 from local_stack.asking_whop import WhopAccess
 from local_stack.engine import Engine
+from whop_sync.announcements import Announcement
+from whop_sync.aws.queues import Queue
 from whop_sync.errors import Permanent, SyncError, Transient
 from whop_sync.events import Field, Kind, Position, ProfileField, Standing, UserEvent
 from whop_sync.internet.requests import PublicHttp
@@ -118,6 +120,7 @@ def assembled(
     picture_origin: str,
     clock: Clock,
     enrollment: str = "companies",
+    announcements: Queue | None = None,
 ) -> Synchronization:
     """The use cases as one worker has them."""
     whop = Whop(
@@ -140,6 +143,7 @@ def assembled(
             sleep=clock.sleep,
         ),
         clock=clock,
+        announce=(lambda announcement: announcements.send(announcement.to_json())) if announcements else None,
     )
 
 
@@ -152,6 +156,8 @@ class World:
     """Seconds of real time after which a call to Whop counts as unanswered."""
     enrollment: str = "companies"
     """The generation of Whop's connected accounts that users are enrolled by."""
+    announces: bool = False
+    """Whether changes are announced to the platform."""
 
     def __enter__(self) -> Self:
         self._running = ExitStack()
@@ -164,7 +170,10 @@ class World:
         self.api_key = PLATFORM_KEY
         self.pictures = self._running.enter_context(running_door(lambda call: self.wire.trouble(call)))  # noqa: PLW0108
         self.wire = Wire(control_url=self.fake.control_url, door=self.pictures.origin, clock=self.clock)
-        self.wire.attach(self.http, self.dynamodb)
+        self.sqs = self.client("sqs")
+        self.announcements_url = self._make_announcements() if self.announces else None
+        self._announced: list[Announcement] = []
+        self.wire.attach(self.http, self.dynamodb, self.sqs)
         self.synchronization = self.assembled()
         return self
 
@@ -172,6 +181,8 @@ class World:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._running.close()
+        if self.announcements_url:
+            self.sqs.delete_queue(QueueUrl=self.announcements_url)
         self.dynamodb.delete_table(TableName=self.table)
 
     def client(self, service: str) -> Any:
@@ -188,7 +199,12 @@ class World:
             picture_origin=picture_origin or self.pictures.origin,
             clock=self.clock,
             enrollment=self.enrollment,
+            announcements=Queue(self.sqs, self.announcements_url) if self.announcements_url else None,
         )
+
+    def _make_announcements(self) -> str:
+        name = f"{uuid.uuid4().hex[:12]}{ANNOUNCEMENTS}"
+        return str(self.sqs.create_queue(QueueName=name)["QueueUrl"])
 
     def move_to(self, enrollment: str) -> None:
         """The stack is deployed with the other generation; the table stays."""
@@ -269,6 +285,21 @@ class World:
         url, global_url = ((each.get("profile_picture") or {}).get("url") for each in (user, globally))
         picture = self._eyes.get(url).content if url and url != global_url else None
         return name, picture
+
+    def announced(self, user_id: str = "u1") -> list[Announcement]:
+        """What was put into the queue of announcements about a user, in the order of their versions, each as often as
+        it was sent."""
+        while received := self.sqs.receive_message(QueueUrl=self.announcements_url, MaxNumberOfMessages=10).get(
+            "Messages"
+        ):
+            for message in received:
+                self._announced.append(Announcement.from_json(message["Body"]))
+                self.sqs.delete_message(QueueUrl=self.announcements_url, ReceiptHandle=message["ReceiptHandle"])
+        theirs = [each for each in self._announced if each.user_id == user_id]
+        return sorted(theirs, key=lambda each: each.version or 0)
+
+    def announced_types(self, user_id: str = "u1") -> list[str]:
+        return [each.type for each in self.announced(user_id)]
 
     def operations(self) -> list[str]:
         """The calls that Whop got, in order."""

@@ -16,6 +16,7 @@ from typing import Any
 from harness import WORKER_SECONDS, Clock, World, assembled, aws_client
 from harness.faults import Point, Wire, http_client
 from local_stack import IMPORT_PATH
+from whop_sync.aws.queues import Queue
 from whop_sync.events import UserEvent
 
 
@@ -40,6 +41,7 @@ class Mortals:
             "api_key": world.api_key,
             "table": world.table,
             "enrollment": world.enrollment,
+            "announcements_url": world.announcements_url,
         }
         assert self._process.stdin
         assert self._process.stdout
@@ -65,7 +67,9 @@ def _live(task: Mapping[str, Any]) -> None:
     wire.planned = {Point(*point): trouble for *point, trouble in task["planned"]}
     with http_client() as http:
         dynamodb = aws_client(task["engine_url"], "dynamodb")
-        wire.attach(http, dynamodb)
+        announcements_url = task["announcements_url"]
+        sqs = aws_client(task["engine_url"], "sqs") if announcements_url else None
+        wire.attach(http, dynamodb, *([sqs] if sqs else []))
         synchronization = assembled(
             api_url=task["api_url"],
             api_key=lambda: task["api_key"],
@@ -75,12 +79,14 @@ def _live(task: Mapping[str, Any]) -> None:
             picture_origin=task["door"],
             clock=clock,
             enrollment=task["enrollment"],
+            announcements=Queue(sqs, announcements_url) if sqs else None,
         )
         synchronization.handle(UserEvent.from_json(task["event"]), age=0.0, deadline=clock() + WORKER_SECONDS)
 
 
 def _main() -> None:
-    aws_client("http://127.0.0.1:1", "dynamodb")  # what the SDK reads for its first client, the forks inherit
+    for service in ("dynamodb", "sqs"):
+        aws_client("http://127.0.0.1:1", service)  # what the SDK reads for its first client, the forks inherit
     for line in sys.stdin:
         process = os.fork()
         if process == 0:

@@ -71,11 +71,16 @@ AWS_KINDS = KILLS | {
 """The SDK repeats a failed call by itself: those that end in `_once` it gets over, the others outlast it."""
 PICTURE_KINDS = frozenset({"error_500_before", "rate_limited", "connection_reset", "truncated"})
 
+ANNOUNCEMENTS = "-announcements"
+"""How the name of the queue of announcements ends."""
+
 _CLOSED = f"{LOOPBACK}:1"
 _AWS_CALLS = {"TransactWriteItems": "record account", "SendMessage": "park", "ChangeMessageVisibility": "postpone"}
 _ROW_CALLS = (
     ("lease_until = :until", "claim"),
     ("#updated_at", "commit"),
+    ("#lease_until", "release"),
+    ("#unannounced", "release"),
     ("#enrollment_started_at", "reopen attempt"),
     ("#name_version", "migrate"),
     ("#standing_position", "note standing"),
@@ -282,6 +287,8 @@ def _aws_call(request: AWSPreparedRequest) -> str | None:
     body: Any = request.body
     if operation == "TransactWriteItems" and b"#updated_at" in body:
         return "bury"
+    if operation == "SendMessage" and json.loads(body)["QueueUrl"].endswith(ANNOUNCEMENTS):
+        return "announce"
     if operation != "UpdateItem":
         return _AWS_CALLS.get(operation)
     expression = json.loads(body)["UpdateExpression"]

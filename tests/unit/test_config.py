@@ -52,6 +52,13 @@ def test_the_environment_names_the_whop_to_talk_to(monkeypatch: pytest.MonkeyPat
     assert config.worker_config().whop.api_url == url
 
 
+def test_nothing_is_announced_without_a_queue_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert config.worker_config().announcements_queue_url is None
+    for url in ("", "https://sqs.test/announcements"):
+        monkeypatch.setenv("ANNOUNCEMENTS_QUEUE_URL", url)
+        assert config.worker_config().announcements_queue_url == (url or None)
+
+
 @pytest.mark.parametrize("missing", WORKER)
 def test_a_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
     monkeypatch.delenv(missing)

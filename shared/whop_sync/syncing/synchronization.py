@@ -1,18 +1,24 @@
 """The way of one event through a worker, whichever queue it came from: claim the row, do what is missing, commit."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from whop_sync.accounts import Account
+from whop_sync.announcements import Announcement
 from whop_sync.batches.retries import RETRIES, RetryPolicy
 from whop_sync.errors import AwaitsTurn, Permanent, SyncError, Transient
 from whop_sync.events import FIELDS, PROFILE_FIELDS, Field, Position, ProfileField, Standing, UserEvent, standing_of
 from whop_sync.syncing.deadlines import Deadline
-from whop_sync.syncing.enrollment import Enrollment, NotLocated, Origin
+from whop_sync.syncing.enrollment import Enrollment, Located, NotLocated, Origin
 from whop_sync.syncing.profiles import Profiles
+from whop_sync.syncing.transitions import known_before, with_account, with_commit
 from whop_sync.users.mappings import Busy, Claim, Mappings, Progress, email_differs
-from whop_sync.users.schema import Shown, Status
+from whop_sync.users.schema import Announced, Shown, Status
+
+type Announce = Callable[[Announcement], None]
+"""Puts an announcement into its queue. Raises Transient."""
 
 type SyncOutcome = Origin | Literal["synced", "stale", "suspended", "restored", "deleted", "no_email"]
 
@@ -41,10 +47,11 @@ class _Done:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _NotDone:
-    """The event is not done: what to commit all the same, and why."""
+    """The event is not done: what to commit all the same, and why. `refused` is what was refused for good before."""
 
     progress: Progress
     error: SyncError
+    refused: Mapping[ProfileField, SyncError] = field(default_factory=dict)
 
 
 type _Step = _Done | _NotDone
@@ -61,13 +68,14 @@ class _Enrolled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Task:
-    """One claimed event, and what follows from it alone."""
+    """One claimed event, and what follows from it alone. `announced` is what was before it."""
 
     event: UserEvent
     claim: Claim
     age: float
     deadline: Deadline
     newer: frozenset[Field]
+    announced: Announced
 
     @property
     def positions(self) -> Mapping[Field, Position]:
@@ -78,6 +86,11 @@ class _Task:
     def standing(self) -> Standing:
         """The user's standing with this event."""
         return standing_of({**self.claim.row.positions, **self.positions})
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the row was claimed only for what it has to announce."""
+        return self.claim.row.is_settled and not self.newer
 
     @property
     def is_deletion_under_way(self) -> bool:
@@ -113,6 +126,7 @@ class _Task:
             account=row.account,
             enrolled_email=row.enrolled_email,
             last_error=row.last_error,
+            announced=self.announced,
         )
 
     def bookkeeping(self) -> Mapping[Field, Position]:
@@ -122,11 +136,14 @@ class _Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Synchronization:
+    """`announce` is None where nothing is announced to the platform."""
+
     mappings: Mappings
     enrollment: Enrollment
     profiles: Profiles
     clock: Callable[[], float]
     retries: RetryPolicy = RETRIES
+    announce: Announce | None = None
 
     def handle(self, event: UserEvent, *, age: float, deadline: float) -> Result:
         """Doing it twice changes nothing. Raises Transient and Permanent.
@@ -145,15 +162,62 @@ class Synchronization:
             age=age,
             deadline=Deadline(at=claim.deadline, clock=self.clock),
             newer=claim.row.outranked_fields(event),
+            announced=replace(claim.row.announced, known=known_before(claim.row), unsent=()),
         )
-        step = self._delete(task) if task.standing == "deleted" else self._synchronize(task)
-        if step.progress.status == "deleted":
-            self.mappings.bury(claim, step.progress)
+        self._announce_left_over(task)
+        if task.is_stale:
+            step: _Step = _Done(progress=task.unchanged(), result=Result(outcome="stale"))
         else:
-            self.mappings.commit(claim, step.progress)
+            step = self._delete(task) if task.standing == "deleted" else self._synchronize(task)
+        self._commit(task, step)
         if isinstance(step, _NotDone):
             raise step.error
         return step.result
+
+    # -- the commit, and what is announced with it -----------------------------------------------------------------
+
+    def _announce_left_over(self, task: _Task) -> None:
+        """Announces what an earlier worker recorded and may not have sent. Raises Transient."""
+        left_over = task.claim.row.announced
+        try:
+            self._send(left_over)
+        except Transient:
+            self.mappings.commit(task.claim, replace(task.unchanged(), announced=None))
+            raise
+
+    def _commit(self, task: _Task, step: _Step) -> None:
+        """Commits a step. What there is to announce is recorded by the same write, sent, and then taken out."""
+        claim, progress = task.claim, self._announcing(task, step)
+        if progress.status == "deleted":
+            self.mappings.bury(claim, progress)
+        else:
+            self.mappings.commit(claim, progress)
+        if progress.announced is None or not progress.announced.unsent:
+            return
+        try:
+            self._send(progress.announced)
+        except Transient:
+            with suppress(Transient):  # else the lease runs out
+                self.mappings.release(claim, progress, is_announced=False)
+            raise
+        self.mappings.release(claim, progress, is_announced=True)
+
+    def _announcing(self, task: _Task, step: _Step) -> Progress:
+        """The step's progress with what it announces; with None where the row has it already, or has nothing."""
+        progress, row = step.progress, task.claim.row
+        announced = progress.announced
+        if announced is not None and self.announce is not None:
+            refused = (step.result if isinstance(step, _Done) else step).refused.get("picture")
+            announced = with_commit(announced, task.claim, progress, refused, at=self.clock())
+        is_new = announced is not None and announced.count > row.announced.count
+        return replace(progress, announced=announced if is_new or row.announced.unsent else None)
+
+    def _send(self, announced: Announced) -> Announced:
+        """Sends what is unsent, in order. Raises Transient."""
+        for announcement in announced.unsent:
+            if self.announce is not None:
+                self.announce(announcement)
+        return replace(announced, unsent=())
 
     # -- a user who is there ---------------------------------------------------------------------------------------
 
@@ -170,13 +234,13 @@ class Synchronization:
             try:
                 self.profiles.lift_placeholder(account, task.deadline)
             except (Transient, Permanent) as error:
-                return _failed(task, progress, error)
+                return self._failed(task, progress, error)
         values = {name: value for name, (value, _) in profile.items()}
         applied = self.profiles.apply(values, account, row, task.deadline, age=task.age)
         settled: dict[Field, Position] = {name: profile[name][1] for name in applied.settled}
         progress = replace(progress, shown=applied.shown, positions=settled)
         if applied.failure is not None:
-            return _failed(task, progress, applied.failure)
+            return replace(self._failed(task, progress, applied.failure), refused=applied.refused)
         refusal = next(iter(applied.refused.values()), None)
         progress = _with_first_email(
             replace(
@@ -206,18 +270,33 @@ class Synchronization:
             return self._without_account(task)
         progress = replace(task.unchanged(), attempt=located.attempt)
         if isinstance(located, NotLocated):
-            return _failed(task, progress, located.error)
+            return self._failed(task, progress, located.error)
+        progress = replace(progress, enrolled_email=located.enrolled_email)
         try:
             name, _ = task.profile.get("name", (None, None))
             if name is None:
                 self.profiles.lift_placeholder(located.account, task.deadline)
-            self.mappings.record_account(task.claim, located.account, located.enrolled_email)
         except (Transient, Permanent) as error:
-            # The mapping may be written all the same, and no later answer says by which e-mail it came about.
-            noted = replace(progress, enrolled_email=located.enrolled_email)
-            return _failed(task, noted, self._patient(error, task.age))
-        account = located.account
-        mapped = replace(progress, account=account, enrolled_email=located.enrolled_email, attempt=None)
+            return self._failed(task, progress, error)
+        return self._record(task, progress, located)
+
+    def _record(self, task: _Task, progress: Progress, located: Located) -> _Enrolled | _NotDone:
+        """Records the user's account, and announces it at once: the profile may take a while."""
+        account, announced = located.account, task.announced
+        if self.announce is not None:
+            announced = with_account(announced, task.claim, account, task.standing, at=self.clock())
+        to_record = announced if announced.unsent else None
+        try:
+            self.mappings.record_account(task.claim, account, located.enrolled_email, to_record)
+        except Permanent as error:
+            return self._failed(task, progress, self._patient(error, task.age))
+        except Transient as error:
+            # The mapping may be written all the same, with what is announced of it, and no later answer says by which
+            # e-mail it came about.
+            return self._failed(task, replace(progress, announced=None), error)
+        with suppress(Transient):  # it is sent again after the commit
+            announced = self._send(announced)
+        mapped = replace(progress, account=account, attempt=None, announced=announced)
         return _Enrolled(progress=mapped, account=account, origin=located.origin)
 
     def _patient(self, error: Transient | Permanent, age: float) -> Transient | Permanent:
@@ -277,7 +356,7 @@ class Synchronization:
             except (Transient, Permanent) as error:
                 if error.reason != "whop_not_found":
                     unknown = replace(row.shown, unsettled=frozenset(PROFILE_FIELDS))
-                    return _failed(task, replace(task.unchanged(), shown=unknown), error)
+                    return self._failed(task, replace(task.unchanged(), shown=unknown), error)
         progress = replace(
             task.unchanged(),
             positions={**task.positions, **(cleared if row.account is not None else {}), "standing": deletion},
@@ -287,6 +366,39 @@ class Synchronization:
             last_error=refusal.reason if refusal else None,
         )
         return _Done(progress=progress, result=Result(outcome="deleted"))
+
+    # -- an event that is not done ---------------------------------------------------------------------------------
+
+    def _failed(self, task: _Task, progress: Progress, error: SyncError) -> _NotDone:
+        """What to commit of an event that is not done, or never will be.
+
+        Of a user who had no account before, the e-mail and the Whop user are not recorded: an event may come again for
+        these alone. The standing is: a user whose Whop user is taken is no longer deleted all the same.
+        """
+        row = task.claim.row
+        recorded = set(FIELDS if row.account is not None else ("standing", "flag"))
+        kept = {name: position for name, position in task.bookkeeping().items() if name in recorded}
+        is_pending = isinstance(error, Transient) and error.effect == "pending"
+        committed = replace(
+            progress,
+            positions={**progress.positions, **kept},
+            status=self._status_after(task, progress, error),
+            last_error=error.reason,
+            is_pending=is_pending,
+        )
+        return _NotDone(progress=committed, error=error)
+
+    def _status_after(self, task: _Task, progress: Progress, error: SyncError) -> Status | None:
+        """A user is failed by what is permanent, and without an account also by an event that is given up."""
+        if isinstance(error, Permanent):
+            return "failed"
+        # Where it is not known what is announced, it is not known either whether the account is recorded.
+        is_without_account = progress.account is None and progress.announced is not None
+        if is_without_account and isinstance(error, Transient) and self.retries.gives_up(error, task.age):
+            return "failed"
+        if task.claim.row.status in ("deleted", "no_email") and task.standing != "deleted":
+            return "enrolling"
+        return None
 
 
 def _awaited_return() -> AwaitsTurn:
@@ -299,24 +411,6 @@ def _awaited_email() -> AwaitsTurn:
 
 def _awaited_enrollment() -> AwaitsTurn:
     return AwaitsTurn("user_suspended", "the user has no account on Whop, and a suspension makes none")
-
-
-def _failed(task: _Task, progress: Progress, error: SyncError) -> _Step:
-    """What to commit of an event that is not done, or never will be.
-
-    Of a user who had no account before, the e-mail and the Whop user are not recorded: an event may come again for
-    these alone. The standing is: a user whose Whop user is taken is no longer deleted all the same.
-    """
-    row = task.claim.row
-    recorded = set(FIELDS if row.account is not None else ("standing", "flag"))
-    kept = {name: position for name, position in task.bookkeeping().items() if name in recorded}
-    positions = {**progress.positions, **kept}
-    status: Status | None = "failed" if isinstance(error, Permanent) else None
-    if status is None and row.status in ("deleted", "no_email") and task.standing != "deleted":
-        status = "enrolling"
-    is_pending = isinstance(error, Transient) and error.effect == "pending"
-    committed = replace(progress, positions=positions, status=status, last_error=error.reason, is_pending=is_pending)
-    return _NotDone(progress=committed, error=error)
 
 
 def _with_first_email(progress: Progress) -> Progress:

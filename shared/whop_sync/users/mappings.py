@@ -11,6 +11,12 @@ How two workers stay out of each other's way:
 
 Between claim and commit it is not known what Whop shows, so a claim notes its profile fields as unsettled. A crash
 leaves the note behind, and an unsettled field is written again even where the row says that it holds the right value.
+
+What is announced to the platform is recorded by the write that makes it true:
+
+    worker A   claim ── Whop ── commit with `unannounced`, lease kept ── queue ── release, without `unannounced`
+    worker B   claim ── Whop ── commit with `unannounced` ── (dies)
+    worker C                                  any event claims a row that has some: queue ── what is left ── commit
 """
 
 import uuid
@@ -27,12 +33,14 @@ from whop_sync.errors import Permanent, Transient
 from whop_sync.events import PROFILE_FIELDS, Field, Position, ProfileField, UserEvent, standing_of
 from whop_sync.users.schema import (
     ERASED_ATTRIBUTES,
+    Announced,
     Attempt,
     Attributes,
     Item,
     Row,
     Shown,
     Status,
+    announced_attributes,
     attempt_attributes,
     earlier_attributes,
     iso,
@@ -52,6 +60,7 @@ if TYPE_CHECKING:
 LEASE_SECONDS = 180
 """Longer than a worker's timeout, so that Lambda has ended a worker before its lease ends."""
 
+_FREE: Attributes = {"lease_id": None, "lease_until": None}
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -88,6 +97,8 @@ class Progress:
         last_error: what the row is to say of what went wrong.
         is_pending: whether a request to Whop may still be under way. The lease is then left to run out, so that the
             request cannot take effect on top of what the next worker writes.
+        announced: what is announced about the user; None leaves it as it is. As long as some of it is unsent, the
+            lease is kept.
     """
 
     positions: Mapping[Field, Position] = field(default_factory=dict)
@@ -98,6 +109,7 @@ class Progress:
     status: Status | None = None
     last_error: str | None = None
     is_pending: bool = False
+    announced: Announced | None = None
 
 
 def email_differs(row: Row, progress: Progress) -> bool:
@@ -130,7 +142,8 @@ class Mappings:
     # -- the claim -------------------------------------------------------------------------------------------------
 
     def claim(self, event: UserEvent, *, deadline: float, is_repeatable: bool = False) -> Claim | Busy | None:
-        """Takes the user's lease if the event brings anything new; None if it brings nothing (stale or a duplicate).
+        """Takes the user's lease if the event brings anything new, or if the row has something to announce; None if
+        there is nothing to do (stale or a duplicate).
 
         Args:
             deadline: when Lambda ends the worker, in Unix seconds.
@@ -145,7 +158,7 @@ class Mappings:
                 return _claim(event, lease_id, row, now, deadline, is_repeatable=is_repeatable)
             if earlier_attributes(item):
                 self._migrate(event.user_id, item)
-            elif row.is_settled and not row.outranked_fields(event):
+            elif row.is_settled and not row.announced.unsent and not row.outranked_fields(event):
                 return None
             else:
                 return Busy(max(row.lease_until - now, 1.0))
@@ -155,6 +168,7 @@ class Mappings:
         wanted = [
             "attribute_not_exists(whop_user_id) AND (attribute_not_exists(#standing) OR #standing <> :deleted)",
             "attribute_exists(whop_user_id) AND #standing = :deleted",
+            "attribute_exists(unannounced)",
         ]
         values: dict[str, Any] = {
             ":lease": {"S": lease_id},
@@ -245,8 +259,11 @@ class Mappings:
         """Notes that Whop is about to be asked for an account once more: its list gets its time again."""
         self._update_held(claim, attempt_attributes(attempt))
 
-    def record_account(self, claim: Claim, account: Account, enrolled_email: str | None) -> None:
-        """Writes the mapping and its reverse in one transaction, before the profile is touched.
+    def record_account(
+        self, claim: Claim, account: Account, enrolled_email: str | None, announced: Announced | None = None
+    ) -> None:
+        """Writes the mapping and its reverse in one transaction, before the profile is touched. With it goes what is
+        announced of it, if anything.
 
         Raises Permanent("whop_user_taken") if the Whop user belongs to another platform user already, which happens
         when two platform users have one e-mail.
@@ -257,6 +274,7 @@ class Mappings:
             "enrolled_email": {"S": enrolled_email} if enrolled_email else None,
             "former_whop_user_id": None,
             "former_whop_company_id": None,
+            **(announced_attributes(announced) if announced else {}),
         }
         reverse = {
             **whop_user_key(account.whop_user_id),
@@ -297,8 +315,17 @@ class Mappings:
     # -- the commit ------------------------------------------------------------------------------------------------
 
     def commit(self, claim: Claim, progress: Progress) -> None:
-        """Writes what was achieved and gives the lease back."""
+        """Writes what was achieved. Gives the lease back, unless something is left to announce: then `release` does."""
         self._update_held(claim, self._committed(claim, progress))
+
+    def release(self, claim: Claim, progress: Progress, *, is_announced: bool) -> None:
+        """Gives the lease back after a commit that kept it. What is in the queue by now goes out of the row."""
+        over: Attributes = {
+            **({"unannounced": None} if is_announced else {}),
+            **({} if progress.is_pending else _FREE),
+        }
+        if over:
+            self._update_held(claim, over)
 
     def bury(self, claim: Claim, progress: Progress) -> None:
         """Commits a deletion: the mapping and its reverse go in one step. Who the user was is kept for their return."""
@@ -331,9 +358,11 @@ class Mappings:
 
     def _committed(self, claim: Claim, progress: Progress) -> Attributes:
         avatar, since = progress.shown.avatar, progress.shown.picture_unavailable_since
+        announced = progress.announced
         return {
             "updated_at": iso(self._clock()),
-            **({} if progress.is_pending else {"lease_id": None, "lease_until": None}),
+            **({} if progress.is_pending or (announced and announced.unsent) else _FREE),
+            **(announced_attributes(announced) if announced else {}),
             **({"status": {"S": progress.status}} if progress.status else {}),
             "last_error": {"S": progress.last_error} if progress.last_error else None,
             "unsettled": {"SS": sorted(progress.shown.unsettled)} if progress.shown.unsettled else None,
@@ -515,11 +544,11 @@ def _standing_attributes(row: Row, positions: Mapping[Field, Position]) -> Attri
 def _update(attributes: Attributes, condition: str, values: Mapping[str, Any]) -> Any:
     """An update that sets attributes, and takes out those whose value is None."""
     present = {name: value for name, value in attributes.items() if value is not None}
-    expression = "SET " + ", ".join(f"#{name} = :{name}" for name in present)
-    if removed := [f"#{name}" for name, value in attributes.items() if value is None]:
-        expression += " REMOVE " + ", ".join(removed)
+    set_ = [f"#{name} = :{name}" for name in present]
+    removed = [f"#{name}" for name, value in attributes.items() if value is None]
+    clauses = (("SET", set_), ("REMOVE", removed))
     return {
-        "UpdateExpression": expression,
+        "UpdateExpression": " ".join(f"{action} {', '.join(names)}" for action, names in clauses if names),
         "ConditionExpression": condition,
         "ExpressionAttributeNames": {f"#{name}": name for name in attributes},
         "ExpressionAttributeValues": {**{f":{name}": value for name, value in present.items()}, **values},

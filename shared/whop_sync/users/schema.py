@@ -16,9 +16,13 @@ from datetime import UTC, datetime
 from typing import Any, Literal, TypedDict
 
 from whop_sync.accounts import Account
+from whop_sync.announcements import Announcement, announcement_id
 from whop_sync.events import FIELDS, PROFILE_FIELDS, Field, Position, ProfileField, Standing, UserEvent, standing_of
 
 type Status = Literal["enrolling", "synced", "failed", "no_email", "deleted"]
+
+type AnnouncedState = Literal["enrolled", "suspended", "failed", "deleted"]
+"""A user's state as the platform knows it from announcements. The suspended have an account, the failed have none."""
 
 type Item = Mapping[str, Mapping[str, Any]]
 """An item as DynamoDB returns it."""
@@ -117,6 +121,29 @@ class Attempt:
     scan_began_at: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What the platform knows of a user's state, and, of a failed enrollment, why."""
+
+    state: AnnouncedState
+    reason: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Announced:
+    """What is announced about a user: an outbox, written together with the changes that it speaks of.
+
+    Attributes:
+        count: of all announcements there ever were; the version of the last one.
+        known: what the last of them that speaks of the user's state says, None if there is none.
+        unsent: those that may not be in the queue yet.
+    """
+
+    count: int = 0
+    known: Known | None = None
+    unsent: tuple[Announcement, ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """What is recorded about a user.
@@ -140,6 +167,7 @@ class Row:
     attempt: Attempt | None = None
     last_error: str | None = None
     lease_until: float = 0.0
+    announced: Announced = field(default_factory=Announced)
 
     def outranked_fields(self, event: UserEvent) -> frozenset[Field]:
         """The fields of which the event says something newer."""
@@ -206,7 +234,52 @@ def read_row(item: Item) -> Row:
         else None,
         last_error=text("last_error"),
         lease_until=number("lease_until") or 0.0,
+        announced=_read_announced(item),
     )
+
+
+def _read_announced(item: Item) -> Announced:
+    state: Any = item["announced_state"]["S"] if "announced_state" in item else None
+    reason = item["announced_reason"]["S"] if "announced_reason" in item else None
+    unsent = item["unannounced"]["L"] if "unannounced" in item else []
+    return Announced(
+        count=int(item["announced"]["N"]) if "announced" in item else 0,
+        known=Known(state, reason) if state else None,
+        unsent=tuple(_read_announcement(item["user_id"]["S"], entry["M"]) for entry in unsent),
+    )
+
+
+def _read_announcement(user_id: str, entry: Item) -> Announcement:
+    version, type_ = int(entry["version"]["N"]), entry["type"]["S"]
+    return Announcement(
+        id=announcement_id(user_id, version, type_),
+        type=type_,
+        user_id=user_id,
+        version=version,
+        occurred_at=float(entry["occurred_at"]["N"]),
+        data={name: value["S"] for name, value in entry["data"]["M"].items()},
+    )
+
+
+def announced_attributes(announced: Announced) -> Attributes:
+    known = announced.known
+    return {
+        "announced": {"N": str(announced.count)},
+        "announced_state": {"S": known.state} if known else None,
+        "announced_reason": {"S": known.reason} if known and known.reason else None,
+        "unannounced": {"L": [_announcement(each) for each in announced.unsent]} if announced.unsent else None,
+    }
+
+
+def _announcement(announcement: Announcement) -> Mapping[str, Any]:
+    return {
+        "M": {
+            "type": {"S": announcement.type},
+            "version": {"N": str(announcement.version)},
+            "occurred_at": number(announcement.occurred_at),
+            "data": {"M": {name: {"S": value} for name, value in announcement.data.items()}},
+        }
+    }
 
 
 def read_positions(item: Item) -> Mapping[Field, Position]:
@@ -284,5 +357,9 @@ ERASED_ATTRIBUTES = (
     "last_event_id",
     "last_error",
     "created_at",
+    "announced_state",
+    "announced_reason",
+    "unannounced",
 )
-"""All that an erased row no longer has. What stays is its key, the user's id, and the tombstone."""
+"""All that an erased row no longer has. What stays is its key, the user's id, the tombstone, and the number of
+announcements: should the user come back, a lower version would be taken for an older one."""
