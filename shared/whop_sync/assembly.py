@@ -9,7 +9,7 @@ the template sets.
 
 import gc
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -17,13 +17,15 @@ if TYPE_CHECKING:
     import httpx
     from botocore.config import Config
 
+    from whop_sync.announcements import Announcement
+    from whop_sync.announcing.queued_announcements import Delivery, Target
     from whop_sync.aws.custom_resources import Check
     from whop_sync.aws.queues import Queue
     from whop_sync.backend_api.chat_tokens import ChatTokens
     from whop_sync.backend_api.lookups import LookUp
     from whop_sync.backend_api.payouts import AccountLinks, PayoutTokens
     from whop_sync.batches.worker import Worker
-    from whop_sync.config import WhopConfig
+    from whop_sync.config import EventBusTarget, WebhookTarget, WhopConfig
     from whop_sync.events import UserEvent
     from whop_sync.importing.stored_files import StoredImports
     from whop_sync.journal import Journal
@@ -166,6 +168,70 @@ def _announce_through(queue: "Queue") -> "Announce":
 
 
 @_without_garbage_collection()
+def announcer() -> "Worker[Announcement, Delivery]":
+    """The announcements of one queue, brought to the platform."""
+    from concurrent.futures import ThreadPoolExecutor
+
+    import boto3
+
+    from whop_sync.announcing.queued_announcements import QueuedAnnouncements
+    from whop_sync.aws.queues import Queue
+    from whop_sync.batches.worker import Worker
+    from whop_sync.config import announce_config
+    from whop_sync.journal import Journal
+    from whop_sync.users.announced_webhooks import AnnouncedWebhooks
+    from whop_sync.users.directory import Directory
+
+    config = announce_config()
+    journal = Journal()  # before the clients, which would log where they found credentials
+    # Together they end well within the time that an announcement needs at least.
+    aws = _aws(connect=1, read=2, attempts=2, connections=BATCH_SIZE)
+    target = _announcement_target(config.target, aws)
+    dynamodb = boto3.client("dynamodb", config=aws)
+    sqs = boto3.client("sqs", config=aws)
+    return Worker(
+        messages=QueuedAnnouncements(
+            target=target,
+            directory=Directory(dynamodb, config.user_mappings_table),
+            announced=AnnouncedWebhooks(dynamodb, config.user_mappings_table, time.time),
+            journal=journal,
+        ),
+        queue=Queue(sqs, config.queue_url),
+        dead_letters=Queue(sqs, config.dead_letter_queue_url),
+        journal=journal,
+        clock=time.time,
+        pool=ThreadPoolExecutor(max_workers=BATCH_SIZE),
+    )
+
+
+def _announcement_target(target: "WebhookTarget | EventBusTarget", aws: "Config") -> "Target":
+    import boto3
+
+    from whop_sync.config import EventBusTarget
+
+    if isinstance(target, EventBusTarget):
+        from whop_sync.announcing.event_bus import EventBus
+
+        return EventBus(client=boto3.client("events", config=aws), bus=target.bus)
+    from whop_sync.announcing.platform_url import checked_platform_url
+    from whop_sync.announcing.webhooks import PlatformWebhook, announcement_keys
+    from whop_sync.aws.secrets import Secret
+    from whop_sync.internet.requests import PublicHttp
+
+    http = PublicHttp(allowed_origin=target.allowed_origin)
+    url = checked_platform_url(target.url, http=http, own_webhook_url=target.own_webhook_url)
+    secret = Secret(
+        boto3.client("secretsmanager", config=aws),
+        target.secrets_arn,
+        unavailable="announcement_secrets_unavailable",
+        clock=time.monotonic,
+    )
+    return PlatformWebhook(
+        url=url, keys=lambda: announcement_keys(secret.text()), http=http, clock=time.time, timer=time.monotonic
+    )
+
+
+@_without_garbage_collection()
 def look_up() -> "LookUp":
     """GET /users/{user_id} and its like by Whop's ids. The platform's backend waits for the answer."""
     import boto3
@@ -276,7 +342,11 @@ def settings_check() -> "Check":
             )
         os.environ.update(properties["Environment"])
         wanted = {account_links: "ACCOUNT_LINK_HOSTS", payout_tokens: "PAYOUT_TOKEN_ACTIONS"}
-        optional = [factory for factory, setting in wanted.items() if os.environ.get(setting)]
+        optional: list[Callable[[], object]] = [
+            factory for factory, setting in wanted.items() if os.environ.get(setting)
+        ]
+        if os.environ.get("ANNOUNCE_TO", "none") != "none":
+            optional.append(announcer)
         for factory in (receiver, worker, chat_tokens, *optional):
             try:
                 made = factory()

@@ -83,6 +83,36 @@ class WorkerConfig:
     announcements_queue_url: str | None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookTarget:
+    """Where announcements go as webhooks. `url` is as given: `announcing.platform_url` decides whether it is fit.
+
+    Attributes:
+        allowed_origin: the one `http://host:port` that needs neither https nor a public address.
+        own_webhook_url: where this stack itself takes webhooks.
+    """
+
+    url: str
+    secrets_arn: str
+    allowed_origin: str | None
+    own_webhook_url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventBusTarget:
+    """Where announcements go as events. `bus` is a name or an ARN."""
+
+    bus: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnnounceConfig:
+    target: WebhookTarget | EventBusTarget
+    user_mappings_table: str
+    queue_url: str
+    dead_letter_queue_url: str
+
+
 def receiver_config() -> ReceiverConfig:
     """Raises ValueError with a sentence that names the setting and what it must be."""
     return ReceiverConfig(
@@ -113,6 +143,16 @@ def worker_config() -> WorkerConfig:
         queue_url=_setting("QUEUE_URL"),
         dead_letter_queue_url=_setting("DEAD_LETTER_QUEUE_URL"),
         announcements_queue_url=os.environ.get("ANNOUNCEMENTS_QUEUE_URL") or None,
+    )
+
+
+def announce_config() -> AnnounceConfig:
+    """Raises ValueError with a sentence that names the setting and what it must be."""
+    return AnnounceConfig(
+        target=_announcement_target(),
+        user_mappings_table=user_mappings_table(),
+        queue_url=_setting("QUEUE_URL"),
+        dead_letter_queue_url=_setting("DEAD_LETTER_QUEUE_URL"),
     )
 
 
@@ -161,6 +201,24 @@ def _whop_config() -> WhopConfig:
         api_key_arn=_setting("WHOP_API_KEY_ARN"),
         company_id=_setting("WHOP_COMPANY_ID"),
     )
+
+
+def _announcement_target() -> WebhookTarget | EventBusTarget:
+    match _setting("ANNOUNCE_TO"):
+        case "eventbridge":
+            return EventBusTarget(bus=_setting("ANNOUNCEMENT_EVENT_BUS"))
+        case "webhook":
+            allowed_origin = os.environ.get("PLATFORM_ALLOWED_ORIGIN") or None
+            if allowed_origin and _setting("WHOP_ENVIRONMENT") == "production":
+                raise ValueError("PLATFORM_ALLOWED_ORIGIN must be empty when WHOP_ENVIRONMENT is production")
+            return WebhookTarget(
+                url=_setting("PLATFORM_URL"),
+                secrets_arn=_setting("ANNOUNCEMENT_SECRETS_ARN"),
+                allowed_origin=allowed_origin,
+                own_webhook_url=_setting("OWN_WEBHOOK_URL"),
+            )
+        case other:
+            raise ValueError(f"ANNOUNCE_TO must be webhook or eventbridge, not {other}")
 
 
 def _token_config(name: str) -> TokenConfig:

@@ -8,13 +8,16 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from aws_lambda_powertools import Logger
 from aws_lambda_powertools.metrics import EphemeralMetrics, MetricUnit
 
 from whop_sync.errors import OperatorNeeded, SyncError
 from whop_sync.events import ProfileField, UserEvent
+
+if TYPE_CHECKING:
+    from whop_sync.announcements import Announcement
 
 type DeliveryOutcome = Literal["accepted", "ignored", "parked", "rejected", "deferred"]
 type RequestName = Literal["LookUp", "ChatToken", "AccountLink", "PayoutToken"]
@@ -32,6 +35,7 @@ type EventOutcome = Literal[
     "retried",
     "parked",
 ]
+type AnnouncementOutcome = Literal["delivered", "repeated", "unknown_account", "retried", "parked"]
 
 # These log URLs and bodies when a deployment turns the log level down.
 _TALKATIVE = ("boto3", "botocore", "urllib3", "httpx", "httpcore")
@@ -98,7 +102,7 @@ class Journal:
         retry_in: float | None = None,
     ) -> None:
         """A worker is done with an event, for good or for now. `age` and `retry_in` are in seconds."""
-        self._count(f"Event{outcome.title().replace('_', '')}", error)
+        self._count(f"Event{_in_capitals(outcome)}", error)
         for name, refusal in (refused or {}).items():
             self._count(f"{name.capitalize()}Refused", refusal)
         if outcome == "retried":
@@ -110,6 +114,37 @@ class Journal:
             self._measure("EventAge", age, MetricUnit.Seconds)
         shown = error or next(iter((refused or {}).values()), None)
         self._log("event", outcome, event_id=event_id, event=event, error=shown, retry_in=retry_in)
+
+    def announcement(
+        self,
+        outcome: AnnouncementOutcome,
+        announcement: "Announcement | None",
+        *,
+        age: float,
+        message_id: str | None = None,
+        error: SyncError | None = None,
+        retry_in: float | None = None,
+    ) -> None:
+        """The platform learned of something, or is to learn of it later, or never. `age` and `retry_in` are in seconds.
+
+        `message_id` stands for an announcement that could not be read.
+        """
+        self._count(f"Announcement{_in_capitals(outcome)}", error)
+        if outcome == "retried":
+            self._measure("AnnouncementWaiting", age, MetricUnit.Seconds)
+            self._count_operator_needed(error)
+        elif outcome == "delivered":
+            self._measure("AnnouncementAge", age, MetricUnit.Seconds)
+        about = {"event_type": announcement.type, "user_id": announcement.user_id} if announcement else {}
+        self._log(
+            "announcement",
+            outcome,
+            event_id=announcement.id if announcement else message_id,
+            event=None,
+            error=error,
+            retry_in=retry_in,
+            more={name: value for name, value in about.items() if value is not None},
+        )
 
     def request(
         self,
@@ -223,6 +258,10 @@ class Journal:
         }
         extra = {name: value for name, value in fields.items() if value is not None}
         self._levels.get(outcome, self._logger.info)(message, extra=extra)
+
+
+def _in_capitals(outcome: str) -> str:
+    return outcome.title().replace("_", "")
 
 
 def _kind_of_answer(status: int | None) -> str:

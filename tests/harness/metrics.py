@@ -24,6 +24,9 @@ def emitted_metrics(capture: pytest.CaptureFixture[str]) -> set[tuple[str, tuple
         else:
             written.event(outcome, event(), age=0)
             written.event(outcome, event(), age=0, refused={"name": error, "picture": error})
+    for announced in get_args(journal.AnnouncementOutcome.__value__):
+        failed = announced in ("retried", "parked")
+        written.announcement(announced, None, age=0, error=error if failed else None)
     written.email_differs()
     for request in get_args(journal.RequestOutcome.__value__):
         written.request("LookUp", request, user_id="u1")

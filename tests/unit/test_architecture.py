@@ -23,10 +23,11 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "importing": frozenset({"bottom", "aws"}),
     "backend_api": frozenset({"bottom", "aws", "users", "whop"}),
     "syncing": frozenset({"bottom", "batches", "users", "whop", "pictures"}),
+    "announcing": frozenset({"bottom", "aws", "batches", "users", "internet"}),
     "assembly": frozenset(
         {
             *("bottom", "aws", "internet", "batches", "users", "whop", "pictures"),
-            *("receiving", "importing", "backend_api", "syncing"),
+            *("receiving", "importing", "backend_api", "syncing", "announcing"),
         }
     ),
 }

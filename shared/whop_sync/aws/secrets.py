@@ -31,7 +31,9 @@ _ASSIGNMENT = re.compile(rf"(?:(?:export|set)\s+|\$env:)?{_QUOTED_NAME}(?:\s*=\s
 _NO_ASSIGNMENT = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\s*[=:]", re.ASCII)
 _QUOTES = ('""', "''", "``", "\u201c\u201d", "\u2018\u2019")
 
-type UnavailableReason = Literal["signing_secrets_unavailable", "whop_api_key_unavailable"]
+type UnavailableReason = Literal[
+    "announcement_secrets_unavailable", "signing_secrets_unavailable", "whop_api_key_unavailable"
+]
 
 
 class Secret:

@@ -1,0 +1,20 @@
+"""What the platform receives of an announcement."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from whop_sync.announcements import Announcement
+
+
+def body_of(announcement: Announcement) -> dict[str, Any]:
+    """`type`, `timestamp` (ISO 8601 in UTC, when it happened) and `data`, as Standard Webhooks recommend a payload
+    (https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md#payload-structure)."""
+    data: dict[str, Any] = {"user_id": announcement.user_id}
+    if announcement.version is not None:
+        data["version"] = announcement.version
+    occurred_at = datetime.fromtimestamp(announcement.occurred_at, UTC)
+    return {
+        "type": announcement.type,
+        "timestamp": occurred_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "data": data | dict(announcement.data),
+    }
