@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Literal, Self
@@ -16,6 +17,12 @@ type UserAnnouncement = Literal[
     "user.email_differs",
     "picture.refused",
 ]
+
+
+_ID = re.compile(r"[!-~]{1,256}", re.ASCII)
+"""It goes into a header."""
+_END_OF_TIME = 253402300800
+"""The year 10000, which no text of a time reaches."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,14 +53,19 @@ class Announcement:
     def from_json(cls, text: str) -> Self:
         """Raises ValueError, KeyError or TypeError for a text that `to_json` did not write."""
         values = json.loads(text)
-        version = values["version"]
+        id_, user_id, version, data = (values[name] for name in ("id", "user_id", "version", "data"))
+        occurred_at = float(values["occurred_at"])
+        if not _ID.fullmatch(id_) or not 0 <= occurred_at < _END_OF_TIME:
+            raise ValueError
+        if not isinstance(user_id, str | None) or not isinstance(data, dict):
+            raise TypeError
         return cls(
-            id=str(values["id"]),
+            id=id_,
             type=str(values["type"]),
-            user_id=values["user_id"],
+            user_id=user_id,
             version=None if version is None else int(version),
-            occurred_at=float(values["occurred_at"]),
-            data={str(name): str(value) for name, value in values["data"].items()},
+            occurred_at=occurred_at,
+            data={name: str(value) for name, value in data.items()},
         )
 
 

@@ -151,7 +151,7 @@ def bare_host(script: Script) -> Iterator[Host]:
         yield host
 
 
-def floods_with_tickets(authority: trustme.CA, key_log: Path) -> Script:
+def floods_with_tickets(authority: trustme.CA, key_log: Path, name: str = "cdn.test") -> Script:
     """A TLS 1.3 server that goes on with session tickets (RFC 8446, 4.6.1), encrypted here since ssl sends but one."""
 
     def derived(secret: bytes, label: bytes, length: int, digest: hashes.HashAlgorithm) -> bytes:
@@ -160,7 +160,7 @@ def floods_with_tickets(authority: trustme.CA, key_log: Path) -> Script:
         return HKDFExpand(algorithm=digest, length=length, info=info).derive(secret)
 
     def script(plain: socket.socket) -> None:
-        tls = server_tls(authority, "cdn.test")
+        tls = server_tls(authority, name)
         tls.minimum_version, tls.num_tickets, tls.keylog_filename = ssl.TLSVersion.TLSv1_3, 0, str(key_log)
         raw = plain.dup()
         with raw, tls.wrap_socket(plain, server_side=True) as connection:
