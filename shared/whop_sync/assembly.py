@@ -22,15 +22,16 @@ if TYPE_CHECKING:
     from whop_sync.aws.custom_resources import Check
     from whop_sync.aws.queues import Queue
     from whop_sync.backend_api.chat_tokens import ChatTokens
+    from whop_sync.backend_api.enrolling import EnrollUser
     from whop_sync.backend_api.lookups import LookUp
     from whop_sync.backend_api.payouts import AccountLinks, PayoutTokens
     from whop_sync.batches.worker import Worker
-    from whop_sync.config import EventBusTarget, WebhookTarget, WhopConfig
+    from whop_sync.config import EventBusTarget, SyncConfig, WebhookTarget, WhopConfig
     from whop_sync.events import UserEvent
     from whop_sync.importing.stored_files import StoredImports
     from whop_sync.journal import Journal
     from whop_sync.receiving.deliveries import MisconfiguredReceiver, Receiver
-    from whop_sync.syncing.synchronization import Announce, Result
+    from whop_sync.syncing.synchronization import Announce, Result, Synchronization
     from whop_sync.users.directory import Directory
     from whop_sync.whop.client import Pace, Whop, Witness
 
@@ -106,28 +107,66 @@ def worker() -> "Worker[UserEvent, Result]":
     from whop_sync.aws.queues import Queue
     from whop_sync.batches.worker import Worker
     from whop_sync.config import worker_config
-    from whop_sync.internet.requests import PublicHttp
     from whop_sync.journal import Journal
-    from whop_sync.pictures.fetching import PictureFetcher
-    from whop_sync.syncing.enrollment import Enrollment
-    from whop_sync.syncing.profiles import Profiles
-    from whop_sync.syncing.synchronization import Synchronization
     from whop_sync.syncing.user_events import UserEvents
-    from whop_sync.users.mappings import Mappings
-    from whop_sync.whop.rate_limit import Limit, Pacer, SharedBuckets
+    from whop_sync.whop.client import CALL_SECONDS, CALL_TIMEOUT
+    from whop_sync.whop.rate_limit import MAX_WAIT_SECONDS
 
     config = worker_config()
     journal = Journal()  # before the clients, which would log where they found credentials
     aws = _aws(connect=2, read=5, attempts=3, connections=BATCH_SIZE)
-    dynamodb = boto3.client("dynamodb", config=aws)
     sqs = boto3.client("sqs", config=aws)
-    buckets = SharedBuckets(dynamodb, config.user_mappings_table, time.time, Limit(config.whop_calls_per_minute))
+    synchronization = _synchronization(
+        config.sync,
+        boto3.client("dynamodb", config=aws),
+        sqs,
+        boto3.client("secretsmanager", config=aws),
+        journal,
+        max_wait=MAX_WAIT_SECONDS,
+        timeout=CALL_TIMEOUT,
+        call_seconds=CALL_SECONDS,
+    )
+    return Worker(
+        messages=UserEvents(handler=synchronization, journal=journal),
+        queue=Queue(sqs, config.queue_url),
+        dead_letters=Queue(sqs, config.dead_letter_queue_url),
+        journal=journal,
+        clock=time.time,
+        pool=ThreadPoolExecutor(max_workers=BATCH_SIZE),
+    )
+
+
+def _synchronization(
+    config: "SyncConfig",
+    dynamodb: Any,
+    sqs: Any,
+    secrets_manager: Any,
+    journal: "Journal",
+    *,
+    max_wait: float,
+    timeout: "httpx.Timeout",
+    call_seconds: float,
+) -> "Synchronization":
+    """The way of an event to Whop. No call takes longer than `call_seconds`: the wait for its slot, `max_wait` at most,
+    then the sum of the timeouts."""
+    from whop_sync.aws.queues import Queue
+    from whop_sync.internet.requests import PublicHttp
+    from whop_sync.pictures.fetching import PictureFetcher
+    from whop_sync.syncing.enrollment import Enrollment
+    from whop_sync.syncing.profiles import Profiles
+    from whop_sync.syncing.synchronization import Synchronization
+    from whop_sync.users.mappings import Mappings
+    from whop_sync.whop.rate_limit import Limit, Pacer, SharedBuckets
+
+    limit = Limit(config.whop_calls_per_minute, max_wait=max_wait)
+    buckets = SharedBuckets(dynamodb, config.user_mappings_table, time.time, limit)
     whop = whop_client(
         config.whop,
-        boto3.client("secretsmanager", config=aws),
+        secrets_manager,
         country=config.account_country,
         witness=journal,
-        pace=Pacer(buckets, clock=time.time, sleep=time.sleep),
+        pace=Pacer(buckets, clock=time.time, sleep=time.sleep, max_wait=max_wait),
+        timeout=timeout,
     )
     mappings = Mappings(dynamodb, config.user_mappings_table, time.time)
     enrollment = Enrollment(
@@ -146,20 +185,54 @@ def worker() -> "Worker[UserEvent, Result]":
         deleted_user_name=config.deleted_user_name,
     )
     announcements = config.announcements_queue_url and Queue(sqs, config.announcements_queue_url)
-    synchronization = Synchronization(
+    return Synchronization(
         mappings=mappings,
         enrollment=enrollment,
         profiles=profiles,
         clock=time.time,
         announce=_announce_through(announcements) if announcements else None,
+        call_seconds=call_seconds,
     )
-    return Worker(
-        messages=UserEvents(handler=synchronization, journal=journal),
-        queue=Queue(sqs, config.queue_url),
-        dead_letters=Queue(sqs, config.dead_letter_queue_url),
+
+
+@_without_garbage_collection()
+def enroll_user() -> "EnrollUser":
+    """PUT /users/{user_id}. The backend waits for the answer, and API Gateway does so for 30 seconds: so a call gets
+    less time than a worker's, and waits less for its slot."""
+    import boto3
+
+    from whop_sync.aws.queues import Queue
+    from whop_sync.backend_api.enrolling import CALL_SECONDS, CALL_TIMEOUT, MAX_SLOT_WAIT_SECONDS, EnrollUser
+    from whop_sync.config import enroll_config
+    from whop_sync.journal import Journal
+    from whop_sync.receiving.enroll_requests import RequestReader
+    from whop_sync.receiving.platforms import checked_enroll_if
+    from whop_sync.users.directory import Directory
+
+    config = enroll_config()
+    reader = RequestReader(enroll_if=checked_enroll_if(config.enroll_if))
+    journal = Journal()
+    aws = _aws(connect=1, read=2, attempts=2)
+    dynamodb = boto3.client("dynamodb", config=aws)
+    sqs = boto3.client("sqs", config=aws)
+    return EnrollUser(
+        reader=reader,
+        handler=_synchronization(
+            config.sync,
+            dynamodb,
+            sqs,
+            boto3.client("secretsmanager", config=aws),
+            journal,
+            max_wait=MAX_SLOT_WAIT_SECONDS,
+            timeout=CALL_TIMEOUT,
+            call_seconds=CALL_SECONDS,
+        ),
+        created=Queue(sqs, config.user_created_queue_url),
+        changed=Queue(sqs, config.profile_updated_queue_url),
+        directory=Directory(dynamodb, config.sync.user_mappings_table),
         journal=journal,
         clock=time.time,
-        pool=ThreadPoolExecutor(max_workers=BATCH_SIZE),
+        sleep=time.sleep,
     )
 
 
@@ -347,7 +420,7 @@ def settings_check() -> "Check":
         ]
         if os.environ.get("ANNOUNCE_TO", "none") != "none":
             optional.append(announcer)
-        for factory in (receiver, worker, chat_tokens, *optional):
+        for factory in (receiver, worker, enroll_user, chat_tokens, *optional):
             try:
                 made = factory()
             except ValueError as error:

@@ -62,8 +62,8 @@ class AccountLinkConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerConfig:
-    """What a worker needs.
+class SyncConfig:
+    """What brings a user to Whop.
 
     Attributes:
         account_country: of the connected accounts it creates, ISO 3166-1 alpha-2 in lower case; None for the parent's.
@@ -78,9 +78,14 @@ class WorkerConfig:
     deleted_user_name: str
     picture_allowed_origin: str | None
     user_mappings_table: str
+    announcements_queue_url: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerConfig:
+    sync: SyncConfig
     queue_url: str
     dead_letter_queue_url: str
-    announcements_queue_url: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,6 +118,17 @@ class AnnounceConfig:
     dead_letter_queue_url: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnrollConfig:
+    """What `PUT /users/{user_id}` needs. `enroll_if`, which may be empty, is as given: `receiving` decides what it
+    means."""
+
+    sync: SyncConfig
+    enroll_if: str
+    user_created_queue_url: str
+    profile_updated_queue_url: str
+
+
 def receiver_config() -> ReceiverConfig:
     """Raises ValueError with a sentence that names the setting and what it must be."""
     return ReceiverConfig(
@@ -125,24 +141,10 @@ def receiver_config() -> ReceiverConfig:
 
 def worker_config() -> WorkerConfig:
     """Raises ValueError with a sentence that names the setting and what it must be."""
-    whop = _whop_config()
-    picture_allowed_origin = os.environ.get("PICTURE_ALLOWED_ORIGIN") or None
-    if picture_allowed_origin and os.environ["WHOP_ENVIRONMENT"] == "production":
-        raise ValueError("PICTURE_ALLOWED_ORIGIN must be empty when WHOP_ENVIRONMENT is production")
-    title_format = _setting("TITLE_FORMAT")
-    if "{user_id}" not in title_format:
-        raise ValueError("TITLE_FORMAT must contain {user_id}: Whop refuses two connected accounts with one title")
     return WorkerConfig(
-        whop=whop,
-        account_country=_account_country(),
-        whop_calls_per_minute=_calls_per_minute(),
-        title_format=title_format,
-        deleted_user_name=_setting("DELETED_USER_NAME"),
-        picture_allowed_origin=picture_allowed_origin,
-        user_mappings_table=user_mappings_table(),
+        sync=_sync_config(),
         queue_url=_setting("QUEUE_URL"),
         dead_letter_queue_url=_setting("DEAD_LETTER_QUEUE_URL"),
-        announcements_queue_url=os.environ.get("ANNOUNCEMENTS_QUEUE_URL") or None,
     )
 
 
@@ -153,6 +155,16 @@ def announce_config() -> AnnounceConfig:
         user_mappings_table=user_mappings_table(),
         queue_url=_setting("QUEUE_URL"),
         dead_letter_queue_url=_setting("DEAD_LETTER_QUEUE_URL"),
+    )
+
+
+def enroll_config() -> EnrollConfig:
+    """Raises ValueError with a sentence that names the setting and what it must be."""
+    return EnrollConfig(
+        sync=_sync_config(),
+        enroll_if=os.environ.get("ENROLL_IF", ""),
+        user_created_queue_url=_setting("USER_CREATED_QUEUE_URL"),
+        profile_updated_queue_url=_setting("PROFILE_UPDATED_QUEUE_URL"),
     )
 
 
@@ -219,6 +231,26 @@ def _announcement_target() -> WebhookTarget | EventBusTarget:
             )
         case other:
             raise ValueError(f"ANNOUNCE_TO must be webhook or eventbridge, not {other}")
+
+
+def _sync_config() -> SyncConfig:
+    whop = _whop_config()
+    picture_allowed_origin = os.environ.get("PICTURE_ALLOWED_ORIGIN") or None
+    if picture_allowed_origin and os.environ["WHOP_ENVIRONMENT"] == "production":
+        raise ValueError("PICTURE_ALLOWED_ORIGIN must be empty when WHOP_ENVIRONMENT is production")
+    title_format = _setting("TITLE_FORMAT")
+    if "{user_id}" not in title_format:
+        raise ValueError("TITLE_FORMAT must contain {user_id}: Whop refuses two connected accounts with one title")
+    return SyncConfig(
+        whop=whop,
+        account_country=_account_country(),
+        whop_calls_per_minute=_calls_per_minute(),
+        title_format=title_format,
+        deleted_user_name=_setting("DELETED_USER_NAME"),
+        picture_allowed_origin=picture_allowed_origin,
+        user_mappings_table=user_mappings_table(),
+        announcements_queue_url=os.environ.get("ANNOUNCEMENTS_QUEUE_URL") or None,
+    )
 
 
 def _token_config(name: str) -> TokenConfig:

@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from whop_sync.announcements import Announcement
 
 type DeliveryOutcome = Literal["accepted", "ignored", "parked", "rejected", "deferred"]
-type RequestName = Literal["LookUp", "ChatToken", "AccountLink", "PayoutToken"]
-type RequestOutcome = Literal["answered", "absent", "refused", "failed"]
+type RequestName = Literal["LookUp", "ChatToken", "AccountLink", "PayoutToken", "EnrollUser"]
+type RequestOutcome = Literal["answered", "absent", "queued", "refused", "failed"]
 type EventOutcome = Literal[
     "enrolled",
     "adopted",
@@ -154,7 +154,8 @@ class Journal:
         user_id: str | None,
         error: SyncError | None = None,
     ) -> None:
-        """The platform's backend asked for something. It was there, absent, wrongly asked for, or unavailable."""
+        """The platform's backend asked for something. It was there, absent, put into a queue, wrongly asked for, or
+        unavailable."""
         self._count(f"{what}{outcome.capitalize()}", error)
         self._count_operator_needed(error)
         self._log("request", outcome, event_id=None, event=None, error=error, more={"what": what, "user_id": user_id})

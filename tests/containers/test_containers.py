@@ -84,7 +84,12 @@ def test_every_sample_event_does_its_work_in_a_container(
     assert body_of(unknown)["error"] == "unknown_user"
     for name in ("mint_chat_token/for_an_hour.json", "mint_chat_token/for_ten_minutes.json"):
         assert body_of(invoke(name))["token"].count(".") == 2
-    # And gets links and payout tokens for their own connected account
+    # And another user is enrolled and renamed while the platform's backend waits
+    enrolled = body_of(invoke("enroll_user/new_user.json"))
+    assert (enrolled["status"], enrolled["whop_user_id"]) == ("synced", row(stack, "67890")["whop_user_id"])
+    assert body_of(invoke("enroll_user/new_name.json"))["whop_user_id"] == enrolled["whop_user_id"]
+    assert shown(stack, "67890") == ("Amazing Grace", None)
+    # And the first one gets links and payout tokens for their own connected account
     account = row(stack)["whop_company_id"]
     for name in ("account_link/payouts_portal.json", "account_link/account_onboarding.json"):
         assert account in body_of(invoke(name))["url"]

@@ -17,14 +17,15 @@ NAMES = {
     "UserCreatedFunction": "user-created",
     "ProfileUpdatedFunction": "profile-updated",
     "LookUpUserFunction": "look-up-user",
+    "EnrollUserFunction": "enroll-user",
     "MintChatTokenFunction": "mint-chat-token",
 }
 
 
-def sample(name: str, user_id: str) -> dict[str, Any]:
-    """A file of events/ about a user of the test."""
+def sample(name: str, user_id: str, theirs: str = "12345", local_part: str = "ada") -> dict[str, Any]:
+    """A file of events/ about a user of the test, in place of the one that it is about."""
     text = samples.samples(datetime.now(UTC))[samples.FOLDER / name]
-    document: dict[str, Any] = json.loads(text.replace("12345", user_id).replace("ada@", f"{user_id}@"))
+    document: dict[str, Any] = json.loads(text.replace(theirs, user_id).replace(f"{local_part}@", f"{user_id}@"))
     return document
 
 
@@ -57,6 +58,18 @@ def test_a_user_enrolled_by_either_generation_is_told_and_gets_a_token(
         # Then both are there
         assert (answer["statusCode"], json.loads(answer["body"])["whop_user_id"]) == (200, row["whop_user_id"])
         assert (token["statusCode"], set(json.loads(token["body"]))) == (200, {"token", "expires_at"})
+
+
+def test_a_user_is_enrolled_by_either_generation_while_the_backend_waits(
+    stack: LocalStack, new_id: Callable[[], str]
+) -> None:
+    for settings in ({}, {"WHOP_ENROLLMENT": "accounts", "WHOP_API_VERSION": ""}):
+        user_id = new_id()
+        request = sample("enroll_user/new_user.json", user_id, "67890", "grace")
+        answer = invoke(stack, "EnrollUserFunction", request, settings)
+        row = stack.deployment.row(f"user#{user_id}") or {}
+        assert (answer["statusCode"], json.loads(answer["body"])["whop_user_id"]) == (200, row["whop_user_id"])
+        assert stack.whop.user(row["whop_user_id"])["name"] == "Grace Hopper"
 
 
 def test_a_stack_that_moves_to_the_newer_calls_enrolls_nobody_again(

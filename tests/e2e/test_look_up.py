@@ -51,7 +51,7 @@ def iam_user(stack: LocalStack, name: str, *routes: str) -> Credentials:
 
 @pytest.fixture(scope="module")
 def backend(stack: LocalStack) -> Backend:
-    routes = ("GET/users/*", "GET/whop-users/*", "GET/whop-accounts/*", "POST/users/*")
+    routes = ("GET/users/*", "PUT/users/*", "GET/whop-users/*", "GET/whop-accounts/*", "POST/users/*")
     return Backend(stack.deployment, iam_user(stack, "backend", *routes))
 
 
@@ -133,6 +133,39 @@ LINK = {
 }
 
 
+def webhook_about(user_id: str, **data: object) -> dict[str, Any]:
+    user = {"id": user_id, "email": f"{user_id}@asked.test", "name": "Ann Bee", **data}
+    document: dict[str, Any] = json.loads(body("created", user))
+    return document
+
+
+def test_a_user_is_enrolled_while_the_backend_waits(
+    stack: LocalStack, backend: Backend, new_id: Callable[[], str]
+) -> None:
+    user_id = new_id()
+    webhook = webhook_about(user_id)
+    # When the backend enrolls a user, and the webhook about the same sign-up comes too
+    sent = Delivery(json.dumps(webhook).encode()).send(stack.deployment.webhook_url)
+    answer = backend.enroll(user_id, webhook)
+    # Then it is told what a look-up says, the user can chat, and there is one account
+    assert (sent.status_code, answer.status_code, answer.headers["cache-control"]) == (200, 200, "no-store")
+    assert answer.json()["whop_user_id"] == backend.look_up(user_id).json()["whop_user_id"]
+    assert backend.chat_token(user_id).status_code == 200
+    owner = answer.json()["whop_user_id"]
+    assert sum(company.owner_id == owner for company in stack.fake.companies()) == 1
+    # And neither name nor address are in a log line
+    logs = stack.deployment.log_lines("enroll-user")
+    assert any('"EnrollUser"' in line and user_id in line for line in logs)
+    assert not any("Ann Bee" in line or "asked.test" in line for line in logs)
+
+
+def test_a_user_whom_whop_refuses_is_answered_with_the_reason(backend: Backend, new_id: Callable[[], str]) -> None:
+    user_id = new_id()
+    answer = backend.enroll(user_id, webhook_about(user_id, email=f"{user_id}@example.com"))
+    assert (answer.status_code, answer.json()["error"]) == (409, "enrollment_failed")
+    assert "whop_refused" in answer.json()["message"]
+
+
 def test_links_and_payout_tokens_are_for_the_account_of_one_user(
     stack: LocalStack, backend: Backend, new_id: Callable[[], str]
 ) -> None:
@@ -176,11 +209,14 @@ def test_who_may_chat_may_not_pay(stack: LocalStack) -> None:
         chatting.account_link("nobody", **LINK),
         chatting.payout_token("nobody"),
         chatting.look_up_whop_account("biz_1"),
+        chatting.enroll("nobody", webhook_about("nobody")),
         chatting.ask_unsigned("POST", "/users/nobody/account-link"),
         chatting.ask_unsigned("POST", "/users/nobody/payout-token"),
         chatting.ask_unsigned("GET", "/whop-accounts/biz_1"),
+        chatting.ask_unsigned("PUT", "/users/nobody", body("created", {"id": "nobody"})),
     ]
-    assert [answer.status_code for answer in refused] == [403] * 6
+    assert [answer.status_code for answer in refused] == [403] * 8
+    assert stack.deployment.row("user#nobody") is None
     assert chatting.chat_token("nobody").status_code == 404
 
 
@@ -204,15 +240,19 @@ def test_an_id_with_a_percent_sign_in_the_path_is_refused_and_never_taken_for_an
 
 
 def test_only_those_who_may_get_an_answer(stack: LocalStack, backend: Backend) -> None:
-    def answers(credentials: Credentials) -> tuple[int, int]:
+    def answers(credentials: Credentials) -> tuple[int, int, int]:
         asking = Backend(stack.deployment, credentials)
-        return asking.look_up("nobody").status_code, asking.chat_token("nobody").status_code
+        enrolling = asking.enroll("nobody", {"type": "user.created"})
+        return asking.look_up("nobody").status_code, asking.chat_token("nobody").status_code, enrolling.status_code
 
     reader = iam_user(stack, "reader", "GET/users/*")
-    assert answers(reader) == (404, 403)
-    assert answers(iam_user(stack, "stranger")) == (403, 403)
-    assert answers(Credentials(reader.access_key, "wrong")) == (403, 403)
-    assert answers(Credentials("AKIANOBODY", "wrong")) == (403, 403)
+    assert answers(reader) == (404, 403, 403)
+    assert answers(iam_user(stack, "enroller", "PUT/users/*")) == (403, 403, 400)
+    assert answers(iam_user(stack, "stranger")) == (403, 403, 403)
+    assert answers(Credentials(reader.access_key, "wrong")) == (403, 403, 403)
+    assert answers(Credentials("AKIANOBODY", "wrong")) == (403, 403, 403)
+    # A signature is for one body: the backend's is not good for another
+    assert backend.ask_with_another_body("PUT", "/users/nobody", webhook_about("nobody")).status_code == 403
     assert backend.ask_unsigned("GET", "/users/nobody").status_code == 403
     assert backend.ask_unsigned("POST", "/users/nobody/chat-token").status_code == 403
 

@@ -328,6 +328,69 @@ def test_a_worker_tells_nothing_of_what_it_does(engine: Engine, tmp_path: Path, 
         assert words_in(surroundings) == []
 
 
+# -- the request that enrolls ------------------------------------------------------------------------------------------
+
+
+def request(user_id: str, content: bytes | None = None, **data: Any) -> dict[str, Any]:
+    body = content if content is not None else document(id=user_id, email=f"{user_id}.{ADDRESS}", **data)
+    return {**http(body, {"authorization": WORD}, encoded=False), "pathParameters": {"user_id": user_id}}
+
+
+REQUEST_PARTS = (
+    "whop_sync.receiving.enroll_requests.RequestReader.read",
+    "whop_sync.receiving.deliveries.parse",
+    "whop_sync.syncing.synchronization.Synchronization.handle",
+    "whop_sync.users.mappings.Mappings.claim",
+    "whop_sync.users.mappings.Mappings.commit",
+    "whop_sync.pictures.fetching.PictureFetcher.fetch",
+    "whop_sync.whop.client.Whop._call",
+    "whop_sync.users.directory.Directory.entry",
+    "whop_sync.journal.Journal.event",
+    "whop_sync.journal.Journal.request",
+    "httpx.Client.request",
+    AWS,
+)
+
+
+def test_a_request_to_enroll_a_user_tells_nothing_of_what_it_does(engine: Engine, tmp_path: Path) -> None:
+    with FakeWhop(api_key=API_KEY) as whop, running_pictures() as pictures:
+        settings = {
+            "WhopCompanyId": PLATFORM_COMPANY,
+            "WhopApiUrl": whop.api_url,
+            "PictureAllowedOrigin": pictures.origin,
+        }
+        surroundings = Surroundings(engine, settings)
+        surroundings.set_secret("whop-api-key", API_KEY)
+        environment = surroundings.environment("enroll_user")
+        picture = f"{pictures.origin}/aa00aa.png?{WORD}"
+        # Given requests that enroll, change, are refused by Whop, by the body or for another id
+        requests = [
+            request("u1", avatar_url=picture, updated_at="2026-03-01T10:00:00Z"),
+            request("u1", name=f"Bea {WORD}", avatar_url=None, updated_at="2026-03-02T10:00:00Z"),
+            request("u2", document(id="u2", email=f"{WORD}@example.com")),
+            request("u3", document(id="u3", email=None)),
+            request("u4", document(id="u5")),
+            *(request("u1", body) for body in UNREADABLE),
+            request("u6", f'{{"type": "user {WORD}"}}'.encode()),
+        ]
+        ended = run(of_function("enroll_user"), environment, tmp_path, *map(step, requests))
+        # Then the answers about users hold what the table holds, and neither log nor answer a word of the request
+        statuses = [answer["statusCode"] for answer in ended.answers]
+        assert statuses[:4] == [200, 200, 409, 409]
+        # One of the rest has nothing wrong but a time that lies ahead and a picture whose host is unknown
+        assert sorted(statuses[4:]) == [202] + [400] * (len(requests) - 5)
+        assert leaks(ended.all) == []
+        assert words_in(surroundings) == []
+
+        # And when each part in turn fails with an error that quotes what it was given, still nothing is logged
+        steps = [step(request(f"s{number}", avatar_url=picture), part) for number, part in enumerate(REQUEST_PARTS)]
+        ended = run(of_function("enroll_user"), environment, tmp_path, *steps)
+        assert {answer["statusCode"] for answer in ended.answers} <= {200, 202, 503}
+        assert ended.output.count('"crash"') >= len(REQUEST_PARTS) - 3
+        assert leaks(ended.all) == []
+        assert words_in(surroundings) == []
+
+
 STATUSES = (302, 400, 401, 403, 404, 408, 409, 410, 422, 429, 500, 503)
 FORMS = ("json", "words", "html", "list", "cut", "reset")
 

@@ -28,6 +28,7 @@ CLIENTS: dict[str, set[str]] = {
     "user_created": {"dynamodb", "sqs", "secretsmanager"},
     "profile_updated": {"dynamodb", "sqs", "secretsmanager"},
     "look_up_user": {"dynamodb"},
+    "enroll_user": {"dynamodb", "sqs", "secretsmanager"},
     "mint_chat_token": {"dynamodb", "secretsmanager"},
     "account_link": {"dynamodb", "secretsmanager"},
     "payout_token": {"dynamodb", "secretsmanager"},
@@ -35,15 +36,16 @@ CLIENTS: dict[str, set[str]] = {
     "check_settings": set(),
 }
 USE_CASES = {
-    "receive_webhook": "receiving",
-    "user_created": "syncing",
-    "profile_updated": "syncing",
-    "look_up_user": "backend_api",
-    "mint_chat_token": "backend_api",
-    "account_link": "backend_api",
-    "payout_token": "backend_api",
-    "import_users": "importing",
-    "check_settings": "receiving",
+    "receive_webhook": {"receiving"},
+    "user_created": {"syncing"},
+    "profile_updated": {"syncing"},
+    "look_up_user": {"backend_api"},
+    "enroll_user": {"backend_api", "syncing"},
+    "mint_chat_token": {"backend_api"},
+    "account_link": {"backend_api"},
+    "payout_token": {"backend_api"},
+    "import_users": {"importing"},
+    "check_settings": {"receiving"},
 }
 WITHOUT_HTTPX = {"receive_webhook", "look_up_user", "import_users", "check_settings"}
 
@@ -68,6 +70,6 @@ def test_a_function_loads_and_opens_what_it_needs_and_no_more(surroundings: Surr
     loaded = set(seen["modules"])
     assert ("httpx" in loaded) is (function not in WITHOUT_HTTPX)
     rooms = {name.split(".")[1] for name in loaded if name.startswith("whop_sync.")}
-    assert rooms & set(USE_CASES.values()) <= {USE_CASES[function], "receiving"}
+    assert rooms & {"receiving", "syncing", "importing", "backend_api"} <= {*USE_CASES[function], "receiving"}
     if function == "receive_webhook":
         assert not rooms & {"batches", "users", "whop", "pictures", "internet"}

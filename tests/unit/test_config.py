@@ -39,7 +39,7 @@ def _settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def chosen() -> Generation:
     """What a worker makes of its environment."""
-    settings = config.worker_config()
+    settings = config.worker_config().sync
     return chosen_generation(settings.whop.enrollment, settings.whop.api_version)
 
 
@@ -49,14 +49,14 @@ def chosen() -> Generation:
 )
 def test_the_environment_names_the_whop_to_talk_to(monkeypatch: pytest.MonkeyPatch, environment: str, url: str) -> None:
     monkeypatch.setenv("WHOP_ENVIRONMENT", environment)
-    assert config.worker_config().whop.api_url == url
+    assert config.worker_config().sync.whop.api_url == url
 
 
 def test_nothing_is_announced_without_a_queue_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert config.worker_config().announcements_queue_url is None
+    assert config.worker_config().sync.announcements_queue_url is None
     for url in ("", "https://sqs.test/announcements"):
         monkeypatch.setenv("ANNOUNCEMENTS_QUEUE_URL", url)
-        assert config.worker_config().announcements_queue_url == (url or None)
+        assert config.worker_config().sync.announcements_queue_url == (url or None)
 
 
 @pytest.mark.parametrize("missing", WORKER)
@@ -155,9 +155,9 @@ def test_the_template_refuses_the_versions_that_a_function_would_refuse_at_its_s
 
 
 def test_a_country_is_optional(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert config.worker_config().account_country is None
+    assert config.worker_config().sync.account_country is None
     monkeypatch.setenv("WHOP_ACCOUNT_COUNTRY", "de")
-    assert config.worker_config().account_country == "de"
+    assert config.worker_config().sync.account_country == "de"
 
 
 class Secrets:

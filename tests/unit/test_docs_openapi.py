@@ -25,18 +25,24 @@ from harness.openapi import (
 from harness.pages import Page
 from whop_sync.aws.api_gateway import HttpAnswer
 from whop_sync.backend_api.chat_tokens import ChatTokens
+from whop_sync.backend_api.enrolling import EnrollUser
 from whop_sync.backend_api.lookups import LookUp
 from whop_sync.backend_api.payouts import AccountLinks, PayoutTokens
-from whop_sync.errors import Malformed, Permanent, SyncError, Transient, WhopAnswer
+from whop_sync.errors import AwaitsTurn, Malformed, Permanent, SyncError, Transient, WhopAnswer
+from whop_sync.events import UserEvent
 from whop_sync.journal import Journal
+from whop_sync.receiving.enroll_requests import RequestReader
 from whop_sync.receiving.payloads import parse, read
 from whop_sync.receiving.platforms import PLATFORMS
+from whop_sync.syncing.synchronization import Result
 from whop_sync.users.directory import Directory, Entry
 
 if TYPE_CHECKING:
+    from whop_sync.aws.queues import Queue
     from whop_sync.whop.client import Whop
 
 USER = "GET /users/{user_id}"
+ENROLL = "PUT /users/{user_id}"
 WHOP_USER = "GET /whop-users/{whop_user_id}"
 WHOP_ACCOUNT = "GET /whop-accounts/{whop_company_id}"
 TOKEN = "POST /users/{user_id}/chat-token"
@@ -175,6 +181,39 @@ def chat_token(found: Entry | Transient | None, error: SyncError | None = None, 
     return function.answer({"pathParameters": {"user_id": "u1"}, "body": json.dumps(body) if body else ""})
 
 
+@dataclasses.dataclass
+class Handling:
+    """A worker's way of an event that ends like this, and a queue that takes the event or not."""
+
+    ends: SyncError | None = None
+    unstored: Transient | None = None
+
+    def handle(self, event: UserEvent, *, age: float, deadline: float) -> Result:  # noqa: ARG002
+        if self.ends:
+            raise self.ends
+        return Result(outcome="synced")
+
+    def send(self, body: str) -> None:  # noqa: ARG002
+        if self.unstored:
+            raise self.unstored
+
+
+def enroll(found: Entry | Transient | None, handling: Handling | None = None, **changes: object) -> HttpAnswer:
+    handling = handling or Handling()
+    function = EnrollUser(
+        reader=RequestReader(enroll_if="data.name"),
+        handler=handling,
+        created=cast("Queue", handling),
+        changed=cast("Queue", handling),
+        directory=cast("Directory", Table(found)),
+        journal=Journal(),
+        clock=time.time,
+        sleep=lambda _: None,
+    )
+    body = {"type": "user.created", "data": {"id": "u1", "name": "Ann", "updated_at": 1767605400, **changes}}
+    return function.answer({"pathParameters": {"user_id": "u1"}, "body": json.dumps(body)})
+
+
 REFUSED = Permanent("whop_refused", answer=WhopAnswer(status=400))
 BUSY = Transient("whop_failed", answer=WhopAnswer(status=500), retry_after=3)
 
@@ -188,6 +227,17 @@ CASES: Sequence[tuple[str, Callable[[], HttpAnswer]]] = (
     (USER, lambda: look_up(DELETED)),
     (USER, lambda: look_up(UNREADABLE)),
     (USER, lambda: look_up(ENTRY, "50%")),
+    (ENROLL, lambda: enroll(ENTRY)),
+    (ENROLL, lambda: enroll(ENTRY, id="u2")),
+    (ENROLL, lambda: enroll(ENTRY, name="")),
+    (ENROLL, lambda: enroll(FAILED, Handling(Permanent("whop_refused")))),
+    (ENROLL, lambda: enroll(NO_EMAIL, Handling(AwaitsTurn("no_email")))),
+    (ENROLL, lambda: enroll(DELETED)),
+    (ENROLL, lambda: enroll(None, Handling(AwaitsTurn("out_of_time")))),
+    (ENROLL, lambda: enroll(ENROLLING, Handling(AwaitsTurn("orphan_not_listed", retry_after=100)))),
+    (ENROLL, lambda: enroll(UNREADABLE, Handling(AwaitsTurn("out_of_time")))),
+    (ENROLL, lambda: enroll(UNREADABLE)),
+    (ENROLL, lambda: enroll(None, Handling(AwaitsTurn("out_of_time"), Transient("sqs_unavailable")))),
     (WHOP_USER, lambda: look_up_whop_user(ENTRY)),
     (WHOP_USER, lambda: look_up_whop_user(None)),
     (WHOP_USER, lambda: look_up_whop_user(DELETED)),
@@ -229,9 +279,10 @@ CASES: Sequence[tuple[str, Callable[[], HttpAnswer]]] = (
 
 def test_the_document_is_valid() -> None:
     whole = json.loads(json.dumps(document()))
-    body = whole["paths"]["/webhooks"]["post"]["requestBody"]["content"]["application/json"]
-    assert body["schema"] == {"$ref": "webhook.schema.json"}
-    body["schema"] = {}  # the schema is a file of its own beside it
+    for operation in (whole["paths"]["/webhooks"]["post"], whole["paths"]["/users/{user_id}"]["put"]):
+        body = operation["requestBody"]["content"]["application/json"]
+        assert body["schema"] == {"$ref": "webhook.schema.json"}
+        body["schema"] = {}  # the schema is a file of its own beside it
     validate(whole)
     Draft202012Validator.check_schema(webhook_schema())
 
@@ -254,7 +305,7 @@ def test_what_a_function_answers_is_documented(route: str, answer: Callable[[], 
     check_answer(route, answer())
 
 
-@pytest.mark.parametrize("route", [USER, WHOP_USER, TOKEN])
+@pytest.mark.parametrize("route", [USER, ENROLL, WHOP_USER, TOKEN])
 def test_every_documented_status_is_one_that_the_function_answers(route: str) -> None:
     answered = {str(answer()["statusCode"]) for each, answer in CASES if each == route}
     assert set(answers(route)) - (FROM_API_GATEWAY - answered) == answered

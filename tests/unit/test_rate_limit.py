@@ -262,3 +262,19 @@ def test_the_wait_that_whop_names_is_observed() -> None:
     with pytest.raises(Transient) as caught:
         pacer.wait(OPERATION)
     assert caught.value.retry_after == pytest.approx(MAX_WAIT_SECONDS + 12)
+
+
+def test_who_may_wait_less_reserves_no_slot_that_lies_further_ahead() -> None:
+    """A caller is waiting: an event can go back to its queue, a request cannot."""
+    ahead = Bucket(START + 4, 0, 0)
+    LIMIT.reserve(ahead, 0, START)
+    with pytest.raises(Transient, match="reserved") as caught:
+        Limit(CALLS_PER_MINUTE, max_wait=2).reserve(ahead, 0, START)
+    assert caught.value.retry_after == pytest.approx(4)
+    clock = Clock()
+    pacer = Pacer(Buckets(clock), clock=clock, sleep=clock.sleep, max_wait=2)
+    pacer.refused(OPERATION, 3)
+    with pytest.raises(Transient) as caught:
+        pacer.wait(OPERATION)
+    assert caught.value.reason == "whop_rate_limited"
+    assert caught.value.retry_after == pytest.approx(3)

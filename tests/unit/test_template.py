@@ -14,6 +14,14 @@ import yaml
 from harness.cloudformation import template
 from harness.metrics import emitted_metrics
 from whop_sync import assembly
+from whop_sync.backend_api.enrolling import (
+    CALL_SECONDS,
+    CALL_TIMEOUT,
+    LAST_TRY_SECONDS,
+    MAX_SLOT_WAIT_SECONDS,
+    WAIT_SECONDS,
+    WORK_SECONDS,
+)
 from whop_sync.batches.retries import RETRIES
 from whop_sync.errors import AwaitsTurn
 from whop_sync.syncing.user_events import LAST_START_SECONDS
@@ -446,6 +454,18 @@ def test_an_event_that_waits_on_purpose_does_not_make_its_queue_look_behind(alar
 
 def test_an_event_that_waits_on_purpose_is_over_before_its_waiting_raises_an_alarm() -> None:
     assert max(RETRIES.arrival_patience, RETRIES.picture_patience) < ALARMS["EventWaitingAlarm"]["Threshold"]
+
+
+def test_a_request_that_enrolls_is_answered_before_api_gateway_gives_up() -> None:
+    """It waits for 30 seconds (https://docs.aws.amazon.com/apigateway/latest/developerguide/http-api-quotas.html)."""
+    timeout = CALL_TIMEOUT
+    assert timeout.connect is not None
+    assert timeout.write is not None
+    assert timeout.read is not None
+    assert timeout.connect + timeout.write + timeout.read + MAX_SLOT_WAIT_SECONDS < CALL_SECONDS
+    assert 10 < LAST_TRY_SECONDS == WORK_SECONDS - CALL_SECONDS
+    # A user whom another worker has is waited for as long as is promised, and there is time left for the answer.
+    assert WAIT_SECONDS == 20 < WORK_SECONDS <= FUNCTIONS["EnrollUserFunction"]["Timeout"] - 2 < 30 - 2
 
 
 # -- the gate ----------------------------------------------------------------------------------------------------------

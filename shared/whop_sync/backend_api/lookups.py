@@ -1,14 +1,13 @@
 """`GET /users/{user_id}`, `GET /whop-users/{whop_user_id}` and `GET /whop-accounts/{whop_company_id}`: what is recorded
 about a user, for the platform."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from whop_sync.aws.api_gateway import HttpAnswer, HttpEvent
-from whop_sync.backend_api.http_api import answer, parameter
+from whop_sync.backend_api.http_api import parameter
 from whop_sync.backend_api.refusals import (
     bad_request,
-    deleted_user,
-    not_enrolled,
+    recorded,
     unknown_at_whop,
     unknown_user,
     unreadable_table,
@@ -53,10 +52,4 @@ class LookUp:
             self.journal.request("LookUp", "failed", user_id=user_id, error=error)
             return unreadable_table()
         self.journal.request("LookUp", "answered" if entry and entry.whop_user_id else "absent", user_id=user_id)
-        if entry is None:
-            return unknown
-        if entry.standing == "deleted":
-            return deleted_user(entry, user=asdict(entry))
-        if entry.whop_user_id is None:
-            return not_enrolled(404, entry, user=asdict(entry))
-        return answer(200, asdict(entry))
+        return unknown if entry is None else recorded(entry, not_enrolled_status=404)

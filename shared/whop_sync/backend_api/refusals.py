@@ -3,11 +3,12 @@
 docs/api.md and docs/openapi.yaml explain each of them.
 """
 
+from dataclasses import asdict
 from typing import Any, Literal
 
 from whop_sync.aws.api_gateway import HttpAnswer
 from whop_sync.backend_api.http_api import answer
-from whop_sync.errors import Malformed, SyncError, Transient
+from whop_sync.errors import Malformed, Permanent, SyncError, Transient
 from whop_sync.users.directory import Entry
 
 type Refusal = Literal[
@@ -19,6 +20,7 @@ type Refusal = Literal[
     "user_suspended",
     "user_deleted",
     "no_account",
+    "not_chosen",
     "whop_refused",
     "whop_unavailable",
     "unavailable",
@@ -56,6 +58,19 @@ def not_enrolled(status: int, entry: Entry, **more: Any) -> HttpAnswer:
     return _refusal(status, "not_enrolled_yet", message, retry_after=RETRY_SECONDS, **more)
 
 
+def recorded(entry: Entry, *, not_enrolled_status: int) -> HttpAnswer:
+    """What is recorded about a user: 200, 410 if the platform has deleted them, or why there is no Whop user."""
+    if entry.standing == "deleted":
+        return deleted_user(entry, user=asdict(entry))
+    if entry.whop_user_id is None:
+        return not_enrolled(not_enrolled_status, entry, user=asdict(entry))
+    return answer(200, asdict(entry))
+
+
+def not_chosen(error: Permanent) -> HttpAnswer:
+    return _refusal(409, "not_chosen", f"{error.explanation}, so the user is not enrolled.")
+
+
 def deleted_user(entry: Entry, **more: Any) -> HttpAnswer:
     message = "The platform has deleted this user."
     return _refusal(410, "user_deleted", message, standing=entry.standing, since=entry.standing_since, **more)
@@ -73,6 +88,11 @@ def no_account() -> HttpAnswer:
 
 def unreadable_table() -> HttpAnswer:
     return _refusal(503, "unavailable", "The users' records cannot be read now.", retry_after=1)
+
+
+def not_stored() -> HttpAnswer:
+    message = "The request could neither be finished nor stored now. Send it again."
+    return _refusal(503, "unavailable", message, retry_after=1)
 
 
 def whop_trouble(error: SyncError) -> HttpAnswer:

@@ -116,7 +116,7 @@ def authenticated(http_event: HttpEvent, platform: Platform, keys: Sequence[byte
     body = raw_body(http_event)
     headers = lower_case(http_event)
     proof = platform.scheme.verify(body, headers, keys, now=now)
-    event_id = proof.delivery_id or f"body-{hashlib.sha256(body).hexdigest()[:32]}"
+    event_id = proof.delivery_id or id_of(body)
     return Delivery(
         body=within_limit(body),
         headers=headers,
@@ -284,6 +284,11 @@ class MisconfiguredReceiver:
 
     def _error(self) -> SyncError:
         return OperatorNeeded("settings_invalid", self.problem)
+
+
+def id_of(body: bytes) -> str:
+    """An id for a delivery that has none: the same for the same body."""
+    return f"body-{hashlib.sha256(body).hexdigest()[:32]}"
 
 
 def is_ping(http_event: HttpEvent, platform: Platform, refusal: Unauthentic) -> bool:

@@ -583,10 +583,12 @@ def configured(settings: Mapping[str, str]) -> Platform:
         check_times(preset, replayable=scheme.is_replayable)
     except ValueError as error:
         raise ValueError(f"PAYLOAD_OVERRIDES: {error}") from None
-    return replace(row, scheme=scheme, preset=preset, enroll_if=_enroll_if(settings.get("ENROLL_IF", "").strip()))
+    return replace(row, scheme=scheme, preset=preset, enroll_if=checked_enroll_if(settings.get("ENROLL_IF", "")))
 
 
-def _enroll_if(expression: str) -> str:
+def checked_enroll_if(setting: str) -> str:
+    """The expression of ENROLL_IF, empty if there is none. Raises ValueError with a sentence that names the setting."""
+    expression = setting.strip()
     wrong = problem(expression, headers=False, times=False) if expression else None
     if wrong:
         raise ValueError(f"ENROLL_IF: {expression} {wrong}")

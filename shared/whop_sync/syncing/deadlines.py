@@ -9,14 +9,16 @@ from whop_sync.whop.client import CALL_SECONDS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deadline:
-    """`at`, in Unix seconds, is the end of the lease or of the worker, whichever comes first."""
+    """`at`, in Unix seconds, is the end of the lease or of the worker, whichever comes first. No call takes longer than
+    `call_seconds`."""
 
     at: float
     clock: Callable[[], float]
+    call_seconds: float = CALL_SECONDS
 
     def allows_a_call(self) -> bool:
         """Whether a call to Whop that begins now ends before, however long it takes."""
-        return self.clock() <= self.at - CALL_SECONDS
+        return self.clock() <= self.at - self.call_seconds
 
     def ensure_a_call(self) -> None:
         """Raises AwaitsTurn if a call to Whop that begins now might end after the lease or after the worker."""

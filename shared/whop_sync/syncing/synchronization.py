@@ -16,6 +16,7 @@ from whop_sync.syncing.profiles import Profiles
 from whop_sync.syncing.transitions import known_before, with_account, with_commit
 from whop_sync.users.mappings import Busy, Claim, Mappings, Progress, email_differs
 from whop_sync.users.schema import Announced, Shown, Status
+from whop_sync.whop.client import CALL_SECONDS
 
 type Announce = Callable[[Announcement], None]
 """Puts an announcement into its queue. Raises Transient."""
@@ -136,7 +137,11 @@ class _Task:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Synchronization:
-    """`announce` is None where nothing is announced to the platform."""
+    """
+    Attributes:
+        announce: None where nothing is announced to the platform.
+        call_seconds: the longest that a call to Whop takes with this client, from the wait for its slot on.
+    """
 
     mappings: Mappings
     enrollment: Enrollment
@@ -144,6 +149,7 @@ class Synchronization:
     clock: Callable[[], float]
     retries: RetryPolicy = RETRIES
     announce: Announce | None = None
+    call_seconds: float = CALL_SECONDS
 
     def handle(self, event: UserEvent, *, age: float, deadline: float) -> Result:
         """Doing it twice changes nothing. Raises Transient and Permanent.
@@ -160,7 +166,7 @@ class Synchronization:
             event=event,
             claim=claim,
             age=age,
-            deadline=Deadline(at=claim.deadline, clock=self.clock),
+            deadline=Deadline(at=claim.deadline, clock=self.clock, call_seconds=self.call_seconds),
             newer=claim.row.outranked_fields(event),
             announced=replace(claim.row.announced, known=known_before(claim.row), unsent=()),
         )

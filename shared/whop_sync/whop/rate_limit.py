@@ -90,9 +90,10 @@ class Bucket:
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """Whop's rate limit for one operation."""
+    """Whop's rate limit for one operation. No slot is reserved that lies more than `max_wait` seconds ahead."""
 
     calls_per_minute: int
+    max_wait: float = MAX_WAIT_SECONDS
 
     @property
     def interval(self) -> float:
@@ -107,7 +108,7 @@ class Limit:
         """Reserves SLOTS_PER_RESERVATION slots. Returns the bucket after that, and the slots in Unix seconds.
 
         `bucket` is None if the operation was never called. `unreserved` calls were made without a reservation.
-        Raises AwaitsTurn if the last slot would be more than MAX_WAIT_SECONDS from now.
+        Raises AwaitsTurn if the last slot would be more than `max_wait` from now.
         """
         bucket = bucket or Bucket(now, self.max_credit, 0.0)
         begin, credit, debt = bucket.next_slot_at, bucket.credit, bucket.debt + unreserved
@@ -120,7 +121,7 @@ class Limit:
         first = begin + left_unused * self.interval
         later = [first + number * self.interval for number in range(SLOTS_PER_RESERVATION - on_credit)]
         next_slot_at = later[-1] + self.interval if later else begin
-        if next_slot_at > now + MAX_WAIT_SECONDS:
+        if next_slot_at > now + self.max_wait:
             raise AwaitsTurn("whop_slots_taken", "all calls that Whop allows are reserved", retry_after=first - now)
         return Bucket(next_slot_at, credit - on_credit, debt - left_unused + on_credit), [now] * on_credit + later
 
@@ -131,8 +132,8 @@ class Buckets(Protocol):
     def reserve(self, operation: str, unreserved: int) -> Sequence[float]:
         """The next slots of an operation, in Unix seconds. `unreserved` calls were made without a reservation.
 
-        Raises Transient when the last slot would be more than MAX_WAIT_SECONDS from now, or when the bucket cannot be
-        read or written.
+        Raises Transient when the last slot would be further from now than the limit allows, or when the bucket cannot
+        be read or written.
         """
 
 
@@ -204,15 +205,23 @@ class _Slots:
 class Pacer:
     """The slots of one environment, for all of its threads."""
 
-    def __init__(self, buckets: Buckets, *, clock: Callable[[], float], sleep: Callable[[float], None]) -> None:
+    def __init__(
+        self,
+        buckets: Buckets,
+        *,
+        clock: Callable[[], float],
+        sleep: Callable[[float], None],
+        max_wait: float = MAX_WAIT_SECONDS,
+    ) -> None:
         self._buckets = buckets
+        self._max_wait = max_wait
         self._clock = clock
         self._sleep = sleep
         self._slots: defaultdict[str, _Slots] = defaultdict(_Slots)
         self._reserving = threading.Lock()
 
     def wait(self, operation: str) -> None:
-        """Returns when the operation may be called. Raises Transient if that is more than MAX_WAIT_SECONDS from now."""
+        """Returns when the operation may be called. Raises Transient if that takes more than `max_wait` seconds."""
         with self._reserving:
             left = self._next_slot(self._slots[operation], operation) - self._clock()
         if left > 0:
@@ -226,7 +235,7 @@ class Pacer:
 
     def _next_slot(self, slots: _Slots, operation: str) -> float:
         now = self._clock()
-        if slots.closed_until > now + MAX_WAIT_SECONDS:
+        if slots.closed_until > now + self._max_wait:
             raise AwaitsTurn(
                 "whop_rate_limited", "Whop named a wait that has not ended", retry_after=slots.closed_until - now
             )

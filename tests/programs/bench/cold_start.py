@@ -67,6 +67,7 @@ FUNCTIONS = {
     "UserCreatedFunction": Needs(("dynamodb", "sqs", "secretsmanager"), http=True, event={"Records": []}),
     "ProfileUpdatedFunction": Needs(("dynamodb", "sqs", "secretsmanager"), http=True, event={"Records": []}),
     "LookUpUserFunction": Needs(("dynamodb",), http=False, event={}),
+    "EnrollUserFunction": Needs(("dynamodb", "sqs", "secretsmanager"), http=True, event={"body": "no JSON"}),
     "MintChatTokenFunction": Needs(("dynamodb", "secretsmanager"), http=True, event={"body": "no JSON"}),
     "ImportUsersFunction": Needs(("s3", "sqs"), http=False, event={}),
 }

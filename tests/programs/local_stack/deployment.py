@@ -25,7 +25,7 @@ BUILDS = ROOT / ".local" / "build"
 WHEELS = ROOT / ".local" / "wheels"
 KEPT_BUILDS = 4
 WORKERS = ("user-created", "profile-updated")
-BACKEND = ("look-up-user", "mint-chat-token", "account-link", "payout-token")
+BACKEND = ("look-up-user", "enroll-user", "mint-chat-token", "account-link", "payout-token")
 FUNCTIONS = ("receive-webhook", *WORKERS, *BACKEND, "import-users")
 SWITCHED_ON = {
     "ImportEnabled": "true",

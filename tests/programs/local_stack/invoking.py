@@ -27,6 +27,7 @@ FUNCTIONS = {
     "user_created": "UserCreatedFunction",
     "profile_updated": "ProfileUpdatedFunction",
     "look_up_user": "LookUpUserFunction",
+    "enroll_user": "EnrollUserFunction",
     "mint_chat_token": "MintChatTokenFunction",
     "account_link": "AccountLinkFunction",
     "payout_token": "PayoutTokenFunction",

@@ -30,6 +30,7 @@ type Event = dict[str, Any]
 """What a function is handed, as parsed JSON."""
 
 _LOOK_UP, _MINT = "GET /users/{user_id}", "POST /users/{user_id}/chat-token"
+_ENROLL = "PUT /users/{user_id}"
 _LINK, _PAYOUT = "POST /users/{user_id}/account-link", "POST /users/{user_id}/payout-token"
 _ACCOUNT = "000000000000"
 _REGION = "us-east-1"
@@ -39,6 +40,7 @@ _CHANGED = datetime(2026, 2, 10, 17, 45, tzinfo=UTC)
 _NEW_NAME = "Ada King, Countess of Lovelace"
 
 _ADA = {"id": "12345", "email": "ada@people.test", "name": "Ada Lovelace"}
+_GRACE = {"id": "67890", "email": "grace@people.test"}
 _DELIVERIES = {
     "user_created": Delivery(body("created", _ADA, at=_SIGNED_UP), "msg_sample_user_created"),
     "profile_updated": Delivery(body("updated", {**_ADA, "name": _NEW_NAME}, at=_CHANGED), "msg_sample_updated"),
@@ -91,6 +93,8 @@ def events(at: datetime, places: Places = AGREED) -> dict[str, Event]:
         "profile_updated/picture_removed.json": _sqs("profile-updated", _MESSAGES["picture_removed"], at),
         "look_up_user/user.json": _asked(_LOOK_UP, "/users/12345", at, user_id="12345"),
         "look_up_user/id_in_query.json": _asked(_LOOK_UP, "/users/-", at, query="user_id=shop%2F12345", user_id="-"),
+        "enroll_user/new_user.json": _enrolled("created", {**_GRACE, "name": "Grace Hopper"}, _SIGNED_UP, at),
+        "enroll_user/new_name.json": _enrolled("updated", {**_GRACE, "name": "Amazing Grace"}, _CHANGED, at),
         "mint_chat_token/for_an_hour.json": _asked(_MINT, "/users/12345/chat-token", at, user_id="12345"),
         "mint_chat_token/for_ten_minutes.json": _asked(
             _MINT, "/users/12345/chat-token", at, body='{"expires_in_seconds": 600}', user_id="12345"
@@ -155,6 +159,14 @@ def _link(use_case: AccountLinkUseCase, at: datetime) -> dict[str, Any]:
     back = f"https://{SWITCHED_ON['AccountLinkHosts']}"
     wishes = {"use_case": use_case, "return_url": f"{back}/payouts", "refresh_url": f"{back}/payouts/again"}
     return _asked(_LINK, "/users/12345/account-link", at, body=json.dumps(wishes), user_id="12345")
+
+
+def _enrolled(
+    kind: Literal["created", "updated"], user: Mapping[str, str], changed: datetime, at: datetime
+) -> dict[str, Any]:
+    """A request that enrolls or updates a user while the backend waits."""
+    content = body(kind, user, at=changed).decode()
+    return _asked(_ENROLL, f"/users/{user['id']}", at, body=content, user_id=user["id"])
 
 
 def _http(route: str, path: str, at: datetime, *, id_: str, headers: Mapping[str, str], body: str) -> dict[str, Any]:
@@ -254,6 +266,11 @@ def variables(places: Places) -> dict[str, dict[str, str]]:
         "UserCreatedFunction": worker_of("user-created"),
         "ProfileUpdatedFunction": worker_of("profile-updated"),
         "LookUpUserFunction": reader,
+        "EnrollUserFunction": {
+            **worker,
+            "USER_CREATED_QUEUE_URL": queue("user-created"),
+            "PROFILE_UPDATED_QUEUE_URL": queue("profile-updated"),
+        },
         "MintChatTokenFunction": caller,
         "AccountLinkFunction": {**caller, "ACCOUNT_LINK_HOSTS": SWITCHED_ON["AccountLinkHosts"]},
         "PayoutTokenFunction": {**caller, "PAYOUT_TOKEN_ACTIONS": SWITCHED_ON["PayoutTokenActions"]},
