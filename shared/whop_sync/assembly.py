@@ -149,6 +149,8 @@ def _synchronization(
 ) -> "Synchronization":
     """The way of an event to Whop. No call takes longer than `call_seconds`: the wait for its slot, `max_wait` at most,
     then the sum of the timeouts."""
+    from concurrent.futures import ThreadPoolExecutor
+
     from whop_sync.aws.queues import Queue
     from whop_sync.internet.requests import PublicHttp
     from whop_sync.pictures.fetching import PictureFetcher
@@ -179,6 +181,7 @@ def _synchronization(
     profiles = Profiles(
         whop=whop,
         pictures=PictureFetcher(clock=time.monotonic, http=PublicHttp(allowed_origin=config.picture_allowed_origin)),
+        pool=ThreadPoolExecutor(max_workers=BATCH_SIZE),
         company=config.whop.company_id,
         clock=time.time,
         sleep=time.sleep,

@@ -5,6 +5,7 @@
 
 import uuid
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -138,6 +139,7 @@ def assembled(
         profiles=Profiles(
             whop=whop,
             pictures=PictureFetcher(clock=clock, http=PublicHttp(allowed_origin=picture_origin)),
+            pool=ThreadPoolExecutor(1),
             company=PLATFORM_COMPANY,
             clock=clock,
             sleep=clock.sleep,

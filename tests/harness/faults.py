@@ -12,6 +12,7 @@ import re
 import signal
 import socket
 import ssl
+import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -149,6 +150,7 @@ class Wire:
         self._counts: Counter[str] = Counter()
         self._invocations: dict[str, Trouble | None] = {}
         self._late: list[tuple[float, AWSPreparedRequest]] = []
+        self._counting = threading.RLock()  # a picture is fetched while other calls go on
         at_once = (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._aws = URLLib3Session(socket_options=[at_once])  # type: ignore[list-item]  # the stub is wrong
         self._control = http_client()
@@ -180,14 +182,15 @@ class Wire:
 
     def trouble(self, call: str) -> Trouble | None:
         """Counts a call; tells what is planned for it."""
-        self.settle()
-        self._counts[call] += 1
-        point = Point(self.delivery, call, self._counts[call])
-        self.passed.append(point)
-        trouble = self.planned.pop(point, None)
-        if trouble is not None:
-            self.met.append(point)
-        return trouble
+        with self._counting:
+            self.settle()
+            self._counts[call] += 1
+            point = Point(self.delivery, call, self._counts[call])
+            self.passed.append(point)
+            trouble = self.planned.pop(point, None)
+            if trouble is not None:
+                self.met.append(point)
+            return trouble
 
     # -- Whop ------------------------------------------------------------------------------------------------------
 

@@ -2,12 +2,14 @@
 
 import itertools
 import json
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
 
-from fake_whop import Fault
+from fake_whop import Fault, FaultKind
 from harness import World, created, event
 from harness.faults import PICTURE, Answer, Meanwhile, Point
 from local_stack.pictures import png
@@ -34,6 +36,11 @@ def deadline(world: World, at: float = float("inf")) -> Deadline:
 
 def accounts_of(world: World, user_id: str = "u1") -> int:
     return sum((company.metadata or {}).get("internal_user_id") == user_id for company in world.fake.companies())
+
+
+def calls_of(world: World) -> list[str]:
+    """All calls to the outside, in their order."""
+    return [point.call for point in world.wire.passed]
 
 
 @both_generations
@@ -568,6 +575,63 @@ class TestPicture:
         began = world.clock()
         world.handle(created(name="Ann", picture=world.pictures.url("ff0000")))
         assert world.clock() - began == pytest.approx(0.25)
+
+    def test_a_new_users_picture_is_fetched_while_their_account_is_made(self, world: World) -> None:
+        asked_for = threading.Event()
+        meanwhile: list[bool] = []
+        world.wire.planned = {
+            Point(1, PICTURE, 1): Meanwhile("before", asked_for.set),
+            Point(1, "POST /companies", 1): Meanwhile("before", lambda: meanwhile.append(asked_for.wait(3))),
+        }
+        world.handle(created(name="Ann", picture=world.pictures.url("ff0000")))
+        assert meanwhile == [True]
+        assert world.shown() == ("Ann", RED)
+        assert calls_of(world).count(PICTURE) == 1
+
+    def test_a_fetch_that_was_begun_ends_before_its_event_does(self, world: World) -> None:
+        answered = threading.Event()
+
+        def slowly() -> None:
+            time.sleep(0.3)
+            answered.set()
+
+        world.wire.planned = {Point(1, PICTURE, 1): Meanwhile("before", slowly)}
+        refused = created(email="ann@example.com", name="Ann", picture=world.pictures.url("ff0000"))
+        assert world.failure(refused).reason == "whop_refused"
+        assert answered.is_set()
+
+    @pytest.mark.parametrize("failure", ["error_500_before", "forbidden"])
+    def test_after_an_enrollment_that_failed_a_picture_is_fetched_once_there_is_an_account(
+        self, world: World, failure: FaultKind
+    ) -> None:
+        first = created(name="Ann", picture=world.pictures.url("ff0000"))
+        world.fake.fault(Fault("POST /companies", failure, times=3))
+        for _ in range(3):
+            world.failure(first)
+            world.clock.sleep(ORPHAN_WAIT_SECONDS * 2)
+        assert calls_of(world).count(PICTURE) == 1
+        world.settle(first)
+        calls = calls_of(world)
+        assert calls.count(PICTURE) == 2
+        assert calls.index("record account") < len(calls) - 1 - calls[::-1].index(PICTURE)
+        assert world.shown() == ("Ann", RED)
+
+    def test_nothing_is_fetched_for_those_who_are_not_enrolled_yet(self, world: World) -> None:
+        picture = world.pictures.url("ff0000")
+        assert world.failure(created(email=None, name="Ann", picture=picture)).reason == "no_email"
+        assert world.failure(event("u2", kind="suspended", picture=picture)).reason == "user_suspended"
+        with pytest.raises(AwaitsTurn):
+            world.synchronization.handle(
+                created("u3", picture=picture), age=0.0, deadline=world.clock() + CALL_SECONDS - 1
+            )
+        assert PICTURE not in calls_of(world)
+
+    def test_who_brings_an_e_mail_later_signs_up_then(self, world: World) -> None:
+        world.failure(created(email=None, name="Ann", picture=world.pictures.url("ff0000")))
+        world.wire.reset()
+        world.handle(event(version=2, name="Ann", picture=world.pictures.url("ff0000")))
+        calls = calls_of(world)
+        assert calls.index(PICTURE) < calls.index("record account")
 
     def test_a_picture_that_whop_refuses_to_attach_does_not_hold_back_the_name(self, world: World) -> None:
         world.handle(created(name="Ann"))

@@ -4,9 +4,10 @@ What has to change is decided first, then the picture is fetched and uploaded, t
 returns what it found out; what they came to is one value, `Applied`.
 """
 
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Iterator, Mapping, Set
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 from whop_sync.accounts import Account
 from whop_sync.batches.retries import RETRIES, RetryPolicy
@@ -29,6 +30,9 @@ POLL_TIMEOUT_SECONDS = 20.0
 
 type Body = Mapping[str, Any]
 """The body of PATCH /users/{id}: `name`, `profile_picture`, both or none."""
+
+type Fetched = Callable[[], Picture]
+"""The picture of an event, as soon as it is there. Raises PictureRefused and PictureUnavailable."""
 
 _FIELDS: Mapping[str, ProfileField] = {"name": "name", "profile_picture": "picture"}
 
@@ -70,26 +74,61 @@ class _Patched:
     failure: SyncError | None = None
 
 
+class Future[Found](Protocol):
+    def result(self) -> Found: ...
+
+
+class Pool(Protocol):
+    """What a ThreadPoolExecutor can do."""
+
+    def submit[Found](self, call: Callable[[str], Found], argument: str, /) -> Future[Found]: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profiles:
+    """`pool` fetches pictures beside other work: one for each event that is under way, at most."""
+
     whop: Whop
     pictures: PictureFetcher
+    pool: Pool
     company: str
     clock: Callable[[], float]
     sleep: Callable[[float], None]
     deleted_user_name: str = "Deleted user"
     retries: RetryPolicy = RETRIES
 
+    @contextmanager
+    def fetching(self, url: str) -> Iterator[Fetched]:
+        """Fetches a picture while other things are done in the block. A fetch changes nothing anywhere.
+
+        The block ends no sooner than the fetch, so that no fetch outlives its event, and no more pictures are held at
+        once than events.
+        """
+        future = self.pool.submit(self.pictures.fetch, url)
+        try:
+            yield future.result
+        finally:
+            with suppress(PictureRefused, PictureUnavailable):
+                future.result()
+
     def apply(
-        self, values: Mapping[ProfileField, str | None], account: Account, row: Row, deadline: Deadline, *, age: float
+        self,
+        values: Mapping[ProfileField, str | None],
+        account: Account,
+        row: Row,
+        deadline: Deadline,
+        *,
+        age: float,
+        fetched: Fetched | None = None,
     ) -> Applied:
-        """Brings Whop to the values of the fields. `age` of the event that says so is in seconds.
+        """Brings Whop to the values of the fields. `age` of the event that says so is in seconds, `fetched` its
+        picture if it was fetched before.
 
         A refused name never costs the picture, and neither a refused nor an unavailable picture the name.
         """
         pictured = _Pictured(avatar=row.shown.avatar, unavailable_since=row.shown.picture_unavailable_since)
         if "picture" in values:
-            pictured = self._picture(values["picture"], row, deadline, age)
+            pictured = self._picture(values["picture"], row, deadline, age, fetched)
         body = {**(_name_change(values["name"], row) if "name" in values else {}), **pictured.body}
         patched = self._patch(account, body, deadline)
         return _applied(row.shown, values.keys(), body, pictured, patched)
@@ -119,7 +158,7 @@ class Profiles:
     # -- the picture -----------------------------------------------------------------------------------------------
 
     def _picture(  # noqa: PLR0911 - one way out for each thing that may be wrong
-        self, url: str | None, row: Row, deadline: Deadline, age: float
+        self, url: str | None, row: Row, deadline: Deadline, age: float, fetched: Fetched | None
     ) -> _Pictured:
         """Gets the picture to Whop, where it has to be."""
         known = row.shown.avatar
@@ -130,7 +169,7 @@ class Profiles:
         avatar, since = known, row.shown.picture_unavailable_since
         try:
             deadline.ensure_a_call()
-            picture = self.pictures.fetch(url)
+            picture = fetched() if fetched else self.pictures.fetch(url)
             since = None
             file = None
             if known and known.sha256 == picture.sha256:

@@ -1,7 +1,7 @@
 """The way of one event through a worker, whichever queue it came from: claim the row, do what is missing, commit."""
 
 from collections.abc import Callable, Mapping
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
@@ -12,7 +12,7 @@ from whop_sync.errors import AwaitsTurn, Permanent, SyncError, Transient
 from whop_sync.events import FIELDS, PROFILE_FIELDS, Field, Position, ProfileField, Standing, UserEvent, standing_of
 from whop_sync.syncing.deadlines import Deadline
 from whop_sync.syncing.enrollment import Enrollment, Located, NotLocated, Origin
-from whop_sync.syncing.profiles import Profiles
+from whop_sync.syncing.profiles import Fetched, Profiles
 from whop_sync.syncing.transitions import known_before, with_account, with_commit
 from whop_sync.users.mappings import Busy, Claim, Mappings, Progress, email_differs
 from whop_sync.users.schema import Announced, Shown, Status
@@ -229,9 +229,10 @@ class Synchronization:
 
     def _synchronize(self, task: _Task) -> _Step:
         row, account, origin = task.claim.row, task.claim.row.account, None
-        progress = task.unchanged()
+        progress, fetched = task.unchanged(), None
         if account is None:
-            enrolled = self._enroll(task)
+            with self._fetching(task) as fetched:
+                enrolled = self._enroll(task)
             if not isinstance(enrolled, _Enrolled):
                 return enrolled
             progress, account, origin = enrolled.progress, enrolled.account, enrolled.origin
@@ -242,7 +243,7 @@ class Synchronization:
             except (Transient, Permanent) as error:
                 return self._failed(task, progress, error)
         values = {name: value for name, (value, _) in profile.items()}
-        applied = self.profiles.apply(values, account, row, task.deadline, age=task.age)
+        applied = self.profiles.apply(values, account, row, task.deadline, age=task.age, fetched=fetched)
         settled: dict[Field, Position] = {name: profile[name][1] for name in applied.settled}
         progress = replace(progress, shown=applied.shown, positions=settled)
         if applied.failure is not None:
@@ -263,6 +264,18 @@ class Synchronization:
             email_differs=email_differs(row, progress) and not row.email_differs,
         )
         return _Done(progress=progress, result=result)
+
+    def _fetching(self, task: _Task) -> AbstractContextManager[Fetched | None]:
+        """Fetches the picture of someone who signs up while their account is made.
+
+        After an enrollment that failed it is fetched when there is an account: it would be fetched in vain at each try.
+        """
+        is_first_try = task.claim.row.status in (None, "no_email")
+        enrolls = is_first_try and task.event.kind != "suspended" and (task.event.email or task.event.whop_user_id)
+        url, _ = task.profile.get("picture", (None, None))
+        if url is None or not enrolls or not task.deadline.allows_a_call():
+            return nullcontext()
+        return self.profiles.fetching(url)
 
     def _enroll(self, task: _Task) -> _Enrolled | _Step:
         """Finds or makes the user's account and records it.

@@ -91,6 +91,7 @@ def station(
         profiles=Profiles(
             whop=whop,
             pictures=PictureFetcher(clock=time.time, http=PublicHttp(allowed_origin=picture_origin)),
+            pool=ThreadPoolExecutor(10),
             company=PLATFORM_COMPANY,
             clock=time.time,
             sleep=time.sleep,

@@ -311,6 +311,7 @@ class World:
             profiles=Profiles(
                 whop=whop,
                 pictures=cast("PictureFetcher", _Album(self, environment)),
+                pool=_Beside(self),
                 company=PLATFORM_COMPANY,
                 clock=clock,
                 sleep=environment.sleep,
@@ -332,7 +333,16 @@ class World:
 
     def begin(self, event: UserEvent) -> None:
         self._deliveries[event.event_id] += 1
-        self._labels[self.timeline.current()] = _Label(event.event_id, self._deliveries[event.event_id])
+        self.work_on(event.event_id, self._deliveries[event.event_id])
+
+    def work_on(self, name: str, delivery: int) -> None:
+        """The calls of the running task are named so from now on."""
+        self._labels[self.timeline.current()] = _Label(name, delivery)
+
+    def label(self) -> tuple[str, int]:
+        """What the running task works on, and in which delivery."""
+        label = self._labels[self.timeline.current()]
+        return label.event_id, label.delivery
 
     def doing(self) -> str | None:
         label = self._labels.get(self.timeline.current())
@@ -393,6 +403,22 @@ class _Handler:
     def handle(self, event: UserEvent, *, age: float, deadline: float) -> Result:
         self._world.begin(event)
         return self._synchronization.handle(event, age=age, deadline=deadline)
+
+
+class _Beside:
+    """A pool whose tasks work for the event of the task that starts them, and name their calls after it."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def submit[Found](self, call: Callable[[str], Found], argument: str, /) -> Task:
+        event_id, delivery = self._world.label()
+
+        def run() -> Found:
+            self._world.work_on(f"{event_id} beside", delivery)
+            return call(argument)
+
+        return self._world.timeline.start(run)
 
 
 class Diary(Journal):
