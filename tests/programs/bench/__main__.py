@@ -9,10 +9,12 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench import backlog, calls, cold_start, growth, memory, receiver
+from bench import backlog, calls, cold_start, growth, memory, receiver, signups
+from local_stack import ROOT
 from local_stack.deployment import DeploymentError, built
 from local_stack.engine import Engine, running_engine
 from local_stack.processes import StartError
+from local_stack.stack import running_stack
 from local_stack.terminal import Terminal
 
 # The application's log lines and metrics would bury the tables.
@@ -32,8 +34,10 @@ def main() -> int:
             parts = _parts(Path(folder), running, terminal)
             parser = argparse.ArgumentParser(prog="bench", description=__doc__)
             parser.add_argument("parts", nargs="*", choices=[[], *parts], help="all if none is named")
-            for name in parser.parse_args().parts or parts:
-                parts[name]()
+            parser.add_argument("--charts", type=Path, default=ROOT / ".local" / "charts", help="where to draw results")
+            options = parser.parse_args()
+            for name in options.parts or parts:
+                parts[name](options.charts)
     except (DeploymentError, StartError) as error:
         print(f"\n{error}", file=sys.stderr)
         return 1
@@ -43,22 +47,29 @@ def main() -> int:
     return 0
 
 
-def _parts(scratch: Path, running: ExitStack, terminal: Terminal) -> dict[str, Callable[[], None]]:
+def _parts(scratch: Path, running: ExitStack, terminal: Terminal) -> dict[str, Callable[[Path], None]]:
+    """Each part takes the folder of its chart."""
+
     @cache
     def engine() -> Engine:
         with terminal.step("starting a local AWS"):
             return running.enter_context(running_engine())
 
+    def sign_ups(charts: Path) -> None:
+        with running_stack(terminal, built(terminal), name="bench") as stack:
+            signups.report(stack, terminal, sign_ups=200, chart=charts / "sign-ups.svg")
+
     return {
-        "cold": lambda: cold_start.report(built(terminal), scratch, terminal, rounds=15),
-        "emulator": lambda: cold_start.report_under_the_emulator(built(terminal), scratch, terminal, rounds=7),
-        "receiver": lambda: receiver.report(terminal, webhooks=5000),
-        "costs": lambda: calls.report_costs(engine(), terminal),
-        "batches": lambda: calls.report_batches(engine(), terminal, rounds=15),
-        "memory": lambda: memory.report(engine(), terminal),
-        "backlog": lambda: backlog.report(engine(), terminal, events=5000, numbers=(2, 10, 40), faster=2),
-        "events": lambda: growth.report_events(engine(), terminal, events=200, widths=(1, 2, 5, 10)),
-        "rows": lambda: growth.report_rows(engine(), terminal, sizes=(1_000, 10_000, 100_000, 1_000_000), claims=200),
+        "cold": lambda _: cold_start.report(built(terminal), scratch, terminal, rounds=15),
+        "emulator": lambda _: cold_start.report_under_the_emulator(built(terminal), scratch, terminal, rounds=7),
+        "receiver": lambda _: receiver.report(terminal, webhooks=5000),
+        "costs": lambda _: calls.report_costs(engine(), terminal),
+        "batches": lambda _: calls.report_batches(engine(), terminal, rounds=15),
+        "memory": lambda _: memory.report(engine(), terminal),
+        "backlog": lambda _: backlog.report(engine(), terminal, events=5000, numbers=(2, 10, 40), faster=2),
+        "signups": sign_ups,
+        "events": lambda _: growth.report_events(engine(), terminal, events=200, widths=(1, 2, 5, 10)),
+        "rows": lambda _: growth.report_rows(engine(), terminal, sizes=(1_000, 10_000, 100_000, 1_000_000), claims=200),
     }
 
 

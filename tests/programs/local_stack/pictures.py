@@ -1,6 +1,7 @@
 """A picture server: PNG images drawn in code, one colour each, and a count of who asked for them."""
 
 import struct
+import time
 import zlib
 from collections import Counter
 from collections.abc import Iterator
@@ -28,12 +29,18 @@ class PictureServer:
     def __init__(self, host: str, port: int) -> None:
         self.requests: Counter[str] = Counter()
         """How often each path was asked for."""
+        self.latency = 0.0
+        """Seconds that each answer takes."""
+        self.answered: dict[str, tuple[float, float]] = {}
+        """When each path was last asked for and answered, in Unix seconds."""
         pictures = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
+                asked_at = time.time()
                 path = urlsplit(self.path).path
                 pictures.requests[path] += 1
+                time.sleep(pictures.latency)
                 colour = path.removeprefix("/").removesuffix(".png")
                 try:
                     content = png(colour) if len(colour) == 6 else b""
@@ -44,6 +51,7 @@ class PictureServer:
                 self.send_header("Content-Length", str(len(content)))
                 self.end_headers()
                 self.wfile.write(content)
+                pictures.answered[path] = (asked_at, time.time())
 
             def log_message(self, *_: object) -> None:
                 """Silent: what matters is counted."""
