@@ -24,6 +24,9 @@ MAX_USER_ID_LENGTH = 255
 MAX_MICROSECONDS = 10**18
 """Versions and times lie between this and its negative: 31,688 years on both sides of 1970."""
 
+UNDATED = 1_000_000
+"""The version of a row of an import that has no time: one second after 1970 began, older than every webhook."""
+
 _RANKS: Mapping[Kind, int] = {"created": 0, "updated": 1, "restored": 2, "suspended": 3, "deleted": 4}
 
 # What the kinds say of the standing where the event itself says nothing.

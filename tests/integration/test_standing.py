@@ -15,7 +15,7 @@ from local_stack.engine import Engine
 from local_stack.pictures import png
 from whop_sync.batches.retries import RETRIES
 from whop_sync.errors import AwaitsTurn, Transient
-from whop_sync.events import Position, Standing, UserEvent, standing_of
+from whop_sync.events import UNDATED, Position, Standing, UserEvent, standing_of
 from whop_sync.receiving.payloads import of_one_left_out
 from whop_sync.users.directory import Directory
 from whop_sync.users.mappings import LEASE_SECONDS
@@ -269,6 +269,12 @@ class TestSuspension:
             event(version=5 * second, standing="suspended"),
         )
         assert world.row()["standing_since"] == "1970-01-01T00:00:03.000Z"
+
+    def test_what_has_no_time_says_no_since(self, world: World) -> None:
+        world.settle(created(version=UNDATED, name="Ann"))
+        assert (standing(world), "standing_since" in world.row()) == ("active", False)
+        world.settle(suspended(version=2 * UNDATED))
+        assert world.row()["standing_since"] == "1970-01-01T00:00:02.000Z"
 
     def test_the_standing_is_kept_although_the_user_could_not_be_enrolled(self, world: World) -> None:
         world.handle(created("u1", email="a@shop.test", name="Ann"))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whop_sync.errors import Malformed, Reason
-from whop_sync.events import UserEvent
+from whop_sync.events import UNDATED, UserEvent
 from whop_sync.importing.rows import Source, import_rows
 from whop_sync.importing.user_files import (
     LONG_AGO,
@@ -25,6 +25,7 @@ from whop_sync.importing.user_files import (
     rows,
     user_id,
 )
+from whop_sync.values import microseconds
 
 NOW = 1_772_359_300.0
 HEADER = b"id,email,name\n"
@@ -34,6 +35,10 @@ def read(content: bytes, name: str) -> tuple[Format, list[FileRow]]:
     stream = io.BytesIO(content)
     file_format, start = open_users(stream, name)
     return file_format, list(rows(stream, file_format, start))
+
+
+def test_a_row_without_a_time_has_the_version_that_means_so() -> None:
+    assert microseconds(LONG_AGO) == UNDATED
 
 
 def outcomes(content: bytes, name: str = "users.csv", as_of: str = LONG_AGO) -> list[UserEvent | str]:

@@ -23,8 +23,8 @@ from whop_sync.events import MAX_USER_ID_LENGTH, Standing, UserEvent
 MAX_ROW_BYTES = 64 * 1024
 
 LONG_AGO = "1970-01-01T00:00:01Z"
-"""The version of a row that has no time of its own, if the import names none: any webhook outranks it, and the same row
-sent twice changes nothing."""
+"""The version of a row that has no time of its own, if the import names none, which is `events.UNDATED`: any webhook
+outranks it, and the same row sent twice changes nothing."""
 
 SEPARATORS = (",", ";", "\t", "|")
 

@@ -30,7 +30,7 @@ from botocore.exceptions import ClientError
 from whop_sync.accounts import Account
 from whop_sync.aws.boundary import aws_error_code, aws_errors
 from whop_sync.errors import Permanent, Transient
-from whop_sync.events import PROFILE_FIELDS, Field, Position, ProfileField, UserEvent, standing_of
+from whop_sync.events import PROFILE_FIELDS, UNDATED, Field, Position, ProfileField, UserEvent, standing_of
 from whop_sync.users.schema import (
     ERASED_ATTRIBUTES,
     Announced,
@@ -522,7 +522,7 @@ def _position_attributes(positions: Mapping[Field, Position]) -> Attributes:
 
 
 def _standing_attributes(row: Row, positions: Mapping[Field, Position]) -> Attributes:
-    """The standing that follows, and since when it holds: the time of the event that said so."""
+    """The standing that follows, and since when it holds: the time of the event that said so, if it had one."""
     if not {"standing", "flag"} & positions.keys():
         return {}
     merged = {**row.positions, **positions}
@@ -531,7 +531,7 @@ def _standing_attributes(row: Row, positions: Mapping[Field, Position]) -> Attri
     if standing == row.standing and row.standing_since is not None:
         return attributes
     said = [merged[name] for name in ("standing", "flag") if name in merged and merged[name].content == standing]
-    if not said:
+    if not said or max(said).time == UNDATED:
         return attributes
     try:
         since = _EPOCH + timedelta(microseconds=max(said).time)
