@@ -30,7 +30,11 @@ from whop_user_sync.commands import (
 )
 from whop_user_sync.commands.common import CommandError, Exit
 from whop_user_sync.importing import NotResumableError
+from whop_user_sync.output import Output
 from whop_user_sync.stack import explained
+
+_UsageError: Any = typer.BadParameter.__base__
+"""Options that cannot be used. Typer brings a Click of its own, and exports only this class's children."""
 
 app = typer.Typer(
     name="whop-user-sync",
@@ -45,20 +49,26 @@ def _command(name: str, run: Callable[..., int], *, needs: str = "", group: type
 
     @functools.wraps(run)
     def ends_in_a_status(**options: Any) -> None:
+        out = Output(as_json=bool(options.get("as_json")))
         try:
             if needs:
                 ensure_authorities(os.environ)
             status = run(**options)
         except CommandError as error:
-            status = _failed(str(error), error.status)
+            status = _failed(out, str(error), error.status)
         except (ClientError, BotoCoreError) as error:
-            status = _failed(explained(error, stack=options.get("stack"), needed=needs), Exit.UNAVAILABLE)
+            status = _failed(out, explained(error, stack=options.get("stack"), needed=needs), Exit.UNAVAILABLE)
         except Transient as error:
-            status = _failed(f"Not possible just now: {error.reason}. {error.explanation}", Exit.UNAVAILABLE)
+            status = _failed(out, f"Not possible just now: {error.reason}. {error.explanation}", Exit.UNAVAILABLE)
+        except BrokenPipeError:  # as of `| head`
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            status = Exit.ATTENTION
         except (SyncError, NotResumableError, OSError) as error:
-            status = _failed(str(error), Exit.USAGE)
+            status = _failed(out, str(error), Exit.USAGE)
+        except typer.Abort:
+            status = _failed(out, "Not confirmed: nothing was done.", Exit.ATTENTION)
         except KeyboardInterrupt:
-            status = _failed("Interrupted.", Exit.INTERRUPTED)
+            status = _failed(out, "Interrupted.", Exit.INTERRUPTED)
         raise typer.Exit(status)
 
     group.command(name)(ends_in_a_status)
@@ -73,8 +83,10 @@ def ensure_authorities(environment: Mapping[str, str]) -> None:
             raise CommandError(f"{name} names {file}, and there is no such file.")
 
 
-def _failed(sentence: str, status: Exit) -> Exit:
+def _failed(out: Output, sentence: str, status: Exit) -> Exit:
+    """Every command prints its document last, so that this is the only one of a command that failed."""
     print(sentence, file=sys.stderr)
+    out.document({"error": sentence, "status": status})
     return status
 
 
@@ -130,8 +142,10 @@ def entry_point() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status of one call."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        app(None if arguments is None else list(arguments))
-    except SystemExit as ended:
-        return ended.code if isinstance(ended.code, int) else Exit.ATTENTION
-    return Exit.DONE
+        return app(given, standalone_mode=False) or Exit.DONE
+    except _UsageError as error:
+        error.show()
+        Output(as_json="--json" in given).document({"error": error.format_message(), "status": Exit.USAGE})
+        return Exit.USAGE

@@ -179,6 +179,10 @@ class ParkedEvents:
             )
             self._delete(event)
 
+    def is_gone(self, event: Parked) -> bool:
+        """Whether a held event was deleted here, after it was sent again or was discarded."""
+        return event.id in self._gone
+
     def _send_again(self, event: Parked) -> RedriveOutcome:
         if event.queue in _SOURCES:
             self._sqs.send_message(QueueUrl=self._url(_SOURCES[event.queue]), MessageBody=event.body)

@@ -30,7 +30,7 @@ import yaml
 
 from whop_sync.receiving.platforms import Platform, configured
 from whop_user_sync.preview.bodies import body_report
-from whop_user_sync.preview.captured import CaptureError, captured_body, captured_headers
+from whop_user_sync.preview.captured import CaptureError, captured_body, captured_headers, captured_text
 
 _KEYS = ("preset", "signature", "payload", "samples")
 _SIGNATURE_KEYS = (
@@ -155,14 +155,10 @@ def _checked(sample: Sample, platform: Platform, now: float) -> Checked:
 
 
 def _content(path: Path) -> Mapping[str, Any]:
-    if path.is_dir():
-        raise PlatformFileError(f"{path} is a directory: name a file.")
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise PlatformFileError(f"There is no file {path}.") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise PlatformFileError(f"{path} cannot be read: {error}") from None
+        text = captured_text(path)
+    except CaptureError as error:
+        raise PlatformFileError(str(error)) from None
     try:
         content = yaml.safe_load(text)  # JSON is YAML
     except yaml.YAMLError as error:

@@ -50,6 +50,17 @@ def test_it_checks_a_file_without_a_stack(tool: Path, tmp_path: Path) -> None:
     assert json.loads(checked.stdout)["by_reason"] == {"no_email": 1}
 
 
+@pytest.mark.parametrize(
+    ("typed", "offered"), [("whop-user-sync re", {"redrive", "release"}), ("whop-user-sync users ex", {"export"})]
+)
+def test_a_shell_completes_commands(tool: Path, typed: str, offered: set[str]) -> None:
+    words = {"COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split()) - 1)}
+    completed = run(tool, _WHOP_USER_SYNC_COMPLETE="complete_bash", **words)
+    assert (completed.returncode, set(completed.stdout.split())) == (0, offered)
+    script = run(tool, _WHOP_USER_SYNC_COMPLETE="source_bash")
+    assert "_WHOP_USER_SYNC_COMPLETE=complete_bash" in script.stdout
+
+
 def test_a_stack_that_is_not_there_is_a_sentence_and_no_traceback(tool: Path, engine: Engine) -> None:
     answer = run(tool, "parked", "--endpoint-url", engine.url, WHOP_USER_SYNC_STACK="nowhere")
     assert (answer.returncode, "There is no stack nowhere here" in answer.stderr) == (3, True)

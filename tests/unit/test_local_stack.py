@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import subprocess
+import sys
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,7 +12,9 @@ from typing import Any
 
 import pytest
 
-from local_stack import ROOT, deployment, invoking, samples
+from load import __main__ as load_program
+from local_stack import ROOT, deployment, invoking, samples, up
+from local_stack import __main__ as program
 from local_stack.deployment import DeploymentError
 from local_stack.errors import UsageError
 from local_stack.invoking import changes, choose, refreshed, worked
@@ -21,7 +24,7 @@ from local_stack.processes import direct_to
 from local_stack.sending import SECRET
 from local_stack.settings import Settings
 from local_stack.terminal import Terminal
-from local_stack.up import PortTakenError, start
+from local_stack.up import PortTakenError, Running, start
 from whop_sync.receiving.platforms import PLATFORMS, configured
 
 AT = datetime(2026, 3, 1, 10, tzinfo=UTC)
@@ -143,6 +146,50 @@ def test_the_holder_of_a_taken_port_is_named_with_another_way() -> None:
         with pytest.raises(PortTakenError, match=r"the local AWS.*process \d+ .* listens there.*make up PORT="):
             start(Terminal(), agreed(port=port), Settings())
     assert holder(port) is None
+
+
+@pytest.mark.parametrize(
+    "asked", [{"LISTEN": "172.17.0.1"}, {"PORT": "7000"}, {"PRESET": "stripe"}, {"SECRET": "whsec_" + "Zm9v" * 10}]
+)
+def test_what_runs_already_is_not_another_one_and_says_how_to_change_it(
+    asked: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = Running(
+        process=1,
+        places=agreed(),
+        stack="s",
+        engine_url="http://127.0.0.1:4566",
+        webhook_url="http://127.0.0.1:4566/webhooks",
+        users_url="http://127.0.0.1:4566/users/",
+        whop_page="http://127.0.0.1:4680/",
+        whop_api_url="http://127.0.0.1:4680/api/v1",
+        whop_company_id="biz_1",
+        pictures_origin="http://127.0.0.1:4682",
+    )
+    monkeypatch.setattr(up, "running", lambda: found)
+    monkeypatch.setattr(up, "start", lambda *_: pytest.fail("another one was started"))
+    for name in ("PRESET", "SCHEME", "OVERRIDES", "SECRET", "PORT", "LISTEN"):
+        monkeypatch.delenv(name, raising=False)
+    # Without a wish it is shown as it is
+    assert program._up(Terminal(), program._places(), Settings.from_environment(os.environ))
+    assert "it is running already" in capsys.readouterr().out
+    # With another one than it was started with, it is named with the way to change it
+    for name, text in asked.items():
+        monkeypatch.setenv(name, text)
+    with pytest.raises(
+        UsageError, match=r"running already, for standard on 127\.0\.0\.1:4566\. Stop it first: make down"
+    ):
+        program._up(Terminal(), program._places(), Settings.from_environment(os.environ))
+
+
+@pytest.mark.parametrize("asked", [["--webhooks", "10", "--users", "20"], ["--users", "0"]])
+def test_a_load_of_fewer_webhooks_than_users_is_refused_before_anything_starts(
+    asked: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(load_program, "built", lambda *_: pytest.fail("it was built"))
+    monkeypatch.setattr(sys, "argv", ["load", *asked])
+    assert load_program.main() == 2
+    assert "Each user needs a webhook at least" in capsys.readouterr().err
 
 
 def test_a_local_stack_is_reached_past_the_proxy_of_the_machine(monkeypatch: pytest.MonkeyPatch) -> None:

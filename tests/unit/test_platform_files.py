@@ -103,7 +103,7 @@ def test_a_file_that_cannot_be_read_is_a_sentence(tmp_path: Path, capsys: pytest
     said = capsys.readouterr().err
     assert "There is no file" in said
     assert "is a directory" in said
-    assert "cannot be read" in said
+    assert "binary.yaml is not UTF-8" in said
 
 
 def test_a_sample_that_is_read_otherwise_stops_the_writing(acme: Path, capsys: pytest.CaptureFixture[str]) -> None:

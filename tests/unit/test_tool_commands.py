@@ -1,5 +1,6 @@
 """What holds for every command of the operators' tool: help, JSON, exit statuses, and words that help."""
 
+import io
 import json
 import os
 import re
@@ -7,20 +8,26 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import click
+import httpx
 import pytest
 import typer
+from botocore.exceptions import BotoCoreError
 
 from local_stack import ROOT
 from whop_sync.config import WhopConfig
 from whop_sync.errors import OperatorNeeded, Permanent, Transient
 from whop_user_sync import cli
-from whop_user_sync.commands import importing
+from whop_user_sync.commands import importing, sending
+from whop_user_sync.commands import parked as parked_commands
 from whop_user_sync.output import Output
+from whop_user_sync.parked import Parked
+from whop_user_sync.sending import Webhook
 from whop_user_sync.stack import Stack
 
 
@@ -49,14 +56,125 @@ def test_every_command_has_help_and_speaks_json(name: tuple[str, ...], capsys: p
 
 
 @pytest.mark.parametrize("name", [name for name in ALL if name[0] not in ("preview", "platform")], ids=" ".join)
-def test_a_command_without_a_stack_says_so_and_prints_no_document(
+def test_a_command_without_a_stack_says_so_and_prints_it_as_its_document(
     name: tuple[str, ...],
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
     monkeypatch.delenv("WHOP_USER_SYNC_STACK", raising=False)
+    assert cli.main([*name, *arguments_of(name, tmp_path), "--json"]) == 2
+    printed = capsys.readouterr()
+    assert json.loads(printed.out) == {"error": printed.err.strip(), "status": 2}
+    assert "--stack" in printed.err or "WHOP_USER_SYNC" in printed.err
+    assert "Traceback" not in printed.err
+
+
+def test_one_json_document_is_printed_and_nothing_beside_it(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     file = tmp_path / "users.csv"
+    file.write_text("id,email\nu1,u1@people.test\nu2,\n")
+    assert cli.main(["import", str(file), "--dry-run", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["by_reason"] == {"no_email": 1}
+
+
+@pytest.mark.parametrize(
+    "arguments", [["redrive", "--nope"], ["users", "nope"], ["discard"], ["import", "x.csv", "--as-of", "tomorrow"]]
+)
+def test_options_that_cannot_be_used_are_a_document_too(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main([*arguments, "--json"]) == 2
+    document = json.loads(capsys.readouterr().out)
+    assert document["status"] == 2
+    assert cli.main(arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert document["error"] in printed.err
+
+
+@pytest.mark.parametrize("command", [["discard", "--why", "a test"], ["erase", "u1"], ["release", "u1"]])
+def test_what_was_not_confirmed_is_not_done_and_says_so_in_one_document(
+    command: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parked = ParkedStub()
+    monkeypatch.setattr(parked_commands, "ParkedEvents", lambda _: parked)
+    monkeypatch.setattr(sys, "stdin", io.StringIO("n\n"))
+    assert cli.main([*command, "--stack", "acme", "--json"]) == 1
+    assert json.loads(capsys.readouterr().out) == {"error": "Not confirmed: nothing was done.", "status": 1}
+    assert parked.discarded == []
+
+
+class ParkedStub:
+    """Two parked events. Ctrl-C is pressed after the first is deleted, if `is_interrupted`."""
+
+    def __init__(self, *, is_interrupted: bool = False) -> None:
+        self.discarded: list[Parked] = []
+        self._is_interrupted = is_interrupted
+
+    def hidden(self) -> int:
+        return 0
+
+    @contextmanager
+    def held(self) -> Iterator[list[Parked]]:
+        yield [Parked.of(sqs_message(f"msg_{number}"), "parked-deliveries") for number in range(2)]
+
+    def discard(self, events: Sequence[Parked], _why: str) -> None:
+        for event in events:
+            self.discarded.append(event)
+            if self._is_interrupted:
+                raise KeyboardInterrupt
+
+    def is_gone(self, event: Parked) -> bool:
+        return event in self.discarded
+
+
+def sqs_message(event_id: str) -> Any:
+    attributes = {"reason": "not_json", "event_id": event_id}
+    return {
+        "MessageId": event_id,
+        "ReceiptHandle": "r",
+        "Body": "e30=",
+        "Attributes": {"SentTimestamp": "0"},
+        "MessageAttributes": {name: {"StringValue": text} for name, text in attributes.items()},
+    }
+
+
+def test_an_interrupted_discard_says_how_many_are_deleted(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parked_commands, "ParkedEvents", lambda _: ParkedStub(is_interrupted=True))
+    assert cli.main(["discard", "--why", "a test", "--yes", "--stack", "acme"]) == 130
+    assert "Interrupted: 1 of 2 are deleted" in capsys.readouterr().err
+
+
+_SENTENCES_OF = {
+    "sent again": ("redrive",),
+    "--resume": ("import",),
+    "are deleted": ("discard",),
+    "Run it again": ("erase",),
+    "run it again": ("users fill-accounts",),
+    "users compared": ("verify",),
+}
+"""Words of one command that no other may say."""
+
+
+@pytest.mark.parametrize("name", [name for name in ALL if name[0] not in ("preview", "platform")], ids=" ".join)
+def test_ctrl_c_is_answered_by_no_sentence_of_another_command(
+    name: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Stack, "client", interrupt)
+    monkeypatch.setattr(socket, "create_server", interrupt)
+    assert cli.main([*name, *arguments_of(name, tmp_path), "--stack", "acme"]) == 130
+    said = capsys.readouterr().err
+    assert "Interrupted" in said
+    assert [words for words, owners in _SENTENCES_OF.items() if words in said and " ".join(name) not in owners] == []
+
+
+def arguments_of(name: tuple[str, ...], folder: Path) -> list[str]:
+    file = folder / "users.csv"
     file.write_text("id,email\nu1,u1@people.test\n")
     needed: Mapping[str, list[str]] = {
         "send": ["standard", "user.created", "--user", "u1"],
@@ -67,19 +185,89 @@ def test_a_command_without_a_stack_says_so_and_prints_no_document(
         "verify": [str(file)],
         "trace": ["--user", "u1"],
     }
-    arguments = ["u1"] if name == ("users", "show") else needed.get(name[0], [])
-    assert cli.main([*name, *arguments, "--json"]) == 2
+    return ["u1"] if name == ("users", "show") else needed.get(name[0], [])
+
+
+# -- files ---------------------------------------------------------------------------------------------------------
+
+BODY = str(ROOT / "docs" / "examples" / "acme" / "joined.json")
+PLATFORM = str(ROOT / "docs" / "examples" / "acme" / "platform.yaml")
+NOWHERE = ["--url", "http://127.0.0.1:9/webhooks"]
+TAKES_A_FILE = {
+    "import": ["import", "FILE", "--dry-run"],
+    "verify": ["verify", "FILE", "--stack", "acme", "--endpoint-url", "http://127.0.0.1:9"],
+    "preview": ["preview", "FILE", "--preset", "standard"],
+    "preview --headers": ["preview", BODY, "--preset", "standard", "--headers", "FILE"],
+    "preview --overrides": ["preview", BODY, "--preset", "standard", "--overrides", "FILE"],
+    "preview --platform": ["preview", BODY, "--platform", "FILE"],
+    "platform": ["platform", "FILE"],
+    "platform --write": ["platform", PLATFORM, "--write", "FILE"],
+    "send --file": ["send", "standard", "--file", "FILE", *NOWHERE],
+    "send --headers": ["send", "standard", "--file", BODY, "--headers", "FILE", *NOWHERE],
+}
+
+
+UNUSABLE: Mapping[str, tuple[bytes | None, str]] = {
+    "missing": (None, "There is no file {file}."),
+    "directory": (None, "{file} is a directory"),
+    "empty": (b"", "empty"),
+    "UTF-16": ('{"id": "J\xf6rg"}'.encode("utf-16"), "UTF-16"),
+}
+"""Content and what is said of it."""
+USABLE = {("platform --write", "empty"), ("send --file", "UTF-16")}
+"""What is written to may be empty, and a body is posted as it is."""
+
+
+@pytest.mark.parametrize(
+    ("given", "how"), [(given, how) for given in TAKES_A_FILE for how in UNUSABLE if (given, how) not in USABLE]
+)
+def test_a_file_that_cannot_be_used_is_named_with_the_reason(
+    given: str, how: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WHOP_USER_SYNC_SIGNING_SECRET", "whsec_Zm9vYmFyZm9vYmFyZm9vYmFyZm9vYmFy")
+    file = tmp_path / "given.csv"
+    content, sentence = UNUSABLE[how]
+    if content is not None:
+        file.write_bytes(content)
+    elif how == "directory":
+        file.mkdir()
+    status = cli.main([str(file) if each == "FILE" else each for each in TAKES_A_FILE[given]])
     printed = capsys.readouterr()
-    assert printed.out == ""
-    assert "--stack" in printed.err or "WHOP_USER_SYNC" in printed.err
-    assert "Traceback" not in printed.err
+    assert status in (1, 2)
+    assert sentence.format(file=file) in printed.out + printed.err
 
 
-def test_one_json_document_is_printed_and_nothing_beside_it(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_verify_without_its_file_asks_for_it_before_it_asks_aws(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `make verify` without FILE= runs it."""
+    monkeypatch.setattr(Stack, "client", lambda *_: pytest.fail("AWS was asked"))
+    assert cli.main(["verify", "", "--stack", "acme"]) == 2
+    assert "Which file?" in capsys.readouterr().err
+
+
+def test_a_row_in_another_encoding_is_counted_by_its_reason(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "users.csv"
-    file.write_text("id,email\nu1,u1@people.test\nu2,\n")
-    assert cli.main(["import", str(file), "--dry-run", "--json"]) == 1
-    assert json.loads(capsys.readouterr().out)["by_reason"] == {"no_email": 1}
+    file.write_bytes("id,email,name\nu1,u1@people.test,Jörg\n".encode("latin-1"))
+    assert cli.main(["import", str(file), "--dry-run"]) == 1
+    assert "1 rejected (1 not_utf8)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("command", [["preview", "-", "--preset", "standard"], ["send", "standard", "--file", "-"]])
+def test_a_body_may_come_by_standard_input(
+    command: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    posted: list[bytes] = []
+
+    def post(_: str, webhook: Webhook, *__: Any) -> httpx.Response:
+        posted.append(webhook.body)
+        return httpx.Response(200)
+
+    monkeypatch.setattr(sending, "_post", post)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(Path(BODY).read_bytes())))
+    assert cli.main([*command, *(NOWHERE if command[0] == "send" else [])]) == (0 if command[0] == "send" else 1)
+    assert posted == ([Path(BODY).read_bytes()] if command[0] == "send" else [])
+    capsys.readouterr()
 
 
 def test_a_file_may_come_by_standard_input() -> None:
@@ -128,6 +316,27 @@ def proxy(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     server.shutdown(socket.SHUT_RDWR)
     server.close()
     thread.join(5)
+
+
+@pytest.mark.parametrize(("endpoint", "goes_by_it"), [(None, True), ("http://127.0.0.1:9", False)])
+def test_aws_is_reached_by_the_proxy_of_the_environment_and_a_local_one_is_not(
+    proxy: list[str], endpoint: str | None, *, goes_by_it: bool
+) -> None:
+    client = Stack(name="acme", region="eu-west-1", endpoint_url=endpoint).client("sqs")
+    with pytest.raises(BotoCoreError):
+        client.get_queue_url(QueueName="acme-user-created")
+    asked = {"CONNECT sqs.eu-west-1.amazonaws.com:443 HTTP/1.0", "CONNECT sqs.eu-west-1.amazonaws.com:443 HTTP/1.1"}
+    assert bool(proxy) is goes_by_it
+    assert set(proxy) <= asked
+
+
+@pytest.mark.parametrize(("url", "goes_by_it"), [("https://hooks.acme.test/", True), ("http://127.0.0.1:9/", False)])
+def test_a_webhook_is_sent_by_the_proxy_of_the_environment_and_past_it_on_this_machine(
+    proxy: list[str], monkeypatch: pytest.MonkeyPatch, url: str, *, goes_by_it: bool
+) -> None:
+    monkeypatch.setenv("WHOP_USER_SYNC_SIGNING_SECRET", "whsec_Zm9vYmFyZm9vYmFyZm9vYmFyZm9vYmFy")
+    assert cli.main(["send", "standard", "created", "--url", url]) == 3
+    assert proxy == (["CONNECT hooks.acme.test:443 HTTP/1.1"] if goes_by_it else [])
 
 
 class _Secrets:

@@ -11,6 +11,7 @@ from whop_sync.aws.queues import Queue
 from whop_user_sync.commands.common import (
     EndpointOption,
     Exit,
+    Interrupted,
     JsonOption,
     RegionOption,
     StackOption,
@@ -58,8 +59,11 @@ def erase(
     chosen = chosen_stack(stack, region, endpoint_url)
     if not yes:
         typer.confirm(f"Erase user {user_id!r} at Whop and here, for good?", abort=True, err=True)
-    receipt = _erasure(chosen).erase(user_id)
-    purged = _purge_parked(chosen, user_id)
+    try:
+        receipt = _erasure(chosen).erase(user_id)
+        purged = _purge_parked(chosen, user_id)
+    except KeyboardInterrupt:
+        raise Interrupted("Interrupted: some of it may be erased. Run it again, which is safe.") from None
     erased, kept, theirs = _sentences(receipt, purged)
     out.document(
         {**asdict(receipt), "parked_messages_deleted": purged, "erased": erased, "kept_by_whop": kept, "person": theirs}

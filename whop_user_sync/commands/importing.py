@@ -134,12 +134,15 @@ def verify(
 ) -> int:
     """Compare what Whop shows with what was sent. Exit status 1 while anything differs and is not being repaired."""
     out = output(as_json=as_json)
-    reconciliation = _reconciliation(chosen_stack(stack, region, endpoint_url), out)
+    target = chosen_stack(stack, region, endpoint_url)
     progress = Progress()
     unreadable: Counter[str] = Counter()
     found: list[tuple[Drift, str]] = []
     users = 0
     with _readable(file, resumable=False) as readable:
+        with readable.open("rb") as stream:
+            open_users(stream, readable.name)  # before AWS and Whop are asked
+        reconciliation = _reconciliation(target, out)
         events = (each for each in _events(readable, as_of, unreadable) if user in (None, each.user_id))
         try:
             for event in events if sample is None else _sample(events, sample):
@@ -149,7 +152,9 @@ def verify(
                     out.say(f"{drift.user_id}\t{drift.kind}\t{found[-1][1]}")
                 progress(f"{users:,} users compared", done=users)
         except KeyboardInterrupt:
-            raise Interrupted(f"Interrupted after {users:,} users; what is listed as on its way was sent.") from None
+            sent = sum(outcome == _ON_ITS_WAY for _, outcome in found)
+            repaired = f", {sent:,} repairs of which are on their way" if repair else ", and nothing was changed"
+            raise Interrupted(f"Interrupted after {users:,} users{repaired}.") from None
         finally:
             progress.end()
     outcomes = Counter(outcome for _, outcome in found)

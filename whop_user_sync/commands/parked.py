@@ -113,9 +113,16 @@ def discard(
     out = output(as_json=as_json)
     with _held(chosen_stack(stack, region, endpoint_url), out, user, reason, delivery) as (queues, events):
         if events and not yes:
-            _list(out, events, show_body=False)
+            if not as_json:
+                _list(out, events, show_body=False)
             typer.confirm(f"Delete {len(events)} for good?", abort=True, err=True)
-        queues.discard(events, why)
+        try:
+            queues.discard(events, why)
+        except KeyboardInterrupt:
+            done = sum(map(queues.is_gone, events))
+            raise Interrupted(
+                f"Interrupted: {done} of {len(events)} are deleted, and perhaps one more. The rest is parked as before."
+            ) from None
         out.say(f"{len(events)} deleted.")
         out.document({"deleted": [each.event_id for each in events]})
     return Exit.DONE

@@ -8,6 +8,7 @@ import typer
 
 from whop_user_sync.commands.common import CommandError, Exit, JsonOption, output
 from whop_user_sync.platform_files import PlatformFileError, parameter_override, read_platform_file, written_to
+from whop_user_sync.preview.captured import CaptureError, captured_text
 
 
 def platform(
@@ -27,8 +28,8 @@ def platform(
         found = read_platform_file(file)
         checked = found.check(time.time())
         overrides = [parameter_override(name, value) for name, value in found.parameters.items()]
-        text = written_to(write.read_text(), environment, found.parameters) if write else None
-    except PlatformFileError as error:
+        text = written_to(captured_text(write, may_be_empty=True), environment, found.parameters) if write else None
+    except (CaptureError, PlatformFileError) as error:
         raise CommandError(str(error)) from None
     for each in checked:
         mark = "as expected" if each.is_as_expected else f"expected {each.sample.expect}"

@@ -17,6 +17,7 @@ from whop_user_sync.commands.common import (
     CommandError,
     EndpointOption,
     Exit,
+    Interrupted,
     JsonOption,
     RegionOption,
     StackOption,
@@ -24,7 +25,7 @@ from whop_user_sync.commands.common import (
     output,
 )
 from whop_user_sync.logs import LogLine, Logs
-from whop_user_sync.preview.captured import header_lines
+from whop_user_sync.preview.captured import CaptureError, captured_body, captured_headers
 from whop_user_sync.sending import Person, UnknownSampleError, Webhook, about, read_webhook, sample, signed_headers
 from whop_user_sync.stack import Stack, is_loopback
 
@@ -48,7 +49,9 @@ def send(
     *,
     preset: Annotated[str | None, typer.Argument(help="Whose form: clerk, shopify … Without it, the stack's.")] = None,
     event: Annotated[str, typer.Argument(help="The sender's name of the event, or created, updated, deleted …")] = "",
-    file: Annotated[Path | None, typer.Option("--file", help="Post this body instead of a sample.")] = None,
+    file: Annotated[
+        Path | None, typer.Option("--file", help="Post this body instead of a sample; - reads standard input.")
+    ] = None,
     headers: Annotated[Path | None, typer.Option("--headers", help="With --file: `Name: value` lines.")] = None,
     user: Annotated[str, typer.Option("--user", help="The user's id on the platform.")] = "12345",
     email: Annotated[str | None, typer.Option("--email", help="Their e-mail address.")] = None,
@@ -78,14 +81,22 @@ def send(
         webhook = _from_sample(settings["PAYLOAD_PRESET"], platform, event, person, now)
     delivery_id = f"msg_{secrets.token_hex(12)}"
     where = url or _webhook_url(target)
-    answer = _post(where, webhook, platform, delivery_id, now)
+    try:
+        answer = _post(where, webhook, platform, delivery_id, now)
+    except KeyboardInterrupt:
+        raise Interrupted(f"Interrupted before {where} answered: whether {delivery_id} was taken is unknown.") from None
     out.say(f"{where} answered {answer.status_code}.")
     if not answer.is_success or target is None:
         out.document({"status": answer.status_code, "delivery_id": delivery_id, "outcome": None})
         if answer.status_code == httpx.codes.UNAUTHORIZED:
             out.warn("The signature is not the one that the receiver expects: is the secret that of the stack?")
         return Exit.DONE if answer.is_success else Exit.ATTENTION
-    line = _outcome(target, delivery_id, webhook, now, wait)
+    event_id = webhook.event_id or delivery_id
+    follow = f"Follow it with: whop-user-sync trace --stack {target.name} --delivery {event_id}"
+    try:
+        line = _outcome(target, event_id, now, wait)
+    except KeyboardInterrupt:
+        raise Interrupted(f"Interrupted while waiting. The webhook was taken. {follow}") from None
     user_id = None if line is None else line.fields.get("user_id")
     row = Directory(target.client("dynamodb"), target.table).entry(str(user_id)) if user_id else None
     profiles = target.shown(row.whop_user_id) if row and row.whop_user_id else None
@@ -101,11 +112,12 @@ def send(
         }
     )
     if line is None:
-        out.say(f"No outcome within {wait:g} seconds. Follow it with: whop-user-sync trace --stack {target.name}")
+        out.say(f"No outcome within {wait:g} seconds. {follow}")
         return Exit.ATTENTION
     out.say(str(line))
     if row:
-        out.say(f"Recorded: {row.status}, on Whop {row.whop_user_id} of {row.whop_company_id}.")
+        whop = f"on Whop {row.whop_user_id} of {row.whop_company_id}" if row.whop_user_id else "not on Whop"
+        out.say(f"Recorded: {row.status}, {whop}.")
     if shown:
         avatar = shown["profile_picture"]
         out.say(f"Whop shows: {shown['name']}, {avatar['url'] if avatar else 'no picture'}.")
@@ -129,14 +141,14 @@ def _from_sample(preset: str, platform: Platform, event: str, person: Person, no
 
 
 def _from_file(file: Path, headers: Path | None, platform: Platform, now: float) -> Webhook:
-    for each in (file, headers):
-        if each and not each.is_file():
-            raise CommandError(f"{each} is not a file.")
     try:
-        given = header_lines(headers.read_text()) if headers else {}
-        return read_webhook(file.read_bytes(), given, platform, now=now)
-    except ValueError as error:
+        given = captured_headers(headers) if headers else {}
+        content = captured_body(file)
+    except CaptureError as error:
         raise CommandError(str(error)) from None
+    if not content:
+        raise CommandError(f"{file} is empty.")
+    return read_webhook(content, given, platform, now=now)
 
 
 def _post(url: str, webhook: Webhook, platform: Platform, delivery_id: str, now: float) -> httpx.Response:
@@ -168,10 +180,9 @@ def _webhook_url(stack: Stack | None) -> str:
     raise CommandError(f"The stack {stack.name} has no output WebhookUrl: name a --url.")
 
 
-def _outcome(stack: Stack, delivery_id: str, webhook: Webhook, now: float, wait: float) -> LogLine | None:
+def _outcome(stack: Stack, event_id: str, now: float, wait: float) -> LogLine | None:
     """The log line that says what became of this very delivery: its last one, once it is decided."""
     logs = Logs(stack)
-    event_id = webhook.event_id or delivery_id
     until = time.time() + wait
     while True:
         lines = logs.find({"event_id": event_id}, since=now - _LOOK_BACK_SECONDS)

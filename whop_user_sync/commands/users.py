@@ -244,8 +244,12 @@ def _writable(path: Path | None) -> Iterator[TextIO]:
         stream = path.open("x", encoding="utf-8", newline="")
     except FileExistsError:
         raise CommandError(f"{path} exists already: name a new file.") from None
-    with stream:
-        yield stream
+    try:
+        with stream:
+            yield stream
+    except BaseException:
+        path.unlink()  # half an export looks like a whole one
+        raise
 
 
 def _seconds(moment: str | None) -> float:

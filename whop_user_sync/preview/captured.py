@@ -25,13 +25,15 @@ def captured_headers(path: Path) -> dict[str, str]:
     return header_lines(captured_text(path))
 
 
-def captured_text(path: Path) -> str:
-    """The text of a file in UTF-8, with or without a byte order mark. Raises CaptureError."""
-    content = _bytes(path)
+def captured_text(path: Path, *, may_be_empty: bool = False) -> str:
+    """The text of a file in UTF-8, with or without a byte order mark; `-` is standard input. Raises CaptureError."""
+    content = captured_body(path)
+    if not content and not may_be_empty:
+        raise CaptureError(f"{path} is empty.")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
-        raise CaptureError(f"{path} is not UTF-8{_encoding_guess(content)}") from None
+        raise CaptureError(f"{path} is not UTF-8{_encoding_guess(content)}.") from None
 
 
 def header_lines(text: str) -> dict[str, str]:
