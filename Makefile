@@ -143,7 +143,8 @@ validate: $(SAM) $(CHECKOV) ## Check the template, for errors and for what is no
 		echo "/^  AccountLinkHosts:/,/Default:/s/''/app.example.com/"; \
 		echo "/^  PayoutTokenActions:/,/Default:/s/''/identity:read/"; \
 		echo "/^  PayoutsApiKey:/,/Default:/s/shared/separate/"; \
-		echo "/^  AnnounceTo:/,/Default:/s/none/webhook/"; } \
+		echo "/^  AnnounceTo:/,/Default:/s/none/webhook/"; \
+		echo "/^  WhopWebhooks:/,/Default:/s/'false'/'true'/"; } \
 		| sed -f /dev/stdin template.yaml > .local/everything-on.yaml
 	.local/sam/bin/sam validate --lint --template .local/everything-on.yaml
 	.local/checkov/bin/checkov --config-file .checkov.yaml --file .local/everything-on.yaml

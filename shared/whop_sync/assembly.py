@@ -3,8 +3,8 @@
 Each factory imports what its function needs and nothing else, because imports are most of a cold start. Garbage
 collection is off meanwhile: it would look through all that is being imported, a tenth of the time, and find nothing.
 
-All factories but `receiver` raise ValueError, with a sentence that names the setting, if the environment is not what
-the template sets.
+All factories but those of the two receivers raise ValueError, with a sentence that names the setting, if the
+environment is not what the template sets.
 """
 
 import gc
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from whop_sync.importing.stored_files import StoredImports
     from whop_sync.journal import Journal
     from whop_sync.receiving.deliveries import MisconfiguredReceiver, Receiver
+    from whop_sync.receiving.whop_webhooks import MisconfiguredWhopReceiver, WhopReceiver
     from whop_sync.syncing.synchronization import Announce, Result, Synchronization
     from whop_sync.users.directory import Directory
     from whop_sync.whop.client import Pace, Whop, Witness
@@ -92,6 +93,40 @@ def receiver() -> "Receiver | MisconfiguredReceiver":
         created=Queue(sqs, config.user_created_queue_url),
         changed=Queue(sqs, config.profile_updated_queue_url),
         parked=Queue(sqs, config.parked_deliveries_queue_url),
+        journal=journal,
+        clock=time.time,
+    )
+
+
+@_without_garbage_collection()
+def whop_receiver() -> "WhopReceiver | MisconfiguredWhopReceiver":
+    """POST /whop-webhooks. Whop waits 5 seconds and tries again: a quick 503 is better than a late answer.
+
+    With wrong settings it answers every webhook with 503 and logs which one is wrong.
+    """
+    import boto3
+
+    from whop_sync.aws.queues import Queue
+    from whop_sync.aws.secrets import Secret
+    from whop_sync.config import whop_receiver_config
+    from whop_sync.journal import Journal
+    from whop_sync.receiving.whop_webhooks import MisconfiguredWhopReceiver, WhopReceiver, whop_webhook_keys
+
+    journal = Journal()
+    try:
+        config = whop_receiver_config()
+    except ValueError as error:
+        return MisconfiguredWhopReceiver(problem=str(error), journal=journal)
+    aws = _aws(connect=1, read=1, attempts=2)
+    secret = Secret(
+        boto3.client("secretsmanager", config=aws),
+        config.secrets_arn,
+        unavailable="whop_webhook_secrets_unavailable",
+        clock=time.monotonic,
+    )
+    return WhopReceiver(
+        keys=lambda: whop_webhook_keys(secret.text()),
+        queue=Queue(boto3.client("sqs", config=aws), config.announcements_queue_url),
         journal=journal,
         clock=time.time,
     )

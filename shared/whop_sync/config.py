@@ -32,6 +32,12 @@ class ReceiverConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class WhopReceiverConfig:
+    secrets_arn: str
+    announcements_queue_url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class WhopConfig:
     """How to reach Whop. `enrollment` and `api_version`, which may be empty, are as given: `whop.generations` decides
     what they mean."""
@@ -136,6 +142,14 @@ def receiver_config() -> ReceiverConfig:
         user_created_queue_url=_setting("USER_CREATED_QUEUE_URL"),
         profile_updated_queue_url=_setting("PROFILE_UPDATED_QUEUE_URL"),
         parked_deliveries_queue_url=_setting("PARKED_DELIVERIES_QUEUE_URL"),
+    )
+
+
+def whop_receiver_config() -> WhopReceiverConfig:
+    """Raises ValueError with a sentence that names the setting and what it must be."""
+    return WhopReceiverConfig(
+        secrets_arn=_setting("WHOP_WEBHOOK_SECRETS_ARN"),
+        announcements_queue_url=_setting("ANNOUNCEMENTS_QUEUE_URL"),
     )
 
 

@@ -56,7 +56,8 @@ type Reason = Literal[
     "wrong_columns",
     # Malformed, of a request to the backend API
     "bad_request",
-    # Of a delivery that is ignored
+    # Of a delivery, or of a webhook of Whop, that is ignored
+    "no_account",
     "not_chosen",
     # Transient
     "dynamodb_unavailable",
@@ -81,6 +82,8 @@ type Reason = Literal[
     "whop_no_answer",
     "whop_unreachable",
     "whop_unreadable",
+    "whop_webhook_secrets_invalid",
+    "whop_webhook_secrets_unavailable",
     # AwaitsTurn
     "busy",
     "no_email",

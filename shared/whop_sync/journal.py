@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from whop_sync.announcements import Announcement
 
 type DeliveryOutcome = Literal["accepted", "ignored", "parked", "rejected", "deferred"]
+type WhopWebhookOutcome = Literal["accepted", "ignored", "unreadable", "rejected", "deferred"]
 type RequestName = Literal["LookUp", "ChatToken", "AccountLink", "PayoutToken", "EnrollUser"]
 type RequestOutcome = Literal["answered", "absent", "queued", "refused", "failed"]
 type EventOutcome = Literal[
@@ -61,6 +62,7 @@ class Journal:
             "rejected": self._logger.warning,
             "retried": self._logger.warning,
             "deferred": self._logger.error,
+            "unreadable": self._logger.error,
             "parked": self._logger.error,
             "failed": self._logger.error,
         }
@@ -89,6 +91,25 @@ class Journal:
         more = {"user_id": user_id, "event_type": event_type, "claimed_event_id": claimed_event_id}
         given = {name: value for name, value in more.items() if value is not None}
         self._log("delivery", outcome, event_id=event_id, event=event, error=error, more=given)
+
+    def whop_webhook(
+        self,
+        outcome: WhopWebhookOutcome,
+        *,
+        event_id: str | None = None,
+        event_type: str | None = None,
+        whop_company_id: str | None = None,
+        claimed_event_id: str | None = None,
+        error: SyncError | None = None,
+    ) -> None:
+        """One of Whop's own webhooks was accepted, ignored, rejected or deferred, or it was genuine and not readable.
+
+        `event_id` is that of the announcement.
+        """
+        self._count(f"WhopWebhook{outcome.capitalize()}", error)
+        self._count_operator_needed(error)
+        given = {"event_type": event_type, "whop_company_id": whop_company_id, "claimed_event_id": claimed_event_id}
+        self._log("whop webhook", outcome, event_id=event_id, event=None, error=error, more=given)
 
     def event(
         self,

@@ -27,6 +27,9 @@ def emitted_metrics(capture: pytest.CaptureFixture[str]) -> set[tuple[str, tuple
     for announced in get_args(journal.AnnouncementOutcome.__value__):
         failed = announced in ("retried", "parked")
         written.announcement(announced, None, age=0, error=error if failed else None)
+    for webhook in get_args(journal.WhopWebhookOutcome.__value__):
+        written.whop_webhook(webhook, error=error if webhook in ("unreadable", "rejected", "deferred") else None)
+    written.whop_webhook("ignored", error=error)
     written.email_differs()
     for outcome in get_args(journal.RequestOutcome.__value__):
         for what in get_args(journal.RequestName.__value__):

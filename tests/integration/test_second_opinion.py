@@ -22,6 +22,7 @@ from whop_sync.aws.secrets import Secret
 from whop_sync.batches.retries import RETRIES
 from whop_sync.errors import Permanent, Transient
 from whop_sync.importing.stored_files import StoredImports
+from whop_sync.users.announced_webhooks import AnnouncedWebhooks
 from whop_sync.users.directory import Directory
 from whop_sync.users.mappings import Claim
 from whop_sync.whop.rate_limit import Limit, SharedBuckets
@@ -114,6 +115,13 @@ def test_a_second_user_of_one_address_is_refused(world: World) -> None:
     assert world.row("u2")["status"] == "failed"
 
 
+def test_a_webhook_of_whop_is_known_once_it_was_announced(world: World) -> None:
+    announced = AnnouncedWebhooks(world.dynamodb, world.table, world.clock)
+    assert not announced.contains("whop_msg_1")
+    announced.add("whop_msg_1")
+    assert announced.contains("whop_msg_1")
+
+
 def test_slots_are_reserved(world: World) -> None:
     buckets = SharedBuckets(world.dynamodb, world.table, time.time, Limit(600))
     first, second = buckets.reserve("GET /files/{id}", 0), buckets.reserve("GET /files/{id}", 0)
@@ -177,6 +185,7 @@ def test_no_call_of_the_code_is_left_out_here(world: World, queue: tuple[Queue, 
     CALLS.clear()
     test_a_users_life_is_the_same_on_both_engines(world)
     test_a_user_who_leaves_returns_and_is_erased_is_the_same_on_both_engines(world)
+    test_a_webhook_of_whop_is_known_once_it_was_announced(world)
     test_slots_are_reserved(world)
     test_a_message_is_hidden_some_seconds_after_its_receive(queue, 5)
     test_a_secret_is_read_and_one_without_value_is_named()

@@ -25,6 +25,7 @@ print(json.dumps({"clients": clients, "modules": list(sys.modules), "collecting"
 
 CLIENTS: dict[str, set[str]] = {
     "receive_webhook": {"sqs", "secretsmanager"},
+    "receive_whop_webhook": {"sqs", "secretsmanager"},
     "user_created": {"dynamodb", "sqs", "secretsmanager"},
     "profile_updated": {"dynamodb", "sqs", "secretsmanager"},
     "look_up_user": {"dynamodb"},
@@ -37,6 +38,7 @@ CLIENTS: dict[str, set[str]] = {
 }
 USE_CASES = {
     "receive_webhook": {"receiving"},
+    "receive_whop_webhook": {"receiving"},
     "user_created": {"syncing"},
     "profile_updated": {"syncing"},
     "look_up_user": {"backend_api"},
@@ -47,12 +49,14 @@ USE_CASES = {
     "import_users": {"importing"},
     "check_settings": {"receiving"},
 }
-WITHOUT_HTTPX = {"receive_webhook", "look_up_user", "import_users", "check_settings"}
+WITHOUT_HTTPX = {"receive_webhook", "receive_whop_webhook", "look_up_user", "import_users", "check_settings"}
 
 
 @pytest.fixture(scope="module")
 def surroundings(engine: Engine) -> Surroundings:
-    return Surroundings(engine, {"AccountLinkHosts": "app.shop.test", "PayoutTokenActions": "identity:read"})
+    switched_on = {"AccountLinkHosts": "app.shop.test", "PayoutTokenActions": "identity:read"}
+    announced = {"AnnounceTo": "webhook", "PlatformUrl": "https://shop.test/announcements", "WhopWebhooks": "true"}
+    return Surroundings(engine, switched_on | announced)
 
 
 def test_every_function_is_looked_at() -> None:
@@ -71,5 +75,7 @@ def test_a_function_loads_and_opens_what_it_needs_and_no_more(surroundings: Surr
     assert ("httpx" in loaded) is (function not in WITHOUT_HTTPX)
     rooms = {name.split(".")[1] for name in loaded if name.startswith("whop_sync.")}
     assert rooms & {"receiving", "syncing", "importing", "backend_api"} <= {*USE_CASES[function], "receiving"}
-    if function == "receive_webhook":
+    if function in ("receive_webhook", "receive_whop_webhook"):
         assert not rooms & {"batches", "users", "whop", "pictures", "internet"}
+    if function == "receive_whop_webhook":  # it reads one platform's bodies, whose places it knows
+        assert not loaded & {"whop_sync.receiving.platforms", "whop_sync.receiving.payloads"}

@@ -35,6 +35,9 @@ EVERYTHING_ON = {
     "AccountLinkHosts": "app.example.com",
     "PayoutTokenActions": "identity:read",
     "PayoutsApiKey": "separate",
+    "AnnounceTo": "webhook",
+    "PlatformUrl": "https://api.example.com/announcements",
+    "WhopWebhooks": "true",
 }
 
 EXCEPTIONS: Mapping[str, str] = {

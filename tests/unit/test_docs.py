@@ -23,6 +23,7 @@ from whop_sync.receiving.payloads import Preset
 from whop_sync.receiving.platforms import PLATFORMS
 from whop_sync.receiving.signature_settings import SCHEMES, configured_scheme
 from whop_sync.receiving.signatures import Hmac
+from whop_sync.receiving.whop_webhooks import EVENTS
 from whop_user_sync.cli import app
 from whop_user_sync.commands.common import Exit
 from whop_user_sync.platform_files import read_platform_file
@@ -37,6 +38,7 @@ OTHER_PLATFORMS = Page("docs/any-platform.md")
 CONFIGURATION = Page("docs/configuration.md")
 OPERATIONS = Page("docs/operations.md")
 TROUBLESHOOTING = Page("docs/troubleshooting.md")
+WHOP_WEBHOOKS = Page("docs/whop-webhooks.md")
 IMPORT = Page("docs/import-and-verify.md")
 CONTRIBUTING = Page("CONTRIBUTING.md")
 TOOL = Page("docs/tool.md")
@@ -113,6 +115,34 @@ def test_every_default_is_documented() -> None:
             assert each in documented or len(each) > 40, f"{CONFIGURATION.name}: {name} has the default {each}"
         if "" in defaults:
             assert default.startswith("empty"), f"{CONFIGURATION.name}: {name} is empty by default"
+
+
+def test_of_every_webhook_of_whop_it_is_said_what_is_announced() -> None:
+    documented = {
+        event.strip("`"): set(re.findall(r"`(\w+)`", fields))
+        for event, fields in WHOP_WEBHOOKS.rows("What is announced")
+    }
+    announced = {event: {"whop_company_id", *fields} for event, fields in EVENTS.items()}
+    where = f"{WHOP_WEBHOOKS.name}, What is announced"
+    assert_same(set(documented), set(announced), where)
+    for event, fields in announced.items():
+        assert_same(documented[event], fields, f"{where}, {event}")
+
+
+def test_the_webhook_that_the_docs_create_at_whop_asks_for_events_that_are_announced() -> None:
+    [request] = [block.text for block in WHOP_WEBHOOKS.code() if block.language == "http"]
+    body = json.loads(request.partition("\n\n")[2])
+    asked = set(body["events"])
+    assert asked <= set(EVENTS)
+    # The other events of identity profiles are no longer in Whop's list, and a webhook for them would be refused.
+    assert set(EVENTS) - asked == {f"identity_profile.{each}" for each in ("approved", "rejected", "needs_action")}
+    assert body["child_resource_events"] is True
+
+
+def test_older_accounts_are_made_known_before_webhooks_of_whop_are_taken() -> None:
+    steps = [token.content for token in WHOP_WEBHOOKS.section("Turn it on") if token.type == "inline"]
+    assert "users fill-accounts" in steps[0]
+    assert "`WhopWebhooks=true`" in steps[1]
 
 
 def test_every_output_is_explained() -> None:

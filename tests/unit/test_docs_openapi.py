@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
+from botocore.exceptions import EndpointConnectionError
 from hypothesis import given
 from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
@@ -24,6 +25,7 @@ from harness.openapi import (
 )
 from harness.pages import Page
 from whop_sync.aws.api_gateway import HttpAnswer
+from whop_sync.aws.queues import Queue
 from whop_sync.backend_api.chat_tokens import ChatTokens
 from whop_sync.backend_api.enrolling import EnrollUser
 from whop_sync.backend_api.lookups import LookUp
@@ -34,11 +36,14 @@ from whop_sync.journal import Journal
 from whop_sync.receiving.enroll_requests import RequestReader
 from whop_sync.receiving.payloads import parse, read
 from whop_sync.receiving.platforms import PLATFORMS
+from whop_sync.receiving.whop_webhooks import WhopReceiver
+from whop_sync.standard_webhooks import sign
 from whop_sync.syncing.synchronization import Result
 from whop_sync.users.directory import Directory, Entry
 
 if TYPE_CHECKING:
-    from whop_sync.aws.queues import Queue
+    from mypy_boto3_sqs import SQSClient
+
     from whop_sync.whop.client import Whop
 
 USER = "GET /users/{user_id}"
@@ -47,6 +52,7 @@ WHOP_USER = "GET /whop-users/{whop_user_id}"
 WHOP_ACCOUNT = "GET /whop-accounts/{whop_company_id}"
 TOKEN = "POST /users/{user_id}/chat-token"
 LINK = "POST /users/{user_id}/account-link"
+WHOP_WEBHOOK = "POST /whop-webhooks"
 PAYOUT = "POST /users/{user_id}/payout-token"
 
 ENTRY = Entry(
@@ -214,10 +220,31 @@ def enroll(found: Entry | Transient | None, handling: Handling | None = None, **
     return function.answer({"pathParameters": {"user_id": "u1"}, "body": json.dumps(body)})
 
 
+def whop_webhook(failure: Exception | None = None, signature: str = "") -> HttpAnswer:
+    """One of Whop's webhooks, by a receiver whose queue takes everything or fails."""
+
+    class Sqs:
+        def send_message(self, **_: Any) -> None:
+            if failure:
+                raise failure
+
+    body = json.dumps({"type": "payout.created", "account_id": "biz_1", "data": {"id": "wdrl_1"}})
+    key, at = b"ws_of sixteen bytes", str(int(time.time()))
+    right = f"v1,{sign(key, 'msg_1', at, body.encode())}"
+    headers = {"webhook-id": "msg_1", "webhook-timestamp": at, "webhook-signature": signature or right}
+    queue = Queue(cast("SQSClient", Sqs()), "announcements")
+    receiver = WhopReceiver(keys=lambda: [key], queue=queue, journal=Journal(), clock=time.time)
+    return receiver.answer({"headers": headers, "body": body})
+
+
 REFUSED = Permanent("whop_refused", answer=WhopAnswer(status=400))
 BUSY = Transient("whop_failed", answer=WhopAnswer(status=500), retry_after=3)
 
 CASES: Sequence[tuple[str, Callable[[], HttpAnswer]]] = (
+    (WHOP_WEBHOOK, whop_webhook),
+    (WHOP_WEBHOOK, lambda: whop_webhook(signature="v1,")),
+    (WHOP_WEBHOOK, lambda: whop_webhook(EndpointConnectionError(endpoint_url="http://sqs"))),
+    (WHOP_WEBHOOK, lambda: whop_webhook(RuntimeError())),
     (USER, lambda: look_up(ENTRY)),
     (USER, lambda: look_up(None)),
     (USER, lambda: look_up(ENROLLING)),
@@ -305,7 +332,7 @@ def test_what_a_function_answers_is_documented(route: str, answer: Callable[[], 
     check_answer(route, answer())
 
 
-@pytest.mark.parametrize("route", [USER, ENROLL, WHOP_USER, TOKEN])
+@pytest.mark.parametrize("route", [USER, ENROLL, WHOP_USER, TOKEN, WHOP_WEBHOOK])
 def test_every_documented_status_is_one_that_the_function_answers(route: str) -> None:
     answered = {str(answer()["statusCode"]) for each, answer in CASES if each == route}
     assert set(answers(route)) - (FROM_API_GATEWAY - answered) == answered

@@ -32,7 +32,10 @@ _NO_ASSIGNMENT = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\s*[=:]", re.ASCII)
 _QUOTES = ('""', "''", "``", "\u201c\u201d", "\u2018\u2019")
 
 type UnavailableReason = Literal[
-    "announcement_secrets_unavailable", "signing_secrets_unavailable", "whop_api_key_unavailable"
+    "announcement_secrets_unavailable",
+    "signing_secrets_unavailable",
+    "whop_api_key_unavailable",
+    "whop_webhook_secrets_unavailable",
 ]
 
 

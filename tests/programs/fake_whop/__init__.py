@@ -11,6 +11,7 @@ What it does is documented by Whop or was observed; what is unknown is a switch 
 from fake_whop.server import FakeWhop
 from fake_whop.state import ALL_SCOPES, PLATFORM_COMPANY, PLATFORM_KEY, Company, File, User
 from fake_whop.switches import Fault, FaultKind, Switches
+from fake_whop.webhooks import Sent
 from fake_whop.whop import Call
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "Fault",
     "FaultKind",
     "File",
+    "Sent",
     "Switches",
     "User",
 ]

@@ -11,6 +11,7 @@ from fake_whop.page import render
 from fake_whop.protocol import Answer, Body, Json, Request, answer, timestamp
 from fake_whop.state import User
 from fake_whop.switches import Fault, FaultKind, Switches
+from fake_whop.webhooks import Sent
 from fake_whop.whop import Whop
 
 
@@ -109,6 +110,12 @@ def _set_balance(whop: Whop, body: dict[str, Any]) -> Body:
     return {"ok": True}
 
 
+def _emit(whop: Whop, body: dict[str, Any]) -> Body:
+    """{"event": "payout.updated", "account_id": "biz_...", "data": {...}}, of which the last may be missing."""
+    sent = whop.emit(body["event"], body["account_id"], body.get("data"))
+    return {"sent": [_sent(each) for each in sent]}
+
+
 def set_balance(whop: Whop, account_id: str, balance: float) -> None:
     with whop.lock:
         companies = whop.settled().companies
@@ -124,6 +131,18 @@ def add_user(whop: Whop, email: str, name: str | None, member_of: str | None) ->
         if member_of is not None:
             state.members.add((member_of, user.id))
         return user
+
+
+def _sent(sent: Sent) -> Body:
+    attempts: list[Json] = [*sent.attempts]
+    return {
+        "id": sent.id,
+        "hook_id": sent.hook_id,
+        "event": sent.event,
+        "account_id": sent.account_id,
+        "attempts": attempts,
+        "delivered": sent.delivered,
+    }
 
 
 def snapshot(whop: Whop) -> Body:
@@ -182,6 +201,11 @@ def snapshot(whop: Whop) -> Body:
                 {"account_id": mail.company_id, "email": mail.email, "at": timestamp(mail.at)}
                 for mail in state.owner_mails
             ],
+            "webhooks": [
+                {"id": hook.id, "url": hook.url, "child_resource_events": hook.children, "enabled": hook.enabled}
+                for hook in state.hooks.values()
+            ],
+            "sent_webhooks": [_sent(sent) for sent in whop.sent_webhooks()[-50:]],
             "calls": [
                 {
                     "at": timestamp(call.at),
@@ -205,4 +229,5 @@ _ORDERS: dict[str, Callable[[Whop, dict[str, Any]], Body]] = {
     "/_fake/reset": _reset,
     "/_fake/users": _new_user,
     "/_fake/balances": _set_balance,
+    "/_fake/events": _emit,
 }

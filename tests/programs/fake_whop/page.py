@@ -89,6 +89,19 @@ def render(state: Body) -> str:
             ],
         ),
         _section(
+            "Webhooks that were sent: POST /_fake/events sends one",
+            ("id", "event", "account", "answers"),
+            [
+                (
+                    _code(sent["id"]),
+                    _text(sent["event"]),
+                    _code(sent["account_id"]),
+                    " ".join(_status(status) for status in _list(sent["attempts"])),
+                )
+                for sent in reversed(_rows(state["sent_webhooks"]))
+            ],
+        ),
+        _section(
             "Files",
             ("", "id", "filename", "type", "status", "bytes"),
             [
@@ -144,6 +157,10 @@ def _cell(head: str, cell: str) -> str:
 
 def _rows(value: Json) -> list[Body]:
     return [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
+
+
+def _list(value: Json) -> list[Json]:
+    return value if isinstance(value, list) else []
 
 
 def _items(value: Json) -> list[tuple[str, Json]]:

@@ -13,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from fake_whop.control import add_user, control, picture, set_balance
-from fake_whop.protocol import Answer, Request
+from fake_whop.protocol import Answer, Body, Request
 from fake_whop.state import (
     ALL_SCOPES,
     PLATFORM_COMPANY,
@@ -24,6 +24,7 @@ from fake_whop.state import (
     User,
 )
 from fake_whop.switches import Fault, Switches
+from fake_whop.webhooks import Sent, with_new_secret
 from fake_whop.whop import API_PREFIX, Call, Reply, Whop
 
 
@@ -114,6 +115,28 @@ class FakeWhop:
     def set_balance(self, account_id: str, balance: float) -> None:
         """Money of a connected account, which keeps it from being deleted. Raises KeyError if there is none."""
         set_balance(self._whop, account_id, balance)
+
+    def emit(self, event: str, account_id: str, data: Body | None = None) -> list[Sent]:
+        """Something happens to an account (its id): every webhook that takes the event is sent, before this returns.
+
+        `data` changes fields of the object that the event carries. Raises KeyError for an account that is not there.
+        """
+        return self._whop.emit(event, account_id, data)
+
+    def send_again(self, sent: Sent) -> Sent:
+        """Sends a webhook once more under its id, as after an answer that was lost, or when it is replayed."""
+        return self._whop.send_again(sent)
+
+    @property
+    def sent_webhooks(self) -> list[Sent]:
+        return self._whop.sent_webhooks()
+
+    def rotate_webhook_secret(self, hook_id: str) -> str:
+        """A new secret, beside which the old one goes on signing."""
+        with self._whop.lock:
+            hooks = self._whop.settled().hooks
+            hooks[hook_id] = with_new_secret(hooks[hook_id])
+            return hooks[hook_id].secrets[0]
 
     def companies(self, parent: str | None = None) -> list[Company]:
         """The connected accounts of the platform (or of another parent), oldest first."""

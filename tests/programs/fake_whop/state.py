@@ -10,7 +10,8 @@ from fake_whop.switches import Switches
 PLATFORM_KEY = "apik_demo_platform_key"
 PLATFORM_COMPANY = "biz_platformdemo"
 
-# Documented: the scopes of the operations here, the seven that a chat token may carry, and those of the payout portal.
+# Documented: the scopes of the operations here, the seven that a chat token may carry, those of the payout portal, and
+# those of the events of webhooks.
 ALL_SCOPES = frozenset(
     {
         "company:create",
@@ -28,6 +29,14 @@ ALL_SCOPES = frozenset(
         "identity:read",
         "identity:write",
         "developer:manage_webhook",
+        "webhook_receive:accounts",
+        "webhook_receive:identity_profiles",
+        "webhook_receive:members",
+        "webhook_receive:payments",
+        "webhook_receive:payout_accounts",
+        "webhook_receive:payout_methods",
+        "webhook_receive:verifications",
+        "webhook_receive:withdrawals",
         "chat:message:create",
         "chat:read",
         "dms:read",
@@ -127,6 +136,22 @@ class File:
     moderated: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """A webhook of an account. `children`: it gets the events of the connected accounts in place of the own ones;
+    `version` is its pin, None without one; `secrets` are what deliveries are signed with, the newest first."""
+
+    id: str
+    company_id: str
+    url: str
+    events: frozenset[str]
+    children: bool
+    enabled: bool
+    version: str | None
+    secrets: tuple[str, ...] = field(repr=False)
+    created_at: float
+
+
 class State:
     """All entities and the look-ups the rules need. Not thread-safe by itself."""
 
@@ -137,6 +162,7 @@ class State:
         self.members: set[tuple[str, str]] = set()
         self.files: dict[str, File] = {}
         self.owner_mails: list[OwnerMail] = []
+        self.hooks: dict[str, Hook] = {}
         self.credentials: dict[str, Credential] = {}
         self._user_ids: dict[str, str] = {}
         for credential in credentials:

@@ -109,6 +109,20 @@ class Switches:
     """The official client is prepared for files that need no upload."""
     legacy_files_creator_only: bool = True
 
+    # Webhooks.
+    private_webhook_urls: Literal["refused", "allowed"] = "refused"
+    """Whop takes public https addresses only, documented; a stack on this machine has none."""
+    webhooks_name: Literal["connected_account", "platform"] = "connected_account"
+    """Whose account the envelope names in a webhook for connected accounts."""
+    identity_profiles: Literal["full", "id_only"] = "full"
+    """What identity_profile events carry: the whole profile in older documents, its id in newer ones."""
+    verification_ids: Literal["numbers", "prefixed"] = "numbers"
+    """Documented in words as a number, in an example as verf_..."""
+    webhook_retries: int = 0
+    """Attempts after the first that failed: 12 within 71 hours, documented."""
+    webhook_retry_seconds: float = 0.05
+    """Seconds of real time between them."""
+
     # Access tokens and permissions.
     excess_scope_status: int = 403
     unknown_action: Literal["not_granted", "refused"] = "not_granted"

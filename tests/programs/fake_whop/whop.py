@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 from urllib.parse import parse_qsl, unquote
 
-from fake_whop import accounts, files, permissions, tokens, users
+from fake_whop import accounts, files, permissions, tokens, users, webhooks
 from fake_whop.admission import IdempotencyKeys, RateLimit, fingerprint, rate_limited
 from fake_whop.protocol import (
     COMPANIES_LEFT_SDK,
@@ -23,7 +23,7 @@ from fake_whop.protocol import (
     invalid,
     not_found,
 )
-from fake_whop.state import Ask, Credential, State
+from fake_whop.state import Ask, Credential, Hook, State
 from fake_whop.switches import Fault, Switches
 
 API_PREFIX = "/api/v1"
@@ -48,6 +48,7 @@ class Operation:
 
 
 _READ = frozenset({"company:basic:read"})
+_WEBHOOKS = frozenset({"developer:manage_webhook"})
 # Documented: the scopes and which surface is which; users became current with the version that moved account_id.
 # Access tokens and account links are legacy only. The first one that fits a path is taken.
 _OPERATIONS = (
@@ -69,6 +70,10 @@ _OPERATIONS = (
     Operation("PATCH /accounts/{id}", accounts.update_account, "", frozenset({"company:update"})),
     Operation("DELETE /accounts/{id}", accounts.delete_account, "", frozenset({"company:delete_child"})),
     Operation("POST /accounts/{id}/suspend", accounts.suspend_account, "", frozenset({"company:suspend_child"})),
+    Operation("POST /webhooks", webhooks.create, "", _WEBHOOKS),
+    Operation("GET /webhooks", webhooks.list_all, "", _WEBHOOKS),
+    Operation("GET /webhooks/{id}", webhooks.retrieve, "", _WEBHOOKS),
+    Operation("DELETE /webhooks/{id}", webhooks.delete, "", _WEBHOOKS),
 )
 OPERATION_NAMES = frozenset({operation.name for operation in _OPERATIONS} | {UPLOAD})
 
@@ -135,6 +140,7 @@ class Whop:
             self._rate_limit = RateLimit()
             self._keys = IdempotencyKeys()
             self._seen = 0
+            self._sent_webhooks: list[webhooks.Sent] = []
 
     def settled(self) -> State:
         """The state with every late commit that is due by now."""
@@ -144,6 +150,35 @@ class Whop:
 
     def now(self) -> float:
         return self._clock()
+
+    def emit(self, event: str, account_id: str, data: Body | None = None) -> list[webhooks.Sent]:
+        """Something happens to an account, of which the webhooks that take it are sent. Raises KeyError."""
+        with self.lock:
+            state, now = self.settled(), self._clock()
+            due = webhooks.due(state, self.switches, event=event, account_id=account_id, data=data or {}, now=now)
+        return [self._deliver(hook, sent) for hook, sent in due]
+
+    def send_again(self, sent: webhooks.Sent) -> webhooks.Sent:
+        """Sends a webhook once more under its id, as after an answer that was lost, or when it is replayed."""
+        with self.lock:
+            hook = self.settled().hooks[sent.hook_id]
+        return self._deliver(hook, sent)
+
+    def sent_webhooks(self) -> list[webhooks.Sent]:
+        with self.lock:
+            return list(self._sent_webhooks)
+
+    def _deliver(self, hook: Hook, sent: webhooks.Sent) -> webhooks.Sent:
+        """Attempts until one succeeds or there have been enough."""
+        for number in range(1 + self.switches.webhook_retries):
+            if number:
+                self._wait(self.switches.webhook_retry_seconds)
+            sent = webhooks.attempted(hook, sent, self._clock())
+            if sent.delivered:
+                break
+        with self.lock:
+            self._sent_webhooks.append(sent)
+        return sent
 
     def calls(self) -> list[Call]:
         with self.lock:
