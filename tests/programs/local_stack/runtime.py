@@ -2,6 +2,7 @@
 
 import json
 import platform
+import socket
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -69,7 +70,7 @@ def running_function(
     command = [str(program), "--log-level", "error", *addresses, *python]
     with GuardedProcess(command, environment=variables, folder=code, scratch=scratch) as process:
         url = f"http://{invocations}/2015-03-31/functions/function/invocations"
-        process.wait_until(lambda: _listening(url), seconds=10, what="the Runtime Interface Emulator")
+        process.wait_until(lambda: _listening(invocations), seconds=10, what="the Runtime Interface Emulator")
         yield Runtime(url, process)
 
 
@@ -87,9 +88,11 @@ def _linked_packages(scratch: Path) -> Path:
     return folder
 
 
-def _listening(url: str) -> bool:
+def _listening(address: str) -> bool:
+    # No request: the emulator takes each for an invocation, and two at once before its function has started end it.
+    host, _, port = address.rpartition(":")
     try:
-        httpx.get(url, timeout=2, trust_env=False)
-    except httpx.TransportError:
+        socket.create_connection((host, int(port)), timeout=2).close()
+    except OSError:
         return False
     return True
