@@ -123,7 +123,14 @@ SETTINGS = {
     "PAYOUT_TOKEN_ACTIONS": "",
     "PAYLOAD_OVERRIDES": "",
     "ENROLL_IF": "",
+    "ANNOUNCE_TO": "none",
+    "PLATFORM_URL": "",
+    "PLATFORM_ALLOWED_ORIGIN": "",
+    "ANNOUNCEMENT_EVENT_BUS": "default",
+    "ANNOUNCEMENT_SECRETS_ARN": "-",
+    "OWN_WEBHOOK_URL": "https://abc123.execute-api.us-east-1.amazonaws.com/webhooks",
 }
+TO_WEBHOOK = {"ANNOUNCE_TO": "webhook", "PLATFORM_URL": "https://api.shop.test/hook"}
 
 
 @pytest.mark.parametrize(
@@ -140,6 +147,15 @@ SETTINGS = {
         ("stack", {"ACCOUNT_LINK_HOSTS": "https://shop.test"}, "ACCOUNT_LINK_HOSTS must be host names"),
         ("stack", {"PAYOUT_TOKEN_ACTIONS": "identity"}, "PAYOUT_TOKEN_ACTIONS"),
         ("stack", {"ACCOUNT_LINK_HOSTS": "shop.test", "PAYOUT_TOKEN_ACTIONS": "identity:read"}, None),
+        ("stack", TO_WEBHOOK, None),
+        ("stack", {"ANNOUNCE_TO": "eventbridge"}, None),
+        ("stack", {**TO_WEBHOOK, "PLATFORM_URL": "http://api.shop.test/hook"}, "PLATFORM_URL is not https"),
+        (
+            "stack",
+            {**TO_WEBHOOK, "PLATFORM_URL": SETTINGS["OWN_WEBHOOK_URL"]},
+            "PLATFORM_URL leads to this stack's own",
+        ),
+        ("stack", {**TO_WEBHOOK, "PLATFORM_URL": "https://10.0.0.1/"}, "PLATFORM_URL does not lead to the public"),
     ],
 )
 def test_the_functions_own_checks_decide(

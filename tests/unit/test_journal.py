@@ -13,11 +13,12 @@ from typing import Any, get_args
 import pytest
 
 from harness import Clock, event
+from whop_sync.announcements import Announcement
 from whop_sync.aws.queues import Queue
 from whop_sync.batches.worker import Record, Worker
 from whop_sync.errors import OperatorNeeded, Permanent, Reason, SyncError, Transient, Unauthentic
 from whop_sync.events import UserEvent
-from whop_sync.journal import DeliveryOutcome, EventOutcome, Journal, RequestOutcome
+from whop_sync.journal import AnnouncementOutcome, DeliveryOutcome, EventOutcome, Journal, RequestOutcome
 from whop_sync.syncing.synchronization import Result, SyncOutcome
 from whop_sync.syncing.user_events import UserEvents
 
@@ -167,6 +168,45 @@ def test_what_is_given_up_is_counted_by_its_reason(journal: Journal, written: Wr
     assert written.metrics() == {("EventParked", ()): [1], ("EventParked", ("no_email",)): [1]}
 
 
+ANNOUNCEMENT = Announcement(id="msg_1", type="user.enrolled", user_id="u1", version=1, occurred_at=0)
+
+
+def test_an_announcement_is_counted_with_its_age_once_it_is_delivered(journal: Journal, written: Written) -> None:
+    journal.announcement("delivered", ANNOUNCEMENT, age=42)
+    journal.flush()
+    assert written.metrics() == {("AnnouncementDelivered", ()): [1], ("AnnouncementAge", ()): [42]}
+
+
+@pytest.mark.parametrize(
+    ("outcome", "metric"),
+    [("repeated", "AnnouncementRepeated"), ("unknown_account", "AnnouncementUnknownAccount")],
+)
+def test_an_announcement_that_reaches_no_platform_is_counted_and_is_not_late(
+    journal: Journal, written: Written, outcome: AnnouncementOutcome, metric: str
+) -> None:
+    journal.announcement(outcome, ANNOUNCEMENT, age=3600)
+    journal.flush()
+    assert written.metrics() == {(metric, ()): [1]}
+
+
+def test_an_announcement_that_waits_is_counted_by_reason_with_its_age_so_far(
+    journal: Journal, written: Written
+) -> None:
+    journal.announcement("retried", ANNOUNCEMENT, age=42, error=Transient("platform_failed"))
+    journal.announcement("retried", ANNOUNCEMENT, age=7, error=OperatorNeeded("announcement_secrets_unavailable"))
+    journal.announcement("parked", None, age=9, message_id="m1", error=Transient("platform_refused"))
+    journal.flush()
+    assert written.metrics() == {
+        ("AnnouncementRetried", ()): [1, 1],
+        ("AnnouncementRetried", ("platform_failed",)): [1],
+        ("AnnouncementRetried", ("announcement_secrets_unavailable",)): [1],
+        ("AnnouncementWaiting", ()): [42, 7],
+        ("AnnouncementParked", ()): [1],
+        ("AnnouncementParked", ("platform_refused",)): [1],
+        ("OperatorNeeded", ()): [1],
+    }
+
+
 @pytest.mark.parametrize(
     ("status", "metric"),
     [
@@ -273,6 +313,8 @@ def logged_at(level: str, written: Written, monkeypatch: pytest.MonkeyPatch) -> 
         journal.delivery(delivery, error=error)
     for outcome in get_args(EventOutcome.__value__):
         journal.event(outcome, event(), age=0, error=error)
+    for announced in get_args(AnnouncementOutcome.__value__):
+        journal.announcement(announced, ANNOUNCEMENT, age=0, error=error)
     for request in get_args(RequestOutcome.__value__):
         journal.request("LookUp", request, user_id="u1", error=error)
     journal.whop_call("POST /companies", status=200, seconds=1, request_id=None)
@@ -295,7 +337,7 @@ def test_no_log_level_drops_what_was_parked_deferred_failed_or_crashed(
     everything = logged_at("INFO", written, monkeypatch)
     kept = logged_at(level, written, monkeypatch) if level != "INFO" else everything
     assert kept == [entry for entry in everything if entry[0] not in missing]
-    assert [outcome for _, outcome in kept].count("parked") == 2  # a delivery and an event
+    assert [outcome for _, outcome in kept].count("parked") == 3  # a delivery, an event and an announcement
     assert {"deferred", "failed", "crash"} <= {outcome for _, outcome in kept}
     assert {"rejected", "retried"} <= {outcome for _, outcome in kept} or level == "ERROR"
 
