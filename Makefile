@@ -41,7 +41,7 @@ $(foreach name,$(TEXTS),$(if $(filter command%,$(origin $(name))),\
 	$(eval override $(name) := $$(value $(name)))$(eval export $(name)),$(eval unexport $(name))))
 
 # A misspelt variable would be left out in silence: `make redrive USERID=12345` would redrive everything.
-KNOWN := $(TEXTS) ARGS WEBHOOKS USERS PARTS SEEDS SEED
+KNOWN := $(TEXTS) ARGS WEBHOOKS USERS PARTS SEEDS SEED CHARTS
 UNKNOWN := $(foreach name,$(.VARIABLES),$(if $(filter command%,$(origin $(name))),\
 	$(filter-out $(KNOWN) SIGNATURE_% MAKE% -%,$(name))))
 ifneq ($(strip $(UNKNOWN)),)
@@ -109,11 +109,13 @@ import: $(DEV) ## Import users from a file (FILE=; STACK=name, else that of `mak
 verify: $(DEV) ## Compare what Whop shows with a file (FILE=; STACK=name, else that of `make up`; ARGS="--sample 200 --repair")
 	@$(TOOL) verify "$$FILE" $(OF_STACK) $(if $(USER_ID),--user "$$USER_ID") $(ARGS)
 
-load: $(DEV) $(SAM) $(ENGINE) ## Post thousands of webhooks to the whole application on this machine (WEBHOOKS= USERS=)
-	@PYTHONPATH=shared:tests:tests/programs:. .venv/bin/python -m load $(if $(WEBHOOKS),--webhooks $(WEBHOOKS)) $(if $(USERS),--users $(USERS))
+load: $(DEV) $(SAM) $(ENGINE) ## Post thousands of webhooks to the whole application on this machine (WEBHOOKS= USERS= CHARTS=)
+	@PYTHONPATH=shared:tests:tests/programs:. .venv/bin/python -m load $(if $(WEBHOOKS),--webhooks $(WEBHOOKS)) $(if $(USERS),--users $(USERS)) \
+		$(if $(CHARTS),--charts "$(CHARTS)")
 
-bench: $(DEV) $(SAM) $(ENGINE) ## Measure cold starts, calls, batches, a backlog and growth (PARTS= for some alone)
-	@PYTHONPATH=shared:tests:tests/programs .venv/bin/python -m bench $(PARTS)
+bench: $(DEV) $(SAM) $(ENGINE) ## Measure cold starts, calls, batches, a backlog and growth (PARTS= for some alone, CHARTS=folder)
+	@PYTHONPATH=shared:tests:tests/programs .venv/bin/python -m bench $(PARTS) \
+		$(if $(CHARTS),--charts "$(CHARTS)")
 
 simulate: $(DEV) ## Live through thousands of random stories in virtual time (SEEDS=number of them, SEED=the first, or the only one)
 	@PYTHONPATH=shared:tests:tests/programs .venv/bin/python -m simulate $(if $(SEEDS),--seeds $(SEEDS)) $(if $(SEED),--seed $(SEED))

@@ -1,15 +1,18 @@
 """How charts look, so that all are alike: on a white ground, which is readable in dark mode too, with colours that
-colour-blind people can tell apart (https://jfly.uni-koeln.de/color). The same numbers give the same file."""
+colour-blind people can tell apart (https://jfly.uni-koeln.de/color). The same numbers give the same file.
+
+matplotlib is imported when something is drawn: processes that the bench starts import its modules, and their memory and
+their start are measured.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import matplotlib as mpl
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.rcsetup import cycler
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 INK, FAINT = "#24292f", "#8c959f"
 BLUE, ORANGE, GREEN, PURPLE, SKY, YELLOW, RED = (
@@ -25,8 +28,12 @@ COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, RED, YELLOW)
 
 
 @contextmanager
-def drawn(file: Path, title: str, *, width: float = 9.0, height: float) -> Iterator[Figure]:
+def drawn(file: Path, title: str, *, width: float = 9.0, height: float) -> Iterator["Figure"]:
     """A figure to draw on, in inches, written to an SVG file at the end of the block."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+    from matplotlib.rcsetup import cycler
+
     style = mpl.rc_context(
         {
             "axes.edgecolor": FAINT,
@@ -59,6 +66,6 @@ def drawn(file: Path, title: str, *, width: float = 9.0, height: float) -> Itera
         figure.savefig(file, format="svg", metadata={"Date": None, "Title": title})
 
 
-def beside(axes: Axes, **options: Any) -> None:
+def beside(axes: "Axes", **options: Any) -> None:
     """A legend to the right of the axes, where it hides nothing."""
     axes.legend(loc="upper left", bbox_to_anchor=(1.0, 1.0), **options)

@@ -60,13 +60,17 @@ def _parts(scratch: Path, running: ExitStack, terminal: Terminal) -> dict[str, C
             signups.report(stack, terminal, sign_ups=200, chart=charts / "sign-ups.svg")
 
     return {
-        "cold": lambda _: cold_start.report(built(terminal), scratch, terminal, rounds=15),
+        "cold": lambda charts: cold_start.report(
+            built(terminal), scratch, terminal, rounds=15, chart=charts / "cold-start.svg"
+        ),
         "emulator": lambda _: cold_start.report_under_the_emulator(built(terminal), scratch, terminal, rounds=7),
         "receiver": lambda _: receiver.report(terminal, webhooks=5000),
         "costs": lambda _: calls.report_costs(engine(), terminal),
         "batches": lambda _: calls.report_batches(engine(), terminal, rounds=15),
         "memory": lambda _: memory.report(engine(), terminal),
-        "backlog": lambda _: backlog.report(engine(), terminal, events=5000, numbers=(2, 10, 40), faster=2),
+        "backlog": lambda charts: backlog.report(
+            engine(), terminal, events=5000, numbers=(2, 10, 40), faster=2, chart=charts / "backlog.svg"
+        ),
         "signups": sign_ups,
         "events": lambda _: growth.report_events(engine(), terminal, events=200, widths=(1, 2, 5, 10)),
         "rows": lambda _: growth.report_rows(engine(), terminal, sizes=(1_000, 10_000, 100_000, 1_000_000), claims=200),

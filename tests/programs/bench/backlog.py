@@ -9,13 +9,17 @@ import itertools
 import multiprocessing
 import os
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
+from pathlib import Path
 from threading import Condition
 
 from bench.calls import record, station
+from charts import INK, beside, drawn
 from fake_whop import FakeWhop
 from harness import WORKER_SECONDS, aws_client, create_table, created, event
 from local_stack.engine import Engine
@@ -28,6 +32,30 @@ LATENCY_SECONDS = 0.2
 LIMIT = 600
 
 OPERATION = "PATCH /users/{id}"
+
+GOAL = ">= 95%, < 1%"
+
+SPAN_SECONDS = 10.0
+"""Of Whop's time, over which its calls are counted in the chart."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Drained:
+    """How a backlog went.
+
+    Attributes:
+        used: the part of Whop's limit that was used.
+        refused: the part of the calls that Whop answered 429.
+        back: how many events went back to wait for their slot.
+        let_in: when Whop let a call in, in seconds since the first one.
+    """
+
+    environments: int
+    seconds: float
+    used: float
+    refused: float
+    back: int
+    let_in: Sequence[float]
 
 
 class Backlog:
@@ -101,20 +129,47 @@ def environments(
             process.join(30)
 
 
-def report(engine: Engine, terminal: Terminal, *, events: int, numbers: tuple[int, ...], faster: float) -> None:
+def report(
+    engine: Engine, terminal: Terminal, *, events: int, numbers: tuple[int, ...], faster: float, chart: Path
+) -> None:
     window = 60 / faster
     terminal.title(
         f"A backlog of {events} changed names; Whop takes {LIMIT} calls in any {window:g} s,"
         f" {LATENCY_SECONDS * 1000:.0f} ms each (time runs {faster:g} times as fast)"
     )
-    rows = [_drained(engine, number, events, faster) for number in numbers]
+    drained = [_drained(engine, number, events, faster) for number in numbers]
+    rows = [
+        (each.environments, f"{each.seconds:.0f}", f"{each.used:.1%}", f"{each.refused:.2%}", each.back, GOAL)
+        for each in drained
+    ]
     terminal.table(("environments", "seconds", "of the limit used", "answered 429", "went back", "goal"), rows)
     terminal.quiet(
         "used: calls let in, by what Whop would have let in at 600 a minute from the first to the last of them"
     )
+    draw(chart, drained, faster)
+    terminal.quiet(f"as a picture: {chart}")
 
 
-def _drained(engine: Engine, number: int, events: int, faster: float) -> tuple[object, ...]:
+def draw(file: Path, drained: Sequence[Drained], faster: float) -> None:
+    """Writes an SVG of the calls a minute that Whop let in, in its own time, which runs `faster`."""
+    title = f"A backlog of {len(drained[0].let_in):,} changed names against Whop's limit"
+    with drawn(file, title, height=3.6) as figure:
+        axes = figure.subplots()
+        for each in drained:
+            spans = Counter(int(at * faster / SPAN_SECONDS) for at in each.let_in)
+            whole = range(max(spans))  # the last one is not over when the backlog is
+            times = [(span + 0.5) * SPAN_SECONDS for span in whole]
+            label = f"{each.environments} environments: {each.used:.1%} of it used"
+            axes.plot(times, [spans[span] * 60 / SPAN_SECONDS for span in whole], label=label)
+        axes.axhline(LIMIT, linestyle="--", color=INK, label=f"Whop's limit, {LIMIT} a minute")
+        axes.set_ylim(bottom=0)
+        axes.set_xlim(left=0)
+        axes.set_ylabel(f"calls a minute, by {SPAN_SECONDS:g} seconds")
+        axes.set_xlabel("seconds since the first call")
+        beside(axes)
+
+
+def _drained(engine: Engine, number: int, events: int, faster: float) -> Drained:
     dynamodb = aws_client(engine.url, "dynamodb")
     table = create_table(dynamodb)
     users = [f"u{user}" for user in range(USERS)]
@@ -144,13 +199,13 @@ def _drained(engine: Engine, number: int, events: int, faster: float) -> tuple[o
     refused = sum(call.status == 429 for call in calls)
     took = max(accepted) - min(accepted)
     used = len(accepted) / (took * LIMIT * faster / 60)
-    return (
-        number,
-        f"{took:.0f}",
-        f"{used:.1%}",
-        f"{refused / len(calls):.2%}",
-        backlog.back,
-        ">= 95%, < 1%",
+    return Drained(
+        environments=number,
+        seconds=took,
+        used=used,
+        refused=refused / len(calls),
+        back=backlog.back,
+        let_in=[at - min(accepted) for at in accepted],
     )
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from charts import BLUE, INK, RED, beside, drawn
 from harness.cloudformation import read_template
 from local_stack import ROOT
 from local_stack.processes import bare_environment
@@ -82,13 +83,18 @@ def settings(built: Path, function: str) -> dict[str, str]:
     return {name: value for name, value in values.items() if name not in WHAT_LOCAL_STACKS_SET}
 
 
-def report(built: Path, scratch: Path, terminal: Terminal, *, rounds: int) -> None:
+GOAL = 1.15
+
+
+def report(built: Path, scratch: Path, terminal: Terminal, *, rounds: int, chart: Path) -> None:
     terminal.title(f"Cold start: imports and clients, {rounds} rounds, in turns")
     rows = []
+    pairs: dict[str, Sequence[float]] = {}
     layer = built / LAYER
     for function, needs in FUNCTIONS.items():
         codes = [needs.floor(), needs.floor() + "\nhttpx.Client()" * needs.http, "import app"]
         floor, with_http_client, ours = _measure(built, function, [(layer, code) for code in codes], rounds)
+        pairs[function] = _ratios(ours, floor, lambda each: each.cpu)
         rows.append(
             (
                 function,
@@ -102,7 +108,9 @@ def report(built: Path, scratch: Path, terminal: Terminal, *, rounds: int) -> No
     terminal.table(
         ("function", "floor", "ours", "ratio", "ratio of CPU time", "the same, floor with an httpx.Client()"), rows
     )
-    terminal.quiet("goal: 1.15; the floor imports the packages and makes the AWS clients")
+    terminal.quiet(f"goal: {GOAL:g}; the floor imports the packages and makes the AWS clients")
+    draw(chart, pairs)
+    terminal.quiet(f"as a picture: {chart}")
 
     terminal.title("What each measure does for it: CPU time without it, to CPU time with all of them")
     variants = {
@@ -189,7 +197,33 @@ def _first_answer(folder: Path, built: Path, function: str) -> float:
 
 
 def _ratio(ours: Sequence[_Time], floor: Sequence[_Time], of: Callable[[_Time], float]) -> str:
-    return f"{statistics.median(of(mine) / of(other) for mine, other in zip(ours, floor, strict=True)):.2f}"
+    return f"{statistics.median(_ratios(ours, floor, of)):.2f}"
+
+
+def _ratios(ours: Sequence[_Time], floor: Sequence[_Time], of: Callable[[_Time], float]) -> list[float]:
+    """Of each pair that was measured one after the other."""
+    return [of(mine) / of(other) for mine, other in zip(ours, floor, strict=True)]
+
+
+def draw(file: Path, pairs: Mapping[str, Sequence[float]]) -> None:
+    """Writes an SVG of the ratios of a cold start's CPU time to the floor, by function."""
+    with drawn(file, "A cold start's CPU time, compared with its floor", height=0.45 * len(pairs) + 1.6) as figure:
+        axes = figure.subplots()
+        for row, ratios in enumerate(pairs.values()):
+            is_first = row == 0
+            axes.plot(
+                ratios, [row] * len(ratios), "o", color=BLUE, alpha=0.35, ms=4, label="a pair" if is_first else None
+            )
+            median = statistics.median(ratios)
+            axes.plot([median], [row], "D", color=RED, ms=6, label="their median" if is_first else None)
+            axes.annotate(f"{median:.2f}", (median, row), (0, 7), textcoords="offset points", ha="center", fontsize=8)
+        axes.axvline(1, color=INK, linewidth=1, label="floor: packages and AWS clients alone")
+        axes.axvline(GOAL, color=INK, linestyle="--", linewidth=1, label=f"goal for the median, {GOAL:g}")
+        axes.set_yticks(range(len(pairs)), list(pairs))
+        axes.set_ylim(len(pairs) - 0.5, -0.7)
+        axes.grid(visible=False, axis="y")
+        axes.set_xlabel("times the floor")
+        beside(axes)
 
 
 def _without_bytecode(layer: Path, copy: Path) -> Path:

@@ -111,7 +111,9 @@ def report(stack: LocalStack, terminal: Terminal, *, sign_ups: int, chart: Path)
             figures = [f"{statistics.median(seconds):.2f} s", f"{_percentile(seconds, 99):.2f} s", goal]
             rows.append((kind, what, *figures, *(f"{parts[part]:.2f} s" for part in PARTS)))
     terminal.table(("sign-up", "until", "p50", "p99", "goal", *PARTS), rows)
-    terminal.quiet("the parts are those of the middle half; the rest of the picture's host goes on beside the create")
+    terminal.quiet(
+        "the parts are means of the middle half; what the picture's host takes beside the create costs nothing"
+    )
     draw(chart, kinds)
     terminal.quiet(f"as a picture: {chart}")
 
@@ -240,6 +242,7 @@ def draw(file: Path, kinds: Mapping[str, Sequence[SignUp]]) -> None:
                 parts.barh(list(bars), widths, left=lefts, color=colour, label=part, height=0.6)
             lefts = [left + width for left, width in zip(lefts, widths, strict=True)]
         parts.invert_yaxis()
+        parts.grid(visible=False, axis="y")
         parts.set_xlim(left=0)
         parts.set_xlabel("seconds")
         parts.set_title("Where the time of a typical one goes")

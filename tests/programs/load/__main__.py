@@ -19,7 +19,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="load", description=__doc__)
     parser.add_argument("--webhooks", type=int, default=Sizes.webhooks)
     parser.add_argument("--users", type=int, default=Sizes.users)
-    parser.add_argument("--chart", type=Path, default=ROOT / ".local" / "load.svg", help="where to draw the result")
+    parser.add_argument("--charts", type=Path, default=ROOT / ".local" / "charts", help="where to draw the result")
     options = parser.parse_args()
     if options.webhooks < options.users or options.users < 1:
         print("Each user needs a webhook at least: give WEBHOOKS= as large a number as USERS=.", file=sys.stderr)
@@ -36,9 +36,16 @@ def main() -> int:
             )
             report = run(stack, sizes, whop, terminal)
             report.tell(terminal)
-            options.chart.parent.mkdir(parents=True, exist_ok=True)
-            draw(options.chart, report.moments, report.answers, report.called, per_minute=whop.limit * 60 / whop.window)
-            terminal.line(f"\nAs a picture: {options.chart}")
+            chart = options.charts / "load.svg"
+            draw(
+                chart,
+                report.moments,
+                report.answers,
+                report.called,
+                sent_at=report.sending_seconds,
+                per_minute=whop.limit * 60 / whop.window,
+            )
+            terminal.quiet(f"as a picture: {chart}")
     except (DeploymentError, StartError) as error:
         print(f"\n{error}", file=sys.stderr)
         return 1

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib as mpl
-from matplotlib.figure import Figure
+from charts import INK, beside, drawn
 
 SPAN_SECONDS = 2.0
 
@@ -39,29 +38,42 @@ class Called:
 
 
 def draw(
-    file: Path, moments: Sequence[Moment], answers: Sequence[Answered], calls: Sequence[Called], *, per_minute: float
+    file: Path,
+    moments: Sequence[Moment],
+    answers: Sequence[Answered],
+    calls: Sequence[Called],
+    *,
+    sent_at: float,
+    per_minute: float,
 ) -> None:
-    """Writes an SVG. `per_minute` is how many calls of one operation Whop allows."""
-    with mpl.rc_context({"svg.hashsalt": "load", "svg.fonttype": "none", "font.size": 9}):
-        figure = Figure(figsize=(9, 7.5), layout="constrained")
+    """Writes an SVG. `sent_at` is when the last webhook was sent, in seconds since the trial began; `per_minute` is how
+    many calls of one operation Whop allows."""
+    accepted = moments[-1].accepted if moments else 0
+    with drawn(file, f"{accepted:,} webhooks to the whole application on one machine", height=7.2) as figure:
         backlog, latency, rate = figure.subplots(3, 1, sharex=True)
+        backlog.set_title("Webhooks accepted, and events that wait for a worker or for their next try")
         backlog.plot([each.at for each in moments], [each.accepted for each in moments], label="accepted")
         backlog.plot([each.at for each in moments], [each.waiting for each in moments], label="waiting")
         backlog.set_ylabel("events")
+        latency.set_title(f"How soon a webhook was answered, by {SPAN_SECONDS:g} seconds")
         times, medians, slowest = _by_span(answers)
         latency.plot(times, medians, label="p50")
         latency.plot(times, slowest, label="p99")
-        latency.set_ylabel("webhook answered, ms")
+        latency.set_ylabel("milliseconds")
+        latency.set_yscale("log")
+        latency.yaxis.set_major_formatter("{x:,g}")
+        rate.set_title(f"Calls to Whop that it did not refuse for their rate, by {SPAN_SECONDS:g} seconds")
         for operation, counts in _rates(calls).items():
             rate.plot(list(counts), list(counts.values()), label=operation)
-        rate.axhline(per_minute, linestyle="--", color="black", label="Whop's limit")
+        rate.axhline(per_minute, linestyle="--", color=INK, label="Whop's limit, for each")
         rate.set_ylabel("calls a minute")
-        rate.set_xlabel("seconds")
-        for axes in (backlog, latency, rate):
-            axes.legend(loc="upper right")
-            axes.grid(visible=True, alpha=0.3)
+        rate.set_xlabel("seconds since the first webhook")
+        for axes in (backlog, rate):
             axes.set_ylim(bottom=0)
-        figure.savefig(file, format="svg", metadata={"Date": None})
+        for axes in (backlog, latency, rate):
+            axes.axvline(sent_at, linestyle=":", color=INK, label="all are sent")
+            axes.set_xlim(left=0)
+            beside(axes)
 
 
 def _by_span(answers: Sequence[Answered]) -> tuple[list[float], list[float], list[float]]:
