@@ -11,6 +11,7 @@ DEV := .venv/.installed
 SAM := .local/sam/.installed
 CHECKOV := .local/checkov/.installed
 ENGINE := .local/engine/.installed
+NODE := .local/node/.installed
 
 # No command here may reach an AWS account by chance, and none phones home. Only a command of the operators' tool that
 # names a stack, with no other target beside it, goes by the AWS settings of its caller.
@@ -123,7 +124,7 @@ simulate: $(DEV) ## Live through thousands of random stories in virtual time (SE
 sandbox: $(DEV) ## Ask Whop's sandbox what its docs leave open, beside what the fake assumes (WHOP_SANDBOX_API_KEY and so on)
 	@PYTHONPATH=shared:tests:tests/programs .venv/bin/python -m sandbox
 
-test: $(DEV) $(SAM) $(ENGINE) ## Run every test
+test: $(DEV) $(SAM) $(ENGINE) $(NODE) ## Run every test
 	$(PYTEST) tests/unit tests/integration --numprocesses auto
 	$(PYTEST) tests/e2e
 
@@ -185,6 +186,13 @@ $(CHECKOV): tests/requirements-checkov.txt | $(UV)
 
 $(ENGINE): tests/requirements-engine.txt | $(UV)
 	@$(call environment,.local/engine,the local AWS)
+
+# What tests need of npm. Without it, or out of its reach, they say so and are skipped.
+$(NODE): tests/node/package-lock.json
+	@mkdir -p $(@D) && cp tests/node/*.json $(@D)
+	@if ! command -v npm >/dev/null; then echo "npm is not installed: what needs it is not tested"; \
+	elif npm ci --prefix $(@D) --ignore-scripts --no-audit --no-fund --silent; then touch $@; \
+	else echo "npm cannot install what some tests need: they are skipped"; fi
 
 define environment
 echo "setting up $(2) ..." \

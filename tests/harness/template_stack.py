@@ -27,7 +27,13 @@ class Surroundings:
         self._template = template()
         defaults = {name: str(each.get("Default", "")) for name, each in self._template["Parameters"].items()}
         local = {"WhopEnvironment": "sandbox", "WhopCompanyId": "biz_1", "AwsEndpointUrl": engine.url}
-        self._known = {**defaults, **local, **(parameters or {}), "AWS::StackName": self.stack}
+        made = {
+            "AWS::StackName": self.stack,
+            "AWS::Region": "us-east-1",
+            "AWS::URLSuffix": "aws.test",
+            "WebhookApi": "a1",
+        }
+        self._known = {**defaults, **local, **(parameters or {}), **made}
         makers = {
             "AWS::SQS::Queue": self._make_queue,
             "AWS::SecretsManager::Secret": self._make_secret,

@@ -34,6 +34,7 @@ CLIENTS: dict[str, set[str]] = {
     "account_link": {"dynamodb", "secretsmanager"},
     "payout_token": {"dynamodb", "secretsmanager"},
     "import_users": {"s3", "sqs"},
+    "announce": {"dynamodb", "sqs", "secretsmanager"},
     "check_settings": set(),
 }
 USE_CASES = {
@@ -47,6 +48,7 @@ USE_CASES = {
     "account_link": {"backend_api"},
     "payout_token": {"backend_api"},
     "import_users": {"importing"},
+    "announce": {"announcing"},
     "check_settings": {"receiving"},
 }
 WITHOUT_HTTPX = {"receive_webhook", "receive_whop_webhook", "look_up_user", "import_users", "check_settings"}
@@ -74,7 +76,7 @@ def test_a_function_loads_and_opens_what_it_needs_and_no_more(surroundings: Surr
     loaded = set(seen["modules"])
     assert ("httpx" in loaded) is (function not in WITHOUT_HTTPX)
     rooms = {name.split(".")[1] for name in loaded if name.startswith("whop_sync.")}
-    assert rooms & {"receiving", "syncing", "importing", "backend_api"} <= {*USE_CASES[function], "receiving"}
+    assert rooms & set().union(*USE_CASES.values()) <= {*USE_CASES[function], "receiving"}
     if function in ("receive_webhook", "receive_whop_webhook"):
         assert not rooms & {"batches", "users", "whop", "pictures", "internet"}
     if function == "receive_whop_webhook":  # it reads one platform's bodies, whose places it knows

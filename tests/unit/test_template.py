@@ -26,6 +26,7 @@ from whop_sync.batches.retries import RETRIES
 from whop_sync.errors import AwaitsTurn
 from whop_sync.syncing.user_events import LAST_START_SECONDS
 from whop_sync.users.mappings import LEASE_SECONDS
+from whop_sync.users.schema import whop_webhook_key
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMESPACE = "WhopUserSync"
@@ -48,6 +49,13 @@ AWS_METRICS = {
 
 TEMPLATE = template()
 RESOURCES: dict[str, dict[str, Any]] = TEMPLATE["Resources"]
+
+
+def alternatives(entry: dict[str, Any]) -> list[dict[str, Any]]:
+    """An entry of a list, or what may stand in its place under a condition."""
+    if "Fn::If" not in entry:
+        return [entry]
+    return [each for each in entry["Fn::If"][1:] if each != {"Ref": "AWS::NoValue"}]
 
 
 def of_type(kind: str) -> dict[str, dict[str, Any]]:
@@ -136,7 +144,9 @@ def test_every_function_that_is_ended_or_does_not_start_raises_an_alarm(function
     )
 
 
-@pytest.mark.parametrize("function", ["ReceiveWebhookFunction", "UserCreatedFunction", "ProfileUpdatedFunction"])
+@pytest.mark.parametrize(
+    "function", ["ReceiveWebhookFunction", "UserCreatedFunction", "ProfileUpdatedFunction", "AnnounceFunction"]
+)
 def test_a_function_without_concurrency_raises_an_alarm(function: str) -> None:
     """A new account may have ten in all."""
     assert any(
@@ -206,9 +216,9 @@ def test_the_dashboard_shows_every_alarm_and_places_no_widget_on_another() -> No
 @pytest.mark.parametrize("query", of_type("AWS::Logs::QueryDefinition"))
 def test_a_saved_query_looks_at_what_is_logged(query: str) -> None:
     properties = RESOURCES[query]["Properties"]
-    groups = {group["Ref"] for group in properties["LogGroupNames"]}
+    groups = {group["Ref"] for each in properties["LogGroupNames"] for group in alternatives(each)}
     assert {function["LoggingConfig"]["LogGroup"]["Ref"] for function in FUNCTIONS.values()} >= groups
-    assert {"ReceiveWebhookLogs", "UserCreatedLogs", "ProfileUpdatedLogs"} <= groups
+    assert {"ReceiveWebhookLogs", "UserCreatedLogs", "ProfileUpdatedLogs", "AnnounceLogs"} <= groups
     source = (ROOT / "shared/whop_sync/journal.py").read_text()
     for field in re.findall(r"(?:fields|filter|by|ispresent\(|count_distinct\() ?([a-z_]+)", properties["QueryString"]):
         assert field == "ispresent" or f'"{field}"' in source, field
@@ -219,7 +229,8 @@ def test_a_saved_query_looks_at_what_is_logged(query: str) -> None:
 
 def statements(resource: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for policy in resource.get("Policies", []):
-        yield from policy["PolicyDocument"]["Statement"]
+        for each in policy["PolicyDocument"]["Statement"]:
+            yield from alternatives(each)
 
 
 # Step Functions delivers its logs by these; AWS lets no resource be named for them.
@@ -268,6 +279,51 @@ def test_every_function_writes_to_a_log_group_of_its_own_that_forgets(function: 
     role = RESOURCES[FUNCTIONS[function]["Role"]["Fn::GetAtt"][0]]["Properties"]
     written = [statement["Resource"] for statement in statements(role) if "logs:PutLogEvents" in statement["Action"]]
     assert written == [{"Fn::GetAtt": [group, "Arn"]}]
+
+
+def only_under(condition: str, role: str) -> list[dict[str, Any]]:
+    """The statements that a role has under a condition alone."""
+    [policy] = RESOURCES[role]["Properties"]["Policies"]
+    conditional = [each["Fn::If"] for each in policy["PolicyDocument"]["Statement"] if "Fn::If" in each]
+    return [there for name, there, absent in conditional if name == condition and absent == {"Ref": "AWS::NoValue"}]
+
+
+@pytest.mark.parametrize("worker", ["UserCreated", "ProfileUpdated"])
+def test_a_worker_may_announce_only_where_something_is_announced(worker: str) -> None:
+    [sending] = [
+        each for each in statements(RESOURCES[f"{worker}Role"]["Properties"]) if each["Action"] == "sqs:SendMessage"
+    ]
+    assert sending["Resource"] == [
+        {"Fn::GetAtt": [f"{worker}DeadLetterQueue", "Arn"]},
+        {"Fn::If": ["Announces", {"Fn::GetAtt": ["AnnouncementsQueue", "Arn"]}, {"Ref": "AWS::NoValue"}]},
+    ]
+
+
+def test_announcements_go_one_way_alone() -> None:
+    """Who puts events on a bus reads no secret, and who signs webhooks puts no events."""
+    [secret] = only_under("AnnouncesByWebhook", "AnnounceRole")
+    assert (secret["Action"], secret["Resource"]) == (
+        "secretsmanager:GetSecretValue",
+        {"Fn::GetAtt": ["AnnouncementSecrets", "Id"]},
+    )
+    [bus] = only_under("AnnouncesOnBus", "AnnounceRole")
+    assert bus["Action"] == "events:PutEvents"
+    assert bus["Resource"]["Fn::Sub"].endswith(":event-bus/${AnnouncementEventBus}")
+
+
+def test_who_announces_writes_to_the_table_nothing_but_notes_on_whops_webhooks() -> None:
+    role = RESOURCES["AnnounceRole"]["Properties"]
+    [writing] = [each for each in statements(role) if "dynamodb:PutItem" in each["Action"]]
+    key = whop_webhook_key("")["key"]["S"]
+    assert writing["Condition"] == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": [f"{key}*"]}}
+    actions = {action for each in statements(role) for action in str(each["Action"]).split("'") if ":" in action}
+    assert {action for action in actions if "dynamodb" in action} == {"dynamodb:PutItem", "dynamodb:GetItem"}
+
+
+@pytest.mark.parametrize("name", [name for name in RESOURCES if name.startswith(("Announce", "Announcements"))])
+def test_a_stack_that_announces_nothing_has_nothing_of_it(name: str) -> None:
+    assert RESOURCES[name]["Condition"] in ("Announces", "AnnouncesByWebhook", "TracesAnnouncements")
+    assert TEMPLATE["Parameters"]["AnnounceTo"]["Default"] == "none"
 
 
 NAMES = ("Name", "FunctionName", "LayerName", "QueueName", "TableName", "TopicName", "LogGroupName", "AlarmName")
@@ -387,8 +443,8 @@ CHECKED = RESOURCES["CheckedSettings"]["Properties"]
 def test_what_is_checked_is_what_the_functions_get() -> None:
     for name, function in FUNCTIONS.items():
         for variable, value in function.get("Environment", {}).get("Variables", {}).items():
-            is_parameter = value.get("Ref") in TEMPLATE["Parameters"]
-            assert CHECKED["Environment"][variable] == (value if is_parameter else "-"), (name, variable)
+            is_known = value.get("Ref") in TEMPLATE["Parameters"] or variable == "OWN_WEBHOOK_URL"
+            assert CHECKED["Environment"][variable] == (value if is_known else "-"), (name, variable)
 
 
 def test_no_function_and_no_table_is_made_with_settings_that_were_not_checked() -> None:
@@ -408,7 +464,7 @@ SOURCES = [
     for source in function.get("Events", {}).values()
     if source["Type"] == "SQS"
 ]
-assert len(SOURCES) == 2
+assert len(SOURCES) == 3
 
 
 @pytest.mark.parametrize(("source", "function"), SOURCES)
@@ -443,7 +499,7 @@ class TestWorker:
         assert RETRIES.patience < RETRIES.long_patience < self.queue(source)["MessageRetentionPeriod"]
 
 
-@pytest.mark.parametrize("alarm", ["UserCreatedBehindAlarm", "ProfileUpdatedBehindAlarm"])
+@pytest.mark.parametrize("alarm", ["UserCreatedBehindAlarm", "ProfileUpdatedBehindAlarm", "AnnouncementsBehindAlarm"])
 def test_an_event_that_waits_on_purpose_does_not_make_its_queue_look_behind(alarm: str) -> None:
     """SQS leaves a message that was received more than three times out of the age of the oldest one
     (https://docs.aws.amazon.com/AWSSimpleQueueService/latest/SQSDeveloperGuide/sqs-available-cloudwatch-metrics.html)."""

@@ -96,7 +96,7 @@ def _running() -> up.Running:
 def _places() -> Places:
     port = os.environ.get("PORT") or str(ENGINE_PORT)
     if not port.isdecimal() or not 1024 <= int(port) <= 65000:
-        raise UsageError("PORT is a number from 1024 to 65000; the three ports after it are used too.")
+        raise UsageError("PORT is a number from 1024 to 65000; the four ports after it are used too.")
     return agreed(os.environ.get("LISTEN") or LOOPBACK, int(port))
 
 
@@ -127,6 +127,7 @@ def _show(terminal: Terminal, found: up.Running) -> None:
             ("users", f"{found.users_url}{{user_id}}"),
             ("what goes on, as a page", found.console),
             ("Whop, to look at", found.whop_page),
+            ("announcements, as they come", found.announcements),
             ("pictures, any colour", f"{found.pictures_origin}/c2410c.png"),
             ("AWS", found.engine_url),
         ],

@@ -25,8 +25,9 @@ BUILDS = ROOT / ".local" / "build"
 WHEELS = ROOT / ".local" / "wheels"
 KEPT_BUILDS = 4
 WORKERS = ("user-created", "profile-updated")
+"""Those that bring events to Whop."""
 BACKEND = ("look-up-user", "enroll-user", "mint-chat-token", "account-link", "payout-token")
-FUNCTIONS = ("receive-webhook", *WORKERS, *BACKEND, "import-users")
+FUNCTIONS = ("receive-webhook", *WORKERS, "announce", *BACKEND, "import-users")
 SWITCHED_ON = {
     "ImportEnabled": "true",
     "AccountLinkHosts": "app.example.com",
@@ -69,14 +70,18 @@ class Deployment:
 
     def waiting(self) -> int:
         """How many accepted events the workers still have before them, those under way or put off included."""
-        queues = [
-            self.engine.sqs.get_queue_attributes(
-                QueueUrl=self.queue_url(worker),
-                AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
-            )
-            for worker in WORKERS
-        ]
-        return sum(int(count) for queue in queues for count in queue["Attributes"].values())
+        return sum(map(self._waiting_in, WORKERS))
+
+    def unannounced(self) -> int:
+        """How many announcements are not delivered yet, those under way or put off included."""
+        return self._waiting_in("announcements")
+
+    def _waiting_in(self, queue: str) -> int:
+        counts = self.engine.sqs.get_queue_attributes(
+            QueueUrl=self.queue_url(queue),
+            AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
+        )["Attributes"]
+        return sum(map(int, counts.values()))
 
     def messages(self, queue: str, *, hidden_for: int = 30) -> list[dict[str, Any]]:
         """What lies in a queue now. Each message is shown once, then hidden for so many seconds."""
@@ -165,10 +170,11 @@ def deploy(
     signing_secrets: list[str],
     whop_api_key: str,
     parameters: Mapping[str, str],
+    announcement_secrets: Sequence[str] = (),
 ) -> Deployment:
-    """Deploys what `build` wrote, sets both secrets, and returns once the stack takes webhooks.
+    """Deploys what `build` wrote, sets its secrets, and returns once the stack takes webhooks.
 
-    `parameters` are the template's. Raises DeploymentError.
+    `parameters` are the template's, and `announcement_secrets` go with AnnounceTo=webhook. Raises DeploymentError.
     """
     settings = {
         "AwsEndpointUrl": engine.url,
@@ -191,6 +197,8 @@ def deploy(
     _correct_event_sources(engine)
     _correct_roles(engine, stack)
     secrets = {"webhook-signing-secrets": json.dumps(signing_secrets), "whop-api-key": whop_api_key}
+    if announcement_secrets:
+        secrets["announcement-secrets"] = json.dumps(announcement_secrets)
     for name, value in secrets.items():
         engine.secrets.put_secret_value(SecretId=f"{stack}/{name}", SecretString=value)
     return Deployment(engine, stack, _local_webhook_url(engine, stack))

@@ -14,11 +14,18 @@ class Places:
     whop: int = 0
     uploads: int = 0
     pictures: int = 0
+    announcements: int = 0
 
     @property
     def uses(self) -> dict[int, str]:
         """What each port is for, in a person's words."""
-        return {self.engine: "the local AWS", self.whop: "Whop", self.uploads: "uploads", self.pictures: "pictures"}
+        return {
+            self.engine: "the local AWS",
+            self.whop: "Whop",
+            self.uploads: "uploads",
+            self.pictures: "pictures",
+            self.announcements: "announcements",
+        }
 
 
 ENGINE_PORT = 4566
@@ -27,4 +34,4 @@ ENGINE_PORT = 4566
 def agreed(host: str = LOOPBACK, port: int = ENGINE_PORT) -> Places:
     """The ports of `make up`: the local AWS on `port`; the others beside it, if that is not the usual one."""
     first = 4680 if port == ENGINE_PORT else port + 1
-    return Places(host=host, engine=port, whop=first, uploads=first + 1, pictures=first + 2)
+    return Places(host=host, engine=port, whop=first, uploads=first + 1, pictures=first + 2, announcements=first + 3)

@@ -1,4 +1,5 @@
-"""Everything together: engine, stand-in for Whop, pictures and the deployed template, on free or on agreed ports."""
+"""Everything together: engine, stand-in for Whop, pictures, the platform's receiving end and the deployed template, on
+free or on agreed ports."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -6,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fake_whop import PLATFORM_COMPANY, PLATFORM_KEY, FakeWhop
+from local_stack.announced import ANNOUNCEMENT_SECRET, AnnouncementReceiver, running_announcement_receiver
 from local_stack.asking_whop import WhopAccess
 from local_stack.deployment import Deployment, deploy
 from local_stack.engine import running_engine
@@ -24,6 +26,7 @@ class LocalStack:
     whop: WhopAccess
     fake: FakeWhop
     pictures: PictureServer
+    announced: AnnouncementReceiver
 
 
 @contextmanager
@@ -45,6 +48,7 @@ def running_stack(
     with (
         FakeWhop(host=places.host, port=places.whop, upload_port=places.uploads) as fake,
         running_pictures(host=places.host, port=places.pictures) as pictures,
+        running_announcement_receiver(host=places.host, port=places.announcements) as announced,
     ):
         if sandbox:
             whop, parameters = sandbox, {}
@@ -61,11 +65,15 @@ def running_stack(
                     stack=name,
                     signing_secrets=[signing_secret],
                     whop_api_key=whop.api_key,
+                    announcement_secrets=[ANNOUNCEMENT_SECRET],
                     parameters={
                         "WhopEnvironment": "sandbox",
                         "WhopCompanyId": whop.company_id,
+                        "AnnounceTo": "webhook",
+                        "PlatformUrl": announced.url,
+                        "PlatformAllowedOrigin": announced.origin,
                         **parameters,
                         **(more_parameters or {}),
                     },
                 )
-            yield LocalStack(built, deployment, whop, fake, pictures)
+            yield LocalStack(built, deployment, whop, fake, pictures, announced)

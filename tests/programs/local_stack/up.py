@@ -59,6 +59,7 @@ class Running:
     whop_api_url: str
     whop_company_id: str
     pictures_origin: str
+    announcements: str = "-"  # what an earlier version left running has none
     settings: Settings = field(default_factory=Settings)
     signing_secret: str = field(repr=False, default=SECRET)
 
@@ -148,6 +149,7 @@ def serve() -> None:
             whop_api_url=stack.fake.api_url,
             whop_company_id=stack.whop.company_id,
             pictures_origin=stack.pictures.origin,
+            announcements=stack.announced.origin + "/",
             settings=settings,
             signing_secret=settings.signing_secret,
         )
