@@ -19,6 +19,7 @@ from whop_sync.config import WHOP_API_URLS
 from whop_sync.errors import OperatorNeeded, Permanent, SyncError, Transient
 from whop_sync.receiving.platforms import configured
 from whop_sync.receiving.signatures import parse_secrets
+from whop_sync.receiving.whop_webhooks import whop_webhook_keys
 from whop_sync.whop.api_key import parse_api_key
 from whop_sync.whop.client import Whop, http_client
 from whop_sync.whop.generations import chosen_generation
@@ -33,6 +34,7 @@ type About = Literal[
     "whop_api_version",
     "whop",
     "signing_secret",
+    "whop_webhook_secret",
     "queues",
     "alarms",
     "alarm_mail",
@@ -238,6 +240,17 @@ def check_signing_secret(settings: Mapping[str, str], secret: Callable[[], str])
         yield Finding("signing_secret", "ok", f"{len(keys)} signing secret(s) of the form of scheme {scheme.name}.")
 
 
+def check_whop_webhook_secret(secret: Callable[[], str]) -> Finding:
+    """Whether the secrets of Whop's own webhooks are there and can be such."""
+    try:
+        keys = whop_webhook_keys(secret())
+    except OperatorNeeded as error:
+        unset = error.reason == "whop_webhook_secrets_unavailable"
+        problem = "There is no secret of Whop's webhooks" if unset else "The secrets of Whop's webhooks cannot be used"
+        return Finding("whop_webhook_secret", "wrong", f"{problem}: {error.explanation}.")
+    return Finding("whop_webhook_secret", "ok", f"{len(keys)} secret(s) of Whop's webhooks.")
+
+
 def check_queues(sqs: Any, expected: Sequence[str]) -> Iterator[Finding]:
     """`expected` are the URLs of the queues that were deployed."""
     names = [url.rpartition("/")[2] for url in expected]
@@ -359,6 +372,10 @@ def check(stack: Stack, *, clock: Callable[[], float] = time.time, http: httpx.C
             if finding.about != "whop_api_version"  # found already
         ),
         *check_signing_secret(receiver, secret(receiver["WEBHOOK_SIGNING_SECRETS_ARN"], "signing_secrets_unavailable")),
+        *(
+            check_whop_webhook_secret(secret(settings["WHOP_WEBHOOK_SECRETS_ARN"], "whop_webhook_secrets_unavailable"))
+            for settings in _whop_webhooks(stack, deployed.get("AWS::Lambda::Function", []))
+        ),
         *check_queues(stack.client("sqs"), deployed["AWS::SQS::Queue"]),
         *check_alarms(alarms, deployed["AWS::CloudWatch::Alarm"]),
         check_alarm_mail(_subscriptions(stack.client("sns"), deployed["AWS::SNS::Topic"])),
@@ -371,6 +388,12 @@ def _payout_functions(stack: Stack, deployed: Sequence[str]) -> Mapping[str, Map
     """The settings of the functions that are there only with their parameters."""
     names = (name for name in ("account-link", "payout-token") if f"{stack.name}-{name}" in deployed)
     return {name: stack.settings(name) for name in names}
+
+
+def _whop_webhooks(stack: Stack, deployed: Sequence[str]) -> Iterator[Mapping[str, str]]:
+    """The settings of the function that takes Whop's webhooks, if it is there."""
+    if f"{stack.name}-whop-webhooks" in deployed:
+        yield stack.settings("whop-webhooks")
 
 
 def _concurrency(stack: Stack) -> Finding:

@@ -27,6 +27,7 @@ from whop_user_sync.check import (
     check_concurrency,
     check_signing_secret,
     check_whop,
+    check_whop_webhook_secret,
     needs,
     payout_needs,
 )
@@ -202,6 +203,19 @@ def test_an_unset_signing_secret_is_named() -> None:
     ((_, verdict, sentence),) = found(check_signing_secret({"PAYLOAD_PRESET": "standard"}, unset))
     assert (verdict, sentence) == ("wrong", "There are no signing secrets: the secret has no value yet.")
     assert found(check_signing_secret({"PAYLOAD_PRESET": "standard"}, lambda: SECRET))[0][1] == "ok"
+
+
+def test_the_secret_of_whops_webhooks_must_be_one() -> None:
+    def unset() -> str:
+        raise OperatorNeeded("whop_webhook_secrets_unavailable", "the secret has no value yet")
+
+    finding = check_whop_webhook_secret(unset)
+    assert (finding.about, finding.verdict) == ("whop_webhook_secret", "wrong")
+    assert finding.sentence == "There is no secret of Whop's webhooks: the secret has no value yet."
+    finding = check_whop_webhook_secret(lambda: SECRET)
+    assert (finding.verdict, "starts with ws_" in finding.sentence) == ("wrong", True)
+    assert SECRET not in finding.sentence
+    assert check_whop_webhook_secret(lambda: "ws_" + "0" * 64).verdict == "ok"
 
 
 def alarm(name: str, **changes: Any) -> dict[str, Any]:
@@ -413,6 +427,16 @@ def test_a_key_of_its_own_for_payouts_is_checked_in_its_place(
     [(about, sentence)] = wrong_with_payouts(shop, monkeypatch, tokens)
     assert about == "whop_payouts_api_key"
     assert "refuses the API key for payouts" in sentence
+
+
+def test_a_stack_that_takes_whops_webhooks_needs_their_secret(
+    shop: Callable[..., tuple[int, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    arn = boto3.client("secretsmanager").create_secret(Name="shop/whop-webhook-secrets")["ARN"]
+    monkeypatch.setattr(checks, "_whop_webhooks", lambda *_: [{"WHOP_WEBHOOK_SECRETS_ARN": arn}])
+    status, answer = shop("--json")
+    wrong = [finding["about"] for finding in answer["findings"] if finding["verdict"] == "wrong"]
+    assert (status, wrong) == (1, ["whop_webhook_secret"])
 
 
 def test_a_stack_that_is_not_there_is_said(shop: Callable[..., tuple[int, Any]]) -> None:
