@@ -291,12 +291,11 @@ class World:
     def announced(self, user_id: str = "u1") -> list[Announcement]:
         """What was put into the queue of announcements about a user, in the order of their versions, each as often as
         it was sent."""
-        while received := self.sqs.receive_message(QueueUrl=self.announcements_url, MaxNumberOfMessages=10).get(
-            "Messages"
-        ):
-            for message in received:
-                self._announced.append(Announcement.from_json(message["Body"]))
-                self.sqs.delete_message(QueueUrl=self.announcements_url, ReceiptHandle=message["ReceiptHandle"])
+        url = self.announcements_url
+        while messages := self.sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages"):
+            self._announced += [Announcement.from_json(message["Body"]) for message in messages]
+            receipts = [{"Id": each["MessageId"], "ReceiptHandle": each["ReceiptHandle"]} for each in messages]
+            self.sqs.delete_message_batch(QueueUrl=url, Entries=receipts)
         theirs = [each for each in self._announced if each.user_id == user_id]
         return sorted(theirs, key=lambda each: each.version or 0)
 
