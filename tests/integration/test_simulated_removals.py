@@ -10,7 +10,8 @@ from simulate import TRAITS, generate, lived
 from simulate.table import Table
 from whop_sync.events import Field, Position, UserEvent
 from whop_sync.syncing.enrollment import Enrollment
-from whop_sync.users.mappings import Claim, Mappings, Progress
+from whop_sync.syncing.synchronization import Synchronization
+from whop_sync.users.mappings import Busy, Claim, Mappings, Progress
 from whop_sync.users.schema import Attempt
 from whop_sync.whop.client import Search, Whop
 
@@ -97,6 +98,42 @@ def a_brought_id_comes_before_the_orphan(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Enrollment, "locate", located)
 
 
+def what_a_worker_left_over_is_not_sent(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Synchronization, "_announce_left_over", lambda *_: None)
+
+
+def a_commit_forgets_what_is_not_sent_yet(patch: pytest.MonkeyPatch) -> None:
+    commit = Mappings.commit
+
+    def committed(self: Mappings, claim: Claim, progress: Progress) -> None:
+        announced = progress.announced and replace(progress.announced, unsent=())
+        commit(self, claim, replace(progress, announced=announced))
+
+    patch.setattr(Mappings, "commit", committed)
+
+
+def an_event_is_stale_while_another_worker_has_something_to_announce(patch: pytest.MonkeyPatch) -> None:
+    claim = Mappings.claim
+
+    def claimed(self: Mappings, event: UserEvent, **more: Any) -> Claim | Busy | None:
+        found = claim(self, event, **more)
+        row = self.row(event.user_id) if isinstance(found, Busy) else None
+        return None if row and row.is_settled and not row.outranked_fields(event) else found
+
+    patch.setattr(Mappings, "claim", claimed)
+
+
+def only_what_is_new_claims_a_row(patch: pytest.MonkeyPatch) -> None:
+    update_item = Table.update_item
+
+    def updated(self: Table, **request: Any) -> Any:
+        condition = request.get("ConditionExpression", "")
+        request["ConditionExpression"] = condition.replace(" OR (attribute_exists(unannounced))", "")
+        return update_item(self, **request)
+
+    patch.setattr(Table, "update_item", updated)
+
+
 REMOVED: Mapping[Patch, int] = {
     search_starts_where_waiting_does: 428,
     search_forgets_its_cursor: 43,
@@ -106,6 +143,10 @@ REMOVED: Mapping[Patch, int] = {
     a_deletion_leaves_no_tombstone: 0,
     the_time_of_an_event_does_not_count: 4,
     a_brought_id_comes_before_the_orphan: 41,
+    what_a_worker_left_over_is_not_sent: 6,
+    a_commit_forgets_what_is_not_sent_yet: 66,
+    an_event_is_stale_while_another_worker_has_something_to_announce: 110,
+    only_what_is_new_claims_a_row: 110,
 }
 """What is taken out, and a seed whose story misses it. Once stories are drawn otherwise, other seeds do."""
 

@@ -174,6 +174,19 @@ def test_numbers_are_added_to_what_is_there_or_to_nothing(table: Any) -> None:
     assert table.get("a")["seen"] == 3
 
 
+def test_lists_and_maps_are_kept_as_they_are_until_they_are_taken_out(table: Any) -> None:
+    outbox = {"L": [{"M": {"type": {"S": "user.enrolled"}, "version": {"N": "1"}, "data": {"M": {}}}}]}
+    taken = {"ExpressionAttributeNames": {"#outbox": "outbox"}}
+    table.update("a", "SET #outbox = :outbox", **taken, ExpressionAttributeValues={":outbox": outbox})
+    assert table.get("a") == {"key": "a", "outbox": outbox["L"]}
+    for condition in ("attribute_exists(outbox)", "attribute_not_exists(gone)"):
+        table.update("a", "SET seen = :v", ConditionExpression=condition, **values(v="x"))
+    table.update("a", "REMOVE #outbox, seen", **taken)
+    assert table.get("a") == {"key": "a"}
+    with_it = {"ConditionExpression": "attribute_exists(outbox)", **values(v="x")}
+    assert refused(lambda: table.update("a", "SET seen = :v", **with_it))[0] == "ConditionalCheckFailedException"
+
+
 @pytest.mark.parametrize(
     ("condition", "given", "holds"),
     [

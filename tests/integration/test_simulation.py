@@ -39,6 +39,8 @@ def test_the_stories_are_full_of_events() -> None:
     assert len(faults) > 15
     assert any(decision.frozen for _, history in told for decision in history.decisions.values())
     trace = [what for _, history in told for _, _, what in history.trace]
+    announced = {each.type for _, history in told for each in history.announced}
+    assert announced > {"user.enrolled", "user.suspended", "user.restored", "user.deleted", "user.email_differs"}
     for word in ("DIES", "enrolled", "stale", "delivers", "adopted", "mapped", "busy", "deleted", "parked", "no_email"):
         assert any(word in line for line in trace), word
 

@@ -26,6 +26,7 @@ TRAITS = Traits(
     title_limits=True,
     refused_pictures=True,
     strains=True,
+    announcements=True,
 )
 """What occurs in the stories of the gate and of `make simulate`."""
 

@@ -5,10 +5,11 @@ the fingerprint that decides then only makes every order of arrival end alike.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from fake_whop import PLATFORM_COMPANY
+from harness.announcements import believed, flaws, said
 from simulate.expressions import Item
 from simulate.story import REFUSED_PICTURE, Arrival, Story
 from simulate.table import plain
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 type Wrong = Literal[
     "account doubled",
     "account left over",
+    "announced",
     "circling",
     "crash",
     "lost",
@@ -146,6 +148,7 @@ class _Judge:
             row = plain(self._rows.get(life.user, {}))
             yield from self._accounts(life, row)
             yield from self._row(life, row)
+            yield from self._announced(life, row)
             if life.gone:
                 yield from self._tombstone(life, row)
             elif "deleted" not in life.standings:
@@ -261,6 +264,22 @@ class _Judge:
             yield Finding("row", life.user, f"{life.user}'s row says {status}, not {' or '.join(sorted(allowed))}")
         if "whop_user_id" in row and "enrollment_attempt" in row and "lease_id" not in row:
             yield Finding("row", life.user, f"{life.user} is enrolled, and the row keeps an attempt")
+
+    # -- what the platform was sent --------------------------------------------------------------------------------
+
+    def _announced(self, life: Life, row: Mapping[str, object]) -> Iterable[Finding]:
+        sent = [each for each in self._history.announced if each.user_id == life.user]
+        for flaw in flaws(row, sent):
+            yield Finding("announced", life.user, f"{life.user}: {flaw}")
+        if not self._story.settings.announces:
+            return
+        right, believed_ = said(row), believed(sent)
+        if right.state is None and life.was_deleted:  # who returns without an account is announced once they have one
+            return
+        if right.state == "failed":  # the row may say since what went wrong at the last try, for a while
+            right = replace(right, reason=believed_.reason)
+        if believed_ != right:
+            yield Finding("announced", life.user, f"the platform takes {life.user} for {believed_}, not {right}")
 
     # -- those who left --------------------------------------------------------------------------------------------
 

@@ -44,6 +44,8 @@ def _settings(settings: Settings) -> str:
         parts.append(f"the workers' clocks are off by {', '.join(f'{skew:g}' for skew in settings.skews)} s")
     if settings.crowd:
         parts.append(f"{settings.crowd} accounts of others are made at once, and Whop's list takes seconds a page")
+    if settings.announces:
+        parts.append("changes are announced")
     plain = Switches()
     parts += [f"{name} = {value!r}" for name, value in settings.switches.items() if value != getattr(plain, name)]
     return ", ".join(parts)

@@ -115,7 +115,7 @@ def _simpler_settings(best: Shrunk) -> Iterator[Story]:
     for queue, number in settings.workers.items():
         if number > 1:
             yield changed(workers={**settings.workers, queue: 1})
-    for part in ("skews", "calls_per_minute", "batch", "crowd"):
+    for part in ("skews", "calls_per_minute", "batch", "crowd", "announces"):
         if getattr(settings, part) != getattr(plain, part):
             yield changed(**{part: getattr(plain, part)})
     for name in settings.switches:

@@ -187,6 +187,8 @@ class Settings:
     delivery can read it to its end."""
     members: Sequence[str] = ()
     """E-mail addresses of people who are on Whop and in the company already: those who sign in with Whop."""
+    announces: bool = False
+    """Whether changes are announced to the platform."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,6 +217,7 @@ class Traits:
     refused_pictures: bool = False
     strains: bool = False
     """Clocks, the list and lost creates at the edge of what enrollment by /companies promises to bear."""
+    announcements: bool = False
 
 
 def sign_in_id(address: str) -> str:
@@ -306,6 +309,8 @@ def _seasoned(story: Story, traits: Traits) -> Story:
             switches={**settings.switches, "list_lag": MAX_LIST_LAG, "legacy_idempotency": False},
         )
         seeded = replace(seeded, creates=0.6, faults=0.0, pauses=0.0)
+    if traits.announcements and random.Random(f"{story.seed} announced").random() < 0.5:
+        settings = replace(settings, announces=True)
     return replace(story, settings=settings, arrivals=arrivals, chance=seeded)
 
 

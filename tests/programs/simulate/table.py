@@ -206,6 +206,10 @@ def _without(old: Value | None, value: Value) -> Value | None:
 
 def _normal(value: Value) -> Value:
     """The value as the table gives it back."""
+    if "L" in value:
+        return {"L": [_normal(entry) for entry in value["L"]]}
+    if "M" in value:
+        return {"M": {name: _normal(entry) for name, entry in value["M"].items()}}
     kind, _ = comparable(value)
     if kind == "N":
         number = Decimal(value["N"])

@@ -27,6 +27,7 @@ from simulate.queues import Message, Sqs
 from simulate.story import ORDINARY, REFUSED_PICTURE, Arrival, Decision, Fault, Point, Story, sign_in_id
 from simulate.table import Table
 from simulate.virtual_time import Lock, Pool, Task, Timeline
+from whop_sync.announcements import Announcement
 from whop_sync.aws.queues import Queue
 from whop_sync.batches.worker import Record, Worker
 from whop_sync.errors import SyncError
@@ -44,6 +45,9 @@ from whop_sync.whop.generations import GENERATIONS
 from whop_sync.whop.rate_limit import Limit, Pacer, SharedBuckets
 
 TABLE = "user-mappings"
+ANNOUNCEMENTS = "announcements"
+"""A queue that the platform reads when all is over: whatever came twice or in another order, it is the same to it."""
+
 API_URL = f"https://whop.test{API_PREFIX}"
 UPLOADS_URL = "https://uploads.test"
 VISIBILITY_SECONDS = 720.0
@@ -103,6 +107,7 @@ class History:
     trace: list[tuple[float, str, str]] = field(default_factory=list)
     calls: int = 0
     items: Mapping[str, Item] = field(default_factory=dict)
+    announced: list[Announcement] = field(default_factory=list)
     now: float = 0.0
 
 
@@ -170,6 +175,7 @@ class World:
         for name in ("created", "updated"):
             self.sqs.create(name, visibility=VISIBILITY_SECONDS)
             self.sqs.create(f"{name}-dead")
+        self.sqs.create(ANNOUNCEMENTS)
         self._deliveries: Counter[str] = Counter()
         self._labels: dict[Task, _Label] = {}
         self._members = {
@@ -219,6 +225,7 @@ class World:
         if not ended and not history.unfinished:
             history.unfinished.append("a worker")
         history.items = self.table.items
+        history.announced = [Announcement.from_json(message.body) for message in self.sqs.messages(ANNOUNCEMENTS)]
         return history
 
     def note(self, who: str, what: str) -> None:
@@ -246,7 +253,7 @@ class World:
     # -- Lambda ----------------------------------------------------------------------------------------------------
 
     def _changed(self, url: str, moment: float) -> None:
-        if not url.endswith("-dead"):
+        if not url.endswith("-dead") and url != ANNOUNCEMENTS:
             self.timeline.call_at(moment, lambda: self._dispatch(url))
 
     def _dispatch(self, url: str) -> None:
@@ -303,6 +310,7 @@ class World:
             pace=pacer,
         )
         mappings = Mappings(dynamodb, TABLE, clock)
+        announcements = Queue(sqs, ANNOUNCEMENTS)
         synchronization = Synchronization(
             mappings=mappings,
             enrollment=Enrollment(
@@ -317,6 +325,9 @@ class World:
                 sleep=environment.sleep,
             ),
             clock=clock,
+            announce=(lambda announcement: announcements.send(announcement.to_json()))
+            if self.story.settings.announces
+            else None,
         )
         jitter = random.Random(f"{self.story.seed}:{environment.name}")
         return Worker(
