@@ -12,6 +12,7 @@ import ssl
 import time
 import uuid
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ import standardwebhooks
 import trustme
 from botocore.exceptions import ClientError
 
-from harness import Clock, aws_client
+from harness import Clock, World, aws_client, created, event
 from harness.hosts import (
     PATIENCE,
     Host,
@@ -41,11 +42,17 @@ from local_stack.engine import Engine
 from whop_sync.announcements import Announcement
 from whop_sync.announcing.event_bus import EventBus
 from whop_sync.announcing.platform_url import checked_platform_url
+from whop_sync.announcing.queued_announcements import QueuedAnnouncements
 from whop_sync.announcing.webhooks import TIMEOUT_SECONDS, PlatformWebhook, announcement_keys
+from whop_sync.aws.queues import Queue
+from whop_sync.batches.worker import Record, Worker
 from whop_sync.errors import Transient
 from whop_sync.internet.addresses import addresses_of
 from whop_sync.internet.requests import PublicHttp
 from whop_sync.internet.streams import connection_to
+from whop_sync.journal import Journal
+from whop_sync.users.announced_webhooks import AnnouncedWebhooks
+from whop_sync.users.directory import Directory
 
 NAMES = {
     "api.shop.test": ["93.184.215.14"],
@@ -385,6 +392,136 @@ class TestWhereTo:
     def test_an_authority_that_the_world_does_not_trust_ends_it(self, platform: Platform) -> None:
         assert platform.failure(sends(), tls=ssl.create_default_context).reason == "platform_untrusted"
         assert platform.host.requests == []
+
+
+@dataclass
+class Line:
+    """The announcer over real queues and the table of a world, and what Lambda does for it."""
+
+    world: World
+    platform: Platform
+
+    def __post_init__(self) -> None:
+        self.sqs = self.world.client("sqs")
+        self.queue = Queue(self.sqs, str(self.world.announcements_url))
+        journal = Journal()
+        way = self.platform
+        http = PublicHttp(resolve=way.resolve, connect=way.connect, tls=lambda: way.trust)
+        self.worker = Worker(
+            messages=QueuedAnnouncements(
+                target=PlatformWebhook(
+                    url=checked_platform_url(URL, http=http, own_webhook_url=OWN_URL),
+                    keys=lambda: announcement_keys(NEW_SECRET),
+                    http=http,
+                    clock=time.time,
+                    timer=time.monotonic,
+                ),
+                directory=Directory(self.world.dynamodb, self.world.table),
+                announced=AnnouncedWebhooks(self.world.dynamodb, self.world.table, self.world.clock),
+                journal=journal,
+            ),
+            queue=self.queue,
+            dead_letters=self.queue,
+            journal=journal,
+            clock=time.time,
+            pool=ThreadPoolExecutor(10),
+            jitter=lambda _low, _high: 0.0,  # what is put off comes back at once
+        )
+
+    def run(self) -> None:
+        """Hands batches to the worker until the queue is empty."""
+        url = self.world.announcements_url
+        while messages := self.sqs.receive_message(
+            QueueUrl=url, MaxNumberOfMessages=10, MessageSystemAttributeNames=["All"]
+        ).get("Messages"):
+            records: list[Record] = [
+                {
+                    "messageId": message["MessageId"],
+                    "receiptHandle": message["ReceiptHandle"],
+                    "body": message["Body"],
+                    "attributes": message["Attributes"],
+                }
+                for message in messages
+            ]
+            answer = self.worker.handle(records, seconds_left=120)
+            staying = {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
+            for message in messages:
+                if message["MessageId"] not in staying:
+                    self.sqs.delete_message(QueueUrl=url, ReceiptHandle=message["ReceiptHandle"])
+
+    def received(self) -> list[dict[str, Any]]:
+        """The bodies of all requests, in their order, each with its id."""
+        found = []
+        for request in self.platform.host.requests:
+            top, _, body = request.partition("\r\n\r\n")
+            headers = dict(line.split(": ", 1) for line in top.split("\r\n")[1:])
+            verified = standardwebhooks.Webhook(NEW_SECRET).verify(body.encode("latin-1"), headers)
+            found.append({"id": headers["webhook-id"], **verified})
+        return found
+
+
+class TestTheWholeWay:
+    @pytest.fixture
+    def line(self, engine: Engine, platform: Platform, monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
+        monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "WhopUserSync")
+        monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "test")
+        with World(engine, announces=True) as world:
+            yield Line(world, platform)
+
+    def test_a_platform_that_fails_half_of_all_calls_learns_everything_in_an_order_it_can_restore(
+        self, line: Line
+    ) -> None:
+        # Given a backend that fails every other call, and users who go through all that there is
+        statuses = itertools.cycle(("503 x", "200 OK"))
+
+        def unsteady(connection: socket.socket) -> None:
+            sends(status=next(statuses))(connection)
+
+        line.platform.host.scripts["/hooks/s3cr3t-path"] = unsteady
+        users = ("u1", "u2", "u3")
+        for user in users:
+            line.world.handle(created(user, name="Ann"))
+            for version, kind in enumerate(("suspended", "restored", "deleted"), 2):
+                line.world.handle(event(user, version=version, kind=kind, email=None))  # type: ignore[arg-type]
+        # When the announcer works through the queue
+        line.run()
+        # Then the backend has each announcement of a user's row, under one id however often it came
+        received = line.received()
+        for user in users:
+            theirs = [each for each in received if each["data"]["user_id"] == user]
+            types = {each["data"]["version"]: each["type"] for each in theirs}
+            assert sorted(types) == list(range(1, int(line.world.row(user)["announced"]) + 1))
+            in_order = [types[version] for version in sorted(types)]
+            assert in_order == ["user.enrolled", "user.suspended", "user.restored", "user.deleted"]
+            assert len({(each["data"]["version"], each["id"]) for each in theirs}) == len(types)
+        assert len(received) > 12
+
+    def test_what_whop_says_of_an_account_reaches_its_user_once(self, line: Line) -> None:
+        line.platform.host.scripts["/hooks/s3cr3t-path"] = sends()
+        line.world.handle(created("u1", name="Ann"))
+        line.run()
+        line.platform.host.requests.clear()
+        account = line.world.row("u1")["whop_company_id"]
+        said = Announcement(
+            id="whop_msg_1",
+            type="whop.account.updated",
+            user_id=None,
+            version=None,
+            occurred_at=1_772_359_200,
+            data={"whop_company_id": account, "status": "active"},
+        )
+        for _ in range(2):
+            line.queue.send(said.to_json())
+            line.queue.send(said.to_json())
+            line.run()
+        assert line.received() == [
+            {
+                "id": "whop_msg_1",
+                "type": "whop.account.updated",
+                "timestamp": "2026-03-01T10:00:00.000Z",
+                "data": {"user_id": "u1", "whop_company_id": account, "status": "active"},
+            }
+        ]
 
 
 class TestTheBus:

@@ -30,6 +30,7 @@ from local_stack.pictures import running_pictures
 from local_stack.processes import bare_environment
 from local_stack.sending import Delivery
 from local_stack.serving import serving
+from whop_sync.announcements import Announcement
 from whop_sync.events import UserEvent
 
 WORD = "canary"
@@ -487,6 +488,126 @@ def test_a_start_that_fails_names_a_setting_and_no_secret(
     # The receiver starts all the same: it asks senders to come again, and names the setting each time.
     ended = run(of_function(function), {**environment, missing: ""}, tmp_path, step(http(document())))
     assert f"{missing} is not set" in ended.output
+    assert leaks(ended.all) == []
+
+
+# -- announcing --------------------------------------------------------------------------------------------------------
+
+
+def announced(user_id: str | None, number: int = 1, **data: str) -> str:
+    type_ = "whop.account.updated" if user_id is None else "user.enrollment_failed"
+    return Announcement(
+        id=f"msg_{number}", type=type_, user_id=user_id, version=number, occurred_at=0, data={"reason": WORD, **data}
+    ).to_json()
+
+
+@contextmanager
+def quoting_platform() -> Iterator[str]:
+    """A backend that quotes the whole request in whatever it answers: with which status, the user's id says."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            content = self.rfile.read(int(self.headers.get("Content-Length", "0"))).decode()
+            quoted = f"{self.path} {self.headers} {content}"
+            user_id = json.loads(content)["data"]["user_id"]
+            if user_id == "reset":
+                self.connection.close()
+                return
+            self.send_response(int(user_id), WORD)
+            for name, value in (("retry-after", WORD), ("location", f"http://{WORD}.test"), ("x-request-id", WORD)):
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(quoted.encode())))
+            self.end_headers()
+            self.wfile.write(quoted.encode())
+
+        def log_message(self, *_: object) -> None:
+            """Silent."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    with serving(server):
+        yield f"http://127.0.0.1:{server.server_port}"
+
+
+def announcing(engine: Engine, origin: str, url: str) -> Surroundings:
+    parameters = {"AnnounceTo": "webhook", "PlatformUrl": url, "PlatformAllowedOrigin": origin}
+    surroundings = Surroundings(engine, parameters)
+    surroundings.set_secret("announcement-secrets", json.dumps([SECRET]))
+    return surroundings
+
+
+ANNOUNCER_PARTS = (
+    "whop_sync.announcements.Announcement.from_json",
+    "whop_sync.announcing.webhooks.PlatformWebhook.deliver",
+    "whop_sync.announcing.webhooks.sign",
+    "whop_sync.announcing.webhooks.announcement_keys",
+    "whop_sync.internet.requests.PublicHttp.request",
+    "whop_sync.internet.streams.BoundedStream.write",
+    "socket.getaddrinfo",
+    "whop_sync.users.directory.Directory.user_of_account",
+    "whop_sync.users.announced_webhooks.AnnouncedWebhooks.contains",
+    "whop_sync.aws.secrets.Secret.text",
+    "whop_sync.aws.queues.Queue.park",
+    "whop_sync.aws.queues.Queue.postpone",
+    "whop_sync.journal.Journal.announcement",
+    AWS,
+)
+
+
+def test_the_announcer_logs_nothing_of_what_it_sends_or_is_answered(engine: Engine, tmp_path: Path) -> None:
+    with quoting_platform() as origin:
+        surroundings = announcing(engine, origin, f"{origin}/{WORD}?{WORD}={WORD}")
+        environment = surroundings.environment("announce")
+        # Given a backend that takes, refuses, redirects and fails, quoting body, headers and signature
+        users = ("200", "204", "302", "400", "401", "404", "410", "429", "500", "503", "reset")
+        bodies = [announced(user, number) for number, user in enumerate(users)]
+        bodies += [announced(None, 99, whop_company_id=f"biz_{WORD}"), WORD, json.dumps({WORD: WORD})]
+        ended = run(of_function("announce"), environment, tmp_path, *map(step, map(batch, bodies)))
+        # Then they end as they should, and no word of URL, secret, body or answer is logged
+        assert len(ended.answers) == len(bodies)
+        for outcome in ('"delivered"', '"retried"', "platform_redirects", "platform_refused", "platform_failed"):
+            assert outcome in ended.output
+        for outcome in ("platform_no_answer", "unknown_account", "unreadable_message"):
+            assert outcome in ended.output
+        assert leaks(ended.all) == []
+
+        # And when each part in turn fails with an error that quotes what it was given, still nothing is logged
+        steps = [
+            step(batch(announced("200", number), announced(None, 1000 + number, whop_company_id=WORD), WORD), part)
+            for number, part in enumerate(ANNOUNCER_PARTS)
+        ]
+        ended = run(of_function("announce"), environment, tmp_path, *steps)
+        assert all("batchItemFailures" in answer for answer in ended.answers)
+        assert ended.output.count('"crash"') >= len(ANNOUNCER_PARTS) - 4
+        assert leaks(ended.all) == []
+
+
+@pytest.mark.parametrize("host", [f"{WORD}.invalid", "localtest.invalid"])
+def test_a_backend_that_is_not_there_is_not_named(engine: Engine, tmp_path: Path, host: str) -> None:
+    surroundings = announcing(engine, "", f"https://{host}/{WORD}")
+    ended = run(of_function("announce"), surroundings.environment("announce"), tmp_path, step(batch(announced("u1"))))
+    assert "platform_no_answer" in ended.output
+    assert leaks(ended.all, also=[host]) == []
+
+
+@pytest.mark.parametrize(
+    "value", [f"whsec_{WORD}", WORD, f'["{WORD}', "whsec_" + base64.b64encode(WORD.encode()).decode()]
+)
+def test_an_announcement_secret_that_cannot_be_right_is_not_shown(engine: Engine, tmp_path: Path, value: str) -> None:
+    surroundings = announcing(engine, "", "https://shop.test/")
+    surroundings.set_secret("announcement-secrets", value)
+    ended = run(of_function("announce"), surroundings.environment("announce"), tmp_path, step(batch(announced("u1"))))
+    assert ended.answers == [{"batchItemFailures": [{"itemIdentifier": "m0"}]}]
+    assert "announcement_secrets_invalid" in ended.output
+    assert leaks(ended.all) == []
+
+
+@pytest.mark.parametrize(
+    "url", [f"http://{WORD}.test/", f"https://{WORD}:{WORD}@shop.test/", f"https://10.0.0.1/{WORD}"]
+)
+def test_a_start_with_a_url_that_cannot_be_right_does_not_show_it(engine: Engine, tmp_path: Path, url: str) -> None:
+    surroundings = announcing(engine, "", url)
+    ended = run(of_function("announce"), surroundings.environment("announce"), tmp_path, step(batch(announced("u1"))))
+    assert "PLATFORM_URL" in ended.output
     assert leaks(ended.all) == []
 
 
