@@ -206,6 +206,18 @@ def test_an_event_is_given_up_by_its_age_and_parked(error: Transient, patience: 
     assert bench.reasons() == [error.reason]
 
 
+def test_an_event_that_grows_too_old_while_it_is_handled_is_tried_once_more() -> None:
+    """The handler may record that an event is given up, so it has to know of it beforehand."""
+    bench = Bench()
+
+    def fail(_: UserEvent) -> None:
+        bench.clock.sleep(20)
+        raise Transient("whop_failed")
+
+    bench.behaviour = fail
+    assert bench.run(bench.record(event(), age=RETRIES.patience - 10)) == {"m1"}
+
+
 def test_a_backlog_that_is_older_than_the_patience_is_tried_all_the_same() -> None:
     bench = Bench()
     assert bench.run(bench.record(event(), age=RETRIES.patience * 2)) == set()
