@@ -17,7 +17,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-SERVICES = ("dynamodb", "s3", "sqs", "secretsmanager")
+SERVICES = ("dynamodb", "events", "s3", "sqs", "secretsmanager")
 """The AWS services that are called."""
 
 

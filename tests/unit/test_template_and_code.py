@@ -7,6 +7,7 @@ import pytest
 
 from harness.cloudformation import functions, template
 from local_stack import ROOT
+from slim_layer import SERVICES
 from whop_sync.batches.retries import RETRIES
 from whop_sync.config import FEWEST_CALLS_PER_MINUTE
 from whop_sync.users.schema import EXPIRY_ATTRIBUTE
@@ -35,6 +36,11 @@ def given() -> dict[str, set[str]]:
 
 def test_every_function_that_is_deployed_has_a_folder_and_the_other_way_round() -> None:
     assert set(functions()) == {path.parent.name for path in (ROOT / "functions").glob("*/app.py")}
+
+
+def test_the_layer_ships_the_models_of_the_services_that_the_functions_call_and_no_others() -> None:
+    opened = set(re.findall(r'boto3\.client\(\s*"(\w+)"', (ROOT / "shared/whop_sync/assembly.py").read_text()))
+    assert opened == set(SERVICES)
 
 
 def test_every_setting_that_is_given_is_read() -> None:
