@@ -14,6 +14,7 @@ from typing import Any, Literal
 import httpx
 from botocore.exceptions import ClientError
 
+from whop_sync.announcing.webhooks import announcement_keys
 from whop_sync.aws.secrets import Secret, UnavailableReason
 from whop_sync.config import WHOP_API_URLS
 from whop_sync.errors import OperatorNeeded, Permanent, SyncError, Transient
@@ -35,6 +36,9 @@ type About = Literal[
     "whop",
     "signing_secret",
     "whop_webhook_secret",
+    "announcement_secrets",
+    "platform_url",
+    "event_bus",
     "queues",
     "alarms",
     "alarm_mail",
@@ -251,6 +255,52 @@ def check_whop_webhook_secret(secret: Callable[[], str]) -> Finding:
     return Finding("whop_webhook_secret", "ok", f"{len(keys)} secret(s) of Whop's webhooks.")
 
 
+def check_announcement_secrets(secret: Callable[[], str]) -> Finding:
+    """Whether announcements can be signed."""
+    try:
+        keys = announcement_keys(secret())
+    except OperatorNeeded as error:
+        explanation = error.explanation.rstrip(".")
+        return Finding(
+            "announcement_secrets",
+            "wrong",
+            f"Announcements cannot be signed: {explanation}. The output SetAnnouncementSecrets is the command.",
+        )
+    return Finding("announcement_secrets", "ok", f"{len(keys)} secret(s) sign announcements.")
+
+
+def check_platform_url(url: str, *, http: httpx.Client | None = None) -> Finding:
+    """Whether the platform's backend answers at all. It is asked by HEAD, so it is sent no announcement."""
+    try:
+        status = (http or http_client(proxied=not is_loopback(url))).head(url).status_code
+    except httpx.RequestError as error:
+        return Finding(
+            "platform_url",
+            "wrong",
+            f"PlatformUrl does not answer ({type(error).__name__}): announcements wait until it does.",
+        )
+    if status >= 500:  # noqa: PLR2004 - a status speaks for itself
+        return Finding("platform_url", "warning", f"PlatformUrl answers {status}: see what ails your backend.")
+    if 300 <= status < 400:  # noqa: PLR2004
+        return Finding(
+            "platform_url", "warning", f"PlatformUrl answers {status}, and announcements follow no redirect."
+        )
+    return Finding("platform_url", "ok", "PlatformUrl answers. No announcement was sent to it.")
+
+
+def check_event_bus(events: Any, bus: str) -> Finding:
+    """Whether the bus is there that announcements are put on."""
+    try:
+        events.describe_event_bus(Name=bus)
+    except ClientError as error:
+        if error.response["Error"]["Code"] != "ResourceNotFoundException":
+            raise
+        return Finding(
+            "event_bus", "wrong", f"There is no event bus {bus}: create it, or correct AnnouncementEventBus."
+        )
+    return Finding("event_bus", "ok", f"The event bus {bus} is there.")
+
+
 def check_queues(sqs: Any, expected: Sequence[str]) -> Iterator[Finding]:
     """`expected` are the URLs of the queues that were deployed."""
     names = [url.rpartition("/")[2] for url in expected]
@@ -302,7 +352,7 @@ def check_alarm_mail(subscriptions: Sequence[Mapping[str, str]]) -> Finding:
 
 def check_concurrency(limit: int, unreserved: int, workers: int) -> Finding:
     """`limit` functions run at once in this account and region, `unreserved` of them without a reservation. `workers`
-    is how many the two workers may take together."""
+    is how many the workers may take together."""
     if unreserved <= workers:
         return Finding(
             "concurrency",
@@ -337,7 +387,8 @@ def check(stack: Stack, *, clock: Callable[[], float] = time.time, http: httpx.C
     worker, receiver = stack.settings("user-created"), stack.settings("receive-webhook")
     actions = stack.settings("mint-chat-token")["CHAT_TOKEN_ACTIONS"].split(",")
     deployed = _deployed(stack)
-    payouts = _payout_functions(stack, deployed.get("AWS::Lambda::Function", []))
+    functions = deployed.get("AWS::Lambda::Function", [])
+    payouts = _payout_functions(stack, functions)
     payout_needed = list(
         payout_needs(
             makes_links="account-link" in payouts,
@@ -374,12 +425,13 @@ def check(stack: Stack, *, clock: Callable[[], float] = time.time, http: httpx.C
         *check_signing_secret(receiver, secret(receiver["WEBHOOK_SIGNING_SECRETS_ARN"], "signing_secrets_unavailable")),
         *(
             check_whop_webhook_secret(secret(settings["WHOP_WEBHOOK_SECRETS_ARN"], "whop_webhook_secrets_unavailable"))
-            for settings in _whop_webhooks(stack, deployed.get("AWS::Lambda::Function", []))
+            for settings in _whop_webhooks(stack, functions)
         ),
+        *_announcements(stack, functions, secret),
         *check_queues(stack.client("sqs"), deployed["AWS::SQS::Queue"]),
         *check_alarms(alarms, deployed["AWS::CloudWatch::Alarm"]),
         check_alarm_mail(_subscriptions(stack.client("sns"), deployed["AWS::SNS::Topic"])),
-        _concurrency(stack),
+        _concurrency(stack, functions),
         *check_clock(_date(stack), clock()),
     ]
 
@@ -396,12 +448,29 @@ def _whop_webhooks(stack: Stack, deployed: Sequence[str]) -> Iterator[Mapping[st
         yield stack.settings("whop-webhooks")
 
 
-def _concurrency(stack: Stack) -> Finding:
+def _announcements(
+    stack: Stack, deployed: Sequence[str], secret: Callable[[str, UnavailableReason], Callable[[], str]]
+) -> Iterator[Finding]:
+    """Nothing where nothing is announced."""
+    if f"{stack.name}-announce" not in deployed:
+        return
+    settings = stack.settings("announce")
+    if settings["ANNOUNCE_TO"] == "eventbridge":
+        yield check_event_bus(stack.client("events"), settings["ANNOUNCEMENT_EVENT_BUS"])
+        return
+    yield check_announcement_secrets(secret(settings["ANNOUNCEMENT_SECRETS_ARN"], "announcement_secrets_unavailable"))
+    yield check_platform_url(settings["PLATFORM_URL"])
+
+
+def _concurrency(stack: Stack, deployed: Sequence[str]) -> Finding:
     functions = stack.client("lambda")
     limits = functions.get_account_settings()["AccountLimit"]
+    workers_there = [
+        each for each in ("user-created", "profile-updated", "announce") if f"{stack.name}-{each}" in deployed
+    ]
     mappings = (
         functions.list_event_source_mappings(FunctionName=f"{stack.name}-{worker}")["EventSourceMappings"]
-        for worker in ("user-created", "profile-updated")
+        for worker in workers_there
     )
     workers = sum(each.get("ScalingConfig", {}).get("MaximumConcurrency", 0) for found in mappings for each in found)
     return check_concurrency(limits["ConcurrentExecutions"], limits["UnreservedConcurrentExecutions"], workers)

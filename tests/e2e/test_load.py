@@ -9,12 +9,15 @@ from local_stack.terminal import Terminal
 def test_nothing_is_lost_or_doubled_and_the_newest_wins_under_load(stack: LocalStack) -> None:
     # Given a Whop that takes fewer calls than the stack was told, in a short minute, and fails some, of a kind after
     # which nobody has to wait for orphans
-    whop = Whop(limit=50, window=10, failing=0.05, failures=("error_500_after", "truncated_json"))
+    whop = Whop(limit=50, window=10, failing=0.05, platform_failing=0.2, failures=("error_500_after", "truncated_json"))
     # When 200 webhooks about 40 users are posted
     report = run(stack, Sizes(webhooks=200, users=40), whop, Terminal(), patience=120)
-    # Then every one of them is accepted and every user is on Whop as their newest events say, once
+    # Then every one of them is accepted, every user is on Whop as their newest events say, once, and the platform was
+    # sent all that their rows count
     assert report.holds, report
     assert report.parked == {}, report
     # And it was not for want of trouble
     assert report.limited_calls, report
     assert report.failed_calls, report
+    assert report.platform_failed, report
+    assert report.announced.repeated, report

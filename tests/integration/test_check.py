@@ -15,6 +15,7 @@ import pytest
 from moto import mock_aws
 
 from fake_whop import ALL_SCOPES, PLATFORM_COMPANY, PLATFORM_KEY, FakeWhop
+from local_stack.announced import running_announcement_receiver
 from whop_sync.errors import OperatorNeeded
 from whop_user_sync import check as checks
 from whop_user_sync import cli
@@ -25,6 +26,7 @@ from whop_user_sync.check import (
     check_alarms,
     check_clock,
     check_concurrency,
+    check_platform_url,
     check_signing_secret,
     check_whop,
     check_whop_webhook_secret,
@@ -311,7 +313,7 @@ def shop(fake: FakeWhop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
         }
         monkeypatch.setattr(Stack, "settings", lambda *_: functions)
         # Moto knows neither of Lambda's limits.
-        monkeypatch.setattr(checks, "_concurrency", lambda _: check_concurrency(1000, 1000, 4))
+        monkeypatch.setattr(checks, "_concurrency", lambda *_: check_concurrency(1000, 1000, 4))
         _put_alarm(monkeypatch)
 
         def run(*options: str) -> tuple[int, Any]:
@@ -437,6 +439,70 @@ def test_a_stack_that_takes_whops_webhooks_needs_their_secret(
     status, answer = shop("--json")
     wrong = [finding["about"] for finding in answer["findings"] if finding["verdict"] == "wrong"]
     assert (status, wrong) == (1, ["whop_webhook_secret"])
+
+
+ANNOUNCEMENT_SECRET = f'["whsec_{"a" * 43}="]'
+
+
+def with_announcements(shop: Callable[..., tuple[int, Any]], monkeypatch: pytest.MonkeyPatch, **settings: str) -> Any:
+    """The findings about announcements, by what they are about, of a stack whose function has these settings."""
+    usual, deployed = Stack.settings, checks._deployed
+    with monkeypatch.context() as patched:
+        patched.setattr(Stack, "settings", lambda self, name="": settings if name == "announce" else usual(self, name))
+        patched.setattr(
+            checks, "_deployed", lambda stack: {**deployed(stack), "AWS::Lambda::Function": ["shop-announce"]}
+        )
+        _, answer = shop("--json")
+    about = ("announcement_secrets", "platform_url", "event_bus")
+    return {each["about"]: (each["verdict"], each["sentence"]) for each in answer["findings"] if each["about"] in about}
+
+
+def test_a_stack_that_announces_nothing_is_not_asked_where(shop: Callable[..., tuple[int, Any]]) -> None:
+    _, answer = shop("--json")
+    assert not {"announcement_secrets", "platform_url", "event_bus"} & {each["about"] for each in answer["findings"]}
+
+
+def test_where_announcements_go_is_checked_and_nothing_is_sent_there(
+    shop: Callable[..., tuple[int, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    secrets = boto3.client("secretsmanager")
+    arn = secrets.create_secret(Name="shop/announcements", SecretString=ANNOUNCEMENT_SECRET)["ARN"]
+    with running_announcement_receiver() as receiver:
+        settings = {"ANNOUNCE_TO": "webhook", "PLATFORM_URL": receiver.url, "ANNOUNCEMENT_SECRETS_ARN": arn}
+        found = with_announcements(shop, monkeypatch, **settings)
+        assert {about: verdict for about, (verdict, _) in found.items()} == {
+            "announcement_secrets": "ok",
+            "platform_url": "ok",
+        }
+        assert (receiver.calls, receiver.taken) == (0, [])
+    # A backend that is gone, and a secret that is none
+    secrets.put_secret_value(SecretId="shop/announcements", SecretString="secret-of-enough-bytes")
+    found = with_announcements(shop, monkeypatch, **settings)
+    assert found["platform_url"][0] == found["announcement_secrets"][0] == "wrong"
+    assert "does not answer (ConnectError)" in found["platform_url"][1]
+    assert "must start with whsec_" in found["announcement_secrets"][1]
+    assert "secret-of-enough" not in str(found)
+
+
+@pytest.mark.parametrize(("status", "verdict"), [(204, "ok"), (405, "ok"), (307, "warning"), (503, "warning")])
+def test_what_a_backend_answers_to_head_is_judged(status: int, verdict: str) -> None:
+    asked: list[str] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request.method)
+        return httpx.Response(status, headers={"location": "https://elsewhere.test/"})
+
+    http = httpx.Client(transport=httpx.MockTransport(answer))
+    assert check_platform_url("https://api.shop.test/", http=http).verdict == verdict
+    assert asked == ["HEAD"]
+
+
+def test_an_event_bus_that_is_not_there_is_found(
+    shop: Callable[..., tuple[int, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for bus, verdict in (("default", "ok"), ("shop", "wrong")):
+        found = with_announcements(shop, monkeypatch, ANNOUNCE_TO="eventbridge", ANNOUNCEMENT_EVENT_BUS=bus)
+        assert found["event_bus"][0] == verdict
 
 
 def test_a_stack_that_is_not_there_is_said(shop: Callable[..., tuple[int, Any]]) -> None:

@@ -77,6 +77,7 @@ class StubSources:
     stack = Stack(name="acme")
 
     def __init__(self) -> None:
+        self.announcements: Counter[str] | None = Counter({"delivered": 7, "retried": 2})
         self.redriven: list[str] = []
         self.discarded: list[tuple[str, str]] = []
 
@@ -89,6 +90,7 @@ class StubSources:
             ],
             outcomes=[("10:00", Counter({"accepted": 2, "parked": 1}))],
             calls={"PATCH /users/{id}": Counter({"200": 3})},
+            announcements=self.announcements,
             lines=int(hours),
         )
 
@@ -353,6 +355,17 @@ def test_a_queue_shows_the_age_of_its_oldest_message_where_it_is_known(sources: 
     page = signed_in(sources, guard).get("/").text
     assert re.search(r"user-created</th><td>3</td><td>0</td><td>2 h 5 min<", page)
     assert re.search(r"parked-deliveries</th><td>1</td><td>0</td><td>-<", page)
+
+
+def test_the_overview_counts_announcements_where_the_stack_makes_some(sources: StubSources, guard: Guard) -> None:
+    def shown() -> str:
+        return " ".join(re.sub(r"<[^>]+>", " ", signed_in(sources, guard).get("/").text).split())
+
+    assert "Announcements to your platform delivered 7 retried 2" in shown()
+    sources.announcements = Counter()
+    assert "Announcements to your platform None in this time." in shown()
+    sources.announcements = None
+    assert "Announcements" not in shown()
 
 
 def test_users_are_listed_by_a_status_and_by_no_other_word(sources: StubSources, guard: Guard) -> None:

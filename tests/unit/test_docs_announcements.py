@@ -30,6 +30,7 @@ from local_stack.waiting import becomes_true
 from whop_sync.announcements import Announcement, UserAnnouncement, announcement_id
 from whop_sync.announcing.event_bus import EventBus
 from whop_sync.announcing.webhooks import PlatformWebhook, announcement_keys
+from whop_sync.receiving.whop_webhooks import EVENTS
 
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
@@ -40,7 +41,7 @@ PAGE = Page("docs/announcements.md")
 EXAMPLES = ROOT / "docs/examples"
 PACKAGES = ROOT / ".local/node/node_modules"
 TYPES: set[str] = set(get_args(UserAnnouncement.__value__))
-STATES = TYPES - {"user.email_differs", "picture.refused"}
+OF_WHOP = {f"whop.{event}": fields for event, fields in EVENTS.items()}
 
 
 @cache
@@ -120,10 +121,11 @@ def test_the_document_is_one_of_asyncapi() -> None:
 
 def test_every_type_is_documented_and_every_documented_type_is_announced() -> None:
     messages = document()["components"]["messages"]
-    assert_same(set(messages) - {"event"}, TYPES, "docs/asyncapi.yaml, components.messages")
+    types = TYPES | set(OF_WHOP)
+    assert_same(set(messages) - {"event"}, types, "docs/asyncapi.yaml, components.messages")
     channel = document()["channels"]["webhook"]["messages"]
-    assert channel == {name: {"$ref": f"#/components/messages/{name}"} for name in TYPES}
-    for name in TYPES:
+    assert channel == {name: {"$ref": f"#/components/messages/{name}"} for name in types}
+    for name in types:
         assert messages[name]["payload"]["allOf"][1]["properties"]["type"] == {"const": name}
     assert_same(PAGE.listed("What is announced") & TYPES, TYPES, f"{PAGE.name}, What is announced")
 
@@ -152,6 +154,19 @@ def test_what_is_sent_has_the_documented_form(type_: UserAnnouncement) -> None:
     for name in ("user_id", "version", *(set(DATA[type_]) - {"whop_company_id"})):
         lacking = {**body, "data": {key: value for key, value in body["data"].items() if key != name}}
         assert problems(type_, "payload", lacking), name
+
+
+@pytest.mark.parametrize("type_", OF_WHOP)
+def test_what_whop_says_of_an_account_has_the_documented_form(type_: str) -> None:
+    ids = {"whop_company_id": "biz_1", "whop_user_id": "user_1"}
+    data = dict.fromkeys(OF_WHOP[type_], "word") | ids
+    said = Announcement(id="whop_msg_1", type=type_, user_id="u1", version=None, occurred_at=1.5, data=data)
+    body = json.loads(signed(said)[0])
+    assert problems(type_, "payload", body) == []
+    documented = document()["components"]["messages"][type_]["payload"]["allOf"][1]["properties"]["data"]["allOf"][1]
+    assert set(documented["properties"]) == set(OF_WHOP[type_]) - set(ids)
+    del body["data"]["whop_company_id"]
+    assert problems(type_, "payload", body)
 
 
 def test_an_event_on_the_bus_has_the_documented_form() -> None:

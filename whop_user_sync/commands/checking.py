@@ -15,7 +15,7 @@ from whop_user_sync.commands.common import (
 CHECK_NEEDS = (
     "lambda:GetFunctionConfiguration on the functions, lambda:ListEventSourceMappings, lambda:GetAccountSettings,"
     " secretsmanager:GetSecretValue on the secrets, sqs:GetQueueUrl on the queues, cloudformation:ListStackResources,"
-    " cloudwatch:DescribeAlarms and sns:ListSubscriptionsByTopic."
+    " cloudwatch:DescribeAlarms, with AnnounceTo=eventbridge events:DescribeEventBus, and sns:ListSubscriptionsByTopic."
 )
 
 _MARKS = {"ok": "ok", "warning": "look", "wrong": "WRONG"}

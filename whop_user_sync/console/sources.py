@@ -53,12 +53,15 @@ class Alarm:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Overview:
-    """`outcomes` are counts by span of time, oldest first; `calls` counts Whop's answers by operation and status."""
+    """`outcomes` are counts by span of time, oldest first; `calls` counts Whop's answers by operation and status.
+    `announcements` counts what became of announcements to the platform, each try for itself; None if it announces none.
+    """
 
     alarms: Sequence[Alarm]
     queues: Sequence[QueueState]
     outcomes: Sequence[tuple[str, Counter[str]]]
     calls: Mapping[str, Counter[str]]
+    announcements: Counter[str] | None
     lines: int
 
 
@@ -159,6 +162,7 @@ class Sources:
             queues=[self._queue(name, url, ages.get(name)) for name, url in urls.items()],
             outcomes=_by_span(lines, now - hours * 3600, now),
             calls=_calls(lines),
+            announcements=_announcements(lines) if "announcements" in urls else None,
             lines=len(lines),
         )
 
@@ -167,7 +171,7 @@ class Sources:
         ways: dict[str, list[LogLine]] = {}
         for line in self._logs.find({}, since=time.time() - hours * 3600):
             event_id = line.fields.get("event_id") or line.fields.get("claimed_event_id")
-            if event_id:
+            if event_id and line.message != "announcement":  # which is no webhook that came
                 ways.setdefault(str(event_id), []).append(line)
         found = [Delivery(event_id=event_id, lines=lines) for event_id, lines in ways.items()]
         chosen = [each for each in found if all(str(getattr(each, name)) == text for name, text in wanted.items())]
@@ -329,6 +333,12 @@ def _calls(lines: Sequence[LogLine]) -> dict[str, Counter[str]]:
             status = str(line.fields.get("whop_status", "no answer"))
             found.setdefault(str(line.fields["operation"]), Counter())[status] += 1
     return dict(sorted(found.items()))
+
+
+def _announcements(lines: Sequence[LogLine]) -> Counter[str]:
+    return Counter(
+        str(line.fields["outcome"]) for line in lines if line.message == "announcement" and "outcome" in line.fields
+    )
 
 
 def _seconds(at: str) -> float:

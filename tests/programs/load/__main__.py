@@ -32,7 +32,8 @@ def main() -> int:
         with running_stack(terminal, built(terminal), name="load", more_parameters=allowed) as stack:
             terminal.title(
                 f"{sizes.webhooks} webhooks about {sizes.users} users; Whop takes {whop.limit} calls of a kind in"
-                f" {whop.window:.0f} s and fails {whop.failing:.0%}"
+                f" {whop.window:.0f} s and fails {whop.failing:.0%}; the platform"
+                f" fails {whop.platform_failing:.0%} of the announcements"
             )
             report = run(stack, sizes, whop, terminal)
             report.tell(terminal)

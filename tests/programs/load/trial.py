@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 
 from fake_whop import FaultKind
+from load.announcements import Accounts
 from load.chart import Answered, Called, Moment
 from load.traffic import Event, Sizes, Traffic, User, planned
 from local_stack.pictures import png
@@ -41,13 +42,16 @@ class Whop:
     """How hard Whop's stand-in makes it. The limit holds for each operation, like Whop's 600 calls in 60 seconds, and
     here time is twice as fast.
 
-    `failures` take turns. Those after which the request may still be under way are left out: each costs its user three
-    minutes, the length of a lease. A create that failed before it was done costs two: so long Whop's list is watched.
+    `failing` is the share of the calls to Whop that fail, `platform_failing` that of the announcements at which the
+    platform fails. `failures` take turns. Those after which the request may still be under way are left out: each costs
+    its user three minutes, the length of a lease. A create that failed before it was done costs two: so long Whop's
+    list is watched.
     """
 
     limit: int = 600
     window: float = 30.0
     failing: float = 0.05
+    platform_failing: float = 0.05
     failures: Sequence[FaultKind] = ("error_500_before", "error_500_after", "truncated_json")
 
 
@@ -62,6 +66,8 @@ class Report:
     lost: int
     doubled: int
     wrong: int
+    announced: Accounts
+    platform_failed: int
     parked: dict[str, int]
     drained: bool
     sending_seconds: float
@@ -75,7 +81,8 @@ class Report:
 
     @property
     def holds(self) -> bool:
-        return self.drained and self.accepted == self.sent and not (self.lost or self.doubled or self.wrong)
+        right = not (self.lost or self.doubled or self.wrong) and self.announced.hold
+        return self.drained and self.accepted == self.sent and right
 
     def tell(self, terminal: Terminal) -> None:
         terminal.title("Report")
@@ -86,6 +93,15 @@ class Report:
         terminal.expect(not self.lost, f"{self.lost} events lost")
         terminal.expect(not self.doubled, f"{self.doubled} connected accounts doubled")
         terminal.expect(not self.wrong, f"{self.wrong} users with a wrong name or picture on Whop")
+        announced = self.announced
+        terminal.expect(not announced.silent, f"{announced.silent} users about whom nothing was announced")
+        terminal.expect(not announced.lost, f"{announced.lost} announcements lost of those that rows count")
+        terminal.expect(not announced.unrecorded, f"{announced.unrecorded} announcements that no row counts")
+        terminal.expect(not announced.wrong, f"{announced.wrong} users whose last state, by version, is not true")
+        terminal.line(
+            f"  {announced.came} announcements came, {announced.repeated} of them again;"
+            f" the platform failed {self.platform_failed} calls"
+        )
         reasons = ", ".join(f"{count} {reason}" for reason, count in self.parked.items())
         terminal.line(f"{sum(self.parked.values())} events parked" + (f": {reasons}" if reasons else ""))
         terminal.line(
@@ -100,7 +116,7 @@ class Report:
 def run(stack: LocalStack, sizes: Sizes, whop: Whop, terminal: Terminal, *, patience: float = 1200) -> Report:
     """Sends the traffic and waits until it is handled, at most for `patience` seconds after the last delivery."""
     traffic = planned(sizes, stack.pictures.url)
-    before = len(stack.fake.calls)
+    before, platform_failed_before = len(stack.fake.calls), stack.announced.failed
     trial = _Trial(stack, traffic, whop, terminal)
     with _hardship(stack, whop):
         started, began_at = time.monotonic(), time.time()
@@ -120,6 +136,8 @@ def run(stack: LocalStack, sizes: Sizes, whop: Whop, terminal: Terminal, *, pati
             lost=trial.lost(parked),
             doubled=trial.doubled(),
             wrong=trial.wrong(),
+            announced=trial.announced(),
+            platform_failed=stack.announced.failed - platform_failed_before,
             parked=dict(Counter(parked.values())),
             drained=drained,
             sending_seconds=sent - started,
@@ -138,11 +156,13 @@ def _hardship(stack: LocalStack, whop: Whop) -> Iterator[None]:
     switches = stack.fake.switches
     usual = replace(switches)
     switches.rate_limit, switches.rate_window, switches.failure_rate = whop.limit, whop.window, whop.failing
+    stack.announced.failures.share = whop.platform_failing
     try:
         yield
     finally:
         switches.rate_limit, switches.rate_window = usual.rate_limit, usual.rate_window
         switches.failure_rate, switches.failure_kind = usual.failure_rate, usual.failure_kind
+        stack.announced.failures.share = 0.0
 
 
 class _Trial:
@@ -201,13 +221,18 @@ class _Trial:
         self.sent_again += sum(attempt is not None and attempt > 1 for attempt in attempts)
 
     def drain(self, patience: float) -> bool:
-        """Whether all queued events were handled in time."""
+        """Whether all queued events were handled, and announced, in time."""
         deadline = time.monotonic() + patience
         few = len(self._traffic.deliveries) * FEW
         self._pass(lambda: self._stack.deployment.waiting() <= few or time.monotonic() > deadline)
         self._stack.fake.switches.failure_rate = 0.0
-        self._pass(lambda: self._stack.deployment.waiting() == 0 or time.monotonic() > deadline)
-        return self._stack.deployment.waiting() == 0
+        self._stack.announced.failures.share = 0.0
+        self._pass(lambda: self._waiting() == 0 or time.monotonic() > deadline)
+        return self._waiting() == 0
+
+    def _waiting(self) -> int:
+        """Events first: a worker announces before it is done with one."""
+        return self._stack.deployment.waiting() or self._stack.deployment.unannounced()
 
     def _pass(self, done: Callable[[], bool]) -> None:
         """Waits, tells how it goes, and lets Whop's failures take turns."""
@@ -246,6 +271,12 @@ class _Trial:
             for user in self._traffic.users
             for event in user.events
         )
+
+    def announced(self) -> Accounts:
+        ours = {user.id for user in self._traffic.users}
+        rows = {row["user_id"]: row for row in self._stack.deployment.rows() if row["key"].startswith("user#")}
+        recorded = {user_id: int(rows.get(user_id, {}).get("announced", 0)) for user_id in ours}
+        return Accounts.of(recorded, [each for each in self._stack.announced.taken if each.user_id in ours])
 
     def doubled(self) -> int:
         return sum(len(accounts) - 1 for accounts in self._accounts().values())

@@ -38,6 +38,12 @@ class Announced:
         return str(self.body["data"]["user_id"])
 
     @property
+    def facts(self) -> str:
+        """What it says beside user and version."""
+        data = self.body["data"]
+        return ", ".join(f"{name} {data[name]}" for name in data if name not in ("user_id", "version"))
+
+    @property
     def version(self) -> int | None:
         """None for what Whop's own webhooks made."""
         version: int | None = self.body["data"].get("version")
@@ -87,6 +93,9 @@ class AnnouncementReceiver:
             def do_GET(self) -> None:
                 self._answer(200, receiver.page().encode())
 
+            def do_HEAD(self) -> None:
+                self._answer(405, b"")
+
             def _answer(self, status: int, content: bytes) -> None:
                 self.send_response(status)
                 if content:
@@ -135,7 +144,7 @@ class AnnouncementReceiver:
             "<tr>"
             + "".join(
                 f"<td>{html.escape(str(cell))}</td>"
-                for cell in (f"{each.at:%H:%M:%S}", each.user_id, each.version or "", each.type, _facts(each), each.id)
+                for cell in (f"{each.at:%H:%M:%S}", each.user_id, each.version or "", each.type, each.facts, each.id)
             )
             + "</tr>"
             for each in taken
@@ -148,11 +157,6 @@ class AnnouncementReceiver:
             f"<h1>Announcements to your platform</h1><p>{len(taken)} came.</p>"
             f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></html>"
         )
-
-
-def _facts(announced: Announced) -> str:
-    shown = {name: value for name, value in announced.body["data"].items() if name not in ("user_id", "version")}
-    return ", ".join(f"{name} {value}" for name, value in shown.items())
 
 
 @contextmanager

@@ -130,9 +130,11 @@ class Demo:
     def play(self) -> None:
         if self.cast.ada.picture is None:
             self.terminal.line("no picture is sent: the sandbox needs a public one, give it with PICTURE=https://...")
+        self.stack.announced.failures.next = 1
         self.terminal.title("The platform sends webhooks")
         settled = self._sign_ups() and self._changes() and self._trouble() and self._departure()
         self._show_rows()
+        self._show_announcements()
         self._show_whop()
         self._show_parked()
         self._show_logs()
@@ -250,6 +252,34 @@ class Demo:
             set(rows) == {*(p.id for p in cast.enrolled), cast.refused.id}, "there is no row for any other user"
         )
         self._expect_no_personal_data("rows", json.dumps(items, default=str))
+
+    def _show_announcements(self) -> None:
+        """What the platform was sent in its turn, by signed webhooks. Its backend failed at the first one."""
+        terminal, cast, announced = self.terminal, self.cast, self.stack.announced
+        terminal.title("What the platform learned, by webhooks signed for it")
+        with terminal.step("announcing"):
+            settled = becomes_true(lambda: self.stack.deployment.unannounced() == 0, self.patience)
+        if not settled:
+            terminal.expect(False, f"every announcement was delivered within {self.patience} s")
+        people = [*cast.enrolled, cast.refused]
+        came = {person.id: announced.of(person.id) for person in people}
+        terminal.table(
+            ("user", "version", "announcement", "with"),
+            [(each.user_id, each.version, each.type, each.facts) for person in people for each in came[person.id]],
+        )
+        for person, types in (
+            (cast.ada, ["user.enrolled"]),
+            (cast.katherine, ["user.enrolled", "user.deleted", "user.restored"]),
+            (cast.refused, ["user.enrollment_failed"]),
+        ):
+            found = [each.type for each in came[person.id]]
+            terminal.expect(found == types, f"the platform knows of {person.name}: {', '.join(types)}", found=found)
+        row = self.stack.deployment.row(f"user#{cast.ada.id}") or {}
+        [*known] = [each.body["data"].get("whop_user_id") for each in came[cast.ada.id]]
+        terminal.expect(known == [row.get("whop_user_id")], "and has the id of Ada's Whop user to save", found=known)
+        terminal.expect(announced.failed == 1, "its backend failed once, and what it missed came again")
+        terminal.expect(announced.rejected == 0, "each was signed as the official library wants it")
+        self._expect_no_personal_data("announcements", json.dumps([each.body for each in announced.taken]))
 
     def _show_whop(self) -> None:
         terminal, whop = self.terminal, self.stack.whop
