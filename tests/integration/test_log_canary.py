@@ -32,6 +32,7 @@ from local_stack.sending import Delivery
 from local_stack.serving import serving
 from whop_sync.announcements import Announcement
 from whop_sync.events import UserEvent
+from whop_sync.standard_webhooks import sign
 
 WORD = "canary"
 SECRET = "whsec_" + base64.b64encode(WORD.encode() * 5).decode()
@@ -216,6 +217,95 @@ def test_a_signing_secret_that_cannot_be_right_is_not_told(engine: Engine, tmp_p
     ended = run(
         of_function("receive_webhook"), surroundings.environment("receive_webhook"), tmp_path, step(http(document()))
     )
+    assert [answer["statusCode"] for answer in ended.answers] == [503]
+    assert leaks(ended.all) == []
+
+
+# -- the receiver of Whop's webhooks -----------------------------------------------------------------------------------
+
+WHOP_SECRET = "ws_" + "0123456789abcdef" * 4
+WHOP_PARTS = (
+    "whop_sync.receiving.whop_webhooks.raw_body",
+    "whop_sync.receiving.whop_webhooks.read",
+    "whop_sync.receiving.signatures.Standard.verify",
+    "whop_sync.aws.queues.Queue.send",
+    "whop_sync.journal.Journal.whop_webhook",
+    "whop_sync.aws.secrets.Secret.text",
+    AWS,
+)
+
+
+def of_whop(event: str = "payout_account.status_updated", **changed: object) -> bytes:
+    person = {"first_name": NAME, "email": ADDRESS, "address": {"line1": WORD}, "metadata": {WORD: WORD}}
+    data = {"id": "poact_1", "status": "connected", "business_representative": person, **person}
+    envelope = {"id": "msg_1", "type": event, "account_id": "biz_1", "previous_attributes": {WORD: WORD}, "data": data}
+    return json.dumps(envelope | changed).encode()
+
+
+def http_of_whop(content: bytes, headers: Mapping[str, str] | None = None) -> dict[str, Any]:
+    at = str(int(time.time()))
+    proven = {
+        "webhook-id": "msg_1",
+        "webhook-timestamp": at,
+        "webhook-signature": f"v1,{sign(WHOP_SECRET.encode(), 'msg_1', at, content)}",
+    }
+    return {**http(content), "headers": {**proven, "user-agent": WORD, **(headers or {})}}
+
+
+WHOP_ODD = (
+    f"{WORD} is not JSON".encode(),
+    f'["{WORD}"]'.encode(),
+    f'{{"type": ["{WORD}"]}}'.encode(),
+    of_whop(event=f"of {WORD}"),
+    of_whop(account_id=f"{WORD}@people.test"),
+    of_whop(data=WORD),
+    of_whop(data={"id": f"id of {WORD}", "status": f"said {WORD}", "latest_verification": WORD}),
+    of_whop(timestamp=WORD),
+)
+
+
+@pytest.fixture
+def of_whops(engine: Engine) -> Surroundings:
+    switched_on = {"AnnounceTo": "webhook", "PlatformUrl": "https://shop.test/announcements", "WhopWebhooks": "true"}
+    surroundings = Surroundings(engine, switched_on)
+    surroundings.set_secret("whop-webhook-secrets", WHOP_SECRET)
+    return surroundings
+
+
+def test_of_whops_webhooks_nothing_private_is_logged_or_announced(of_whops: Surroundings, tmp_path: Path) -> None:
+    steps = [
+        step(http_of_whop(of_whop())),
+        *(step(http_of_whop(body)) for body in WHOP_ODD),
+        *(step(http_of_whop(of_whop(), headers)) for headers in REFUSED),
+    ]
+    environment = of_whops.environment("receive_whop_webhook")
+    ended = run(of_function("receive_whop_webhook"), environment, tmp_path, *steps)
+    statuses = [answer["statusCode"] for answer in ended.answers]
+    assert statuses == [200] * (1 + len(WHOP_ODD)) + [401] * len(REFUSED)
+    assert leaks(ended.all, also=[WHOP_SECRET, WHOP_SECRET.removeprefix("ws_")]) == []
+    announced = [message["Body"] for message in of_whops.messages("announcements")]
+    assert len(announced) == 3
+    assert leaks("\n".join(announced)) == []
+
+
+def test_the_receiver_of_whops_webhooks_tells_nothing_when_its_parts_fail(
+    of_whops: Surroundings, tmp_path: Path
+) -> None:
+    steps = [step(http_of_whop(body), part) for part in (AWS, *WHOP_PARTS) for body in (of_whop(), WHOP_ODD[0])]
+    environment = of_whops.environment("receive_whop_webhook")
+    ended = run(of_function("receive_whop_webhook"), environment, tmp_path, *steps)
+    assert {answer["statusCode"] for answer in ended.answers} <= {200, 500, 503}
+    assert len([answer for answer in ended.answers if answer["statusCode"] == 500]) >= len(WHOP_PARTS)
+    assert leaks(ended.all, also=[WHOP_SECRET]) == []
+
+
+@pytest.mark.parametrize("value", [f"whsec_{WORD}", f'["{WORD}', json.dumps([f"ws_{WORD}", WORD])])
+def test_a_secret_of_whops_webhooks_that_cannot_be_right_is_not_told(
+    of_whops: Surroundings, tmp_path: Path, value: str
+) -> None:
+    of_whops.set_secret("whop-webhook-secrets", value)
+    environment = of_whops.environment("receive_whop_webhook")
+    ended = run(of_function("receive_whop_webhook"), environment, tmp_path, step(http_of_whop(of_whop())))
     assert [answer["statusCode"] for answer in ended.answers] == [503]
     assert leaks(ended.all) == []
 
