@@ -99,6 +99,7 @@ def test_every_sample_event_does_its_work_in_a_container(
     # When their webhooks come
     for name in ("user_created.json", "profile_updated.json", "base64_body.json"):
         assert invoke(f"receive_webhook/{name}").answer == ACCEPTED
+    assert invoke("receive_whop_webhook/payout_updated.json").answer == ACCEPTED
     # Then they are really queued, and hold nothing new for the deployed functions
     assert settled(stack.deployment)
     outcomes = [json.loads(line)["outcome"] for line in logged(stack, "user-created", "profile-updated")]

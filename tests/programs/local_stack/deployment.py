@@ -27,7 +27,7 @@ KEPT_BUILDS = 4
 WORKERS = ("user-created", "profile-updated")
 """Those that bring events to Whop."""
 BACKEND = ("look-up-user", "enroll-user", "mint-chat-token", "account-link", "payout-token")
-FUNCTIONS = ("receive-webhook", *WORKERS, "announce", *BACKEND, "import-users")
+FUNCTIONS = ("receive-webhook", "whop-webhooks", *WORKERS, "announce", *BACKEND, "import-users")
 SWITCHED_ON = {
     "ImportEnabled": "true",
     "AccountLinkHosts": "app.example.com",

@@ -21,9 +21,11 @@ from local_stack.sending import Delivery
 from local_stack.stack import running_stack
 from local_stack.terminal import Terminal
 from local_stack.waiting import becomes_true
+from local_stack.whop_webhooks import signed
 
 FUNCTIONS = {
     "receive_webhook": "ReceiveWebhookFunction",
+    "receive_whop_webhook": "WhopWebhooksFunction",
     "user_created": "UserCreatedFunction",
     "profile_updated": "ProfileUpdatedFunction",
     "look_up_user": "LookUpUserFunction",
@@ -91,7 +93,9 @@ def refreshed(event: Mapping[str, Any], at: datetime) -> Mapping[str, Any]:
     headers = {name.lower(): value for name, value in event.get("headers", {}).items()}
     if "webhook-signature" in headers and not event.get("isBase64Encoded"):
         delivery = Delivery(str(event.get("body", "")).encode(), headers["webhook-id"])
-        return {**event, "headers": {**headers, **delivery.headers(at=at)}}
+        is_whops = event.get("rawPath") == "/whop-webhooks"
+        proven = signed(delivery, at=at) if is_whops else delivery.headers(at=at)
+        return {**event, "headers": {**headers, **proven}}
     if "Records" in event:
         sent = str(int(at.timestamp() * 1000))
         dates = {"SentTimestamp": sent, "ApproximateFirstReceiveTimestamp": sent}

@@ -17,6 +17,7 @@ from local_stack import ROOT
 from local_stack.deployment import SWITCHED_ON
 from local_stack.places import Places, agreed
 from local_stack.sending import Delivery, body
+from local_stack.whop_webhooks import sample, signed
 from whop_sync.events import ProfileField, UserEvent
 from whop_sync.whop.client import AccountLinkUseCase
 
@@ -113,6 +114,7 @@ def events(at: datetime, places: Places = AGREED) -> dict[str, Event]:
         "receive_webhook/profile_updated.json": _webhook(_DELIVERIES["profile_updated"], at),
         # What API Gateway makes of a body whose content type it takes for binary.
         "receive_webhook/base64_body.json": _webhook(with_picture, at, encoded=True),
+        "receive_whop_webhook/payout_updated.json": _whop_webhook(at),
         # What EventBridge says of an object that was put into the import bucket.
         "import_users/plan.json": {"bucket": {"name": f"{STACK}-import"}, "object": {"key": "users/users.csv"}},
     }
@@ -134,6 +136,16 @@ def _webhook(delivery: Delivery, at: datetime, *, encoded: bool = False) -> dict
         **_http("POST /webhooks", "/webhooks", at, id_=delivery.id, headers=headers, body=text),
         "isBase64Encoded": encoded,
     }
+
+
+def _whop_webhook(at: datetime) -> dict[str, Any]:
+    """Whop's own, about an account that no user has."""
+    data = {"id": "wdrl_sample", "status": "completed", "status_detail": "completed"}
+    delivery = Delivery(sample("payout.updated", "biz_sample", data, at=_CHANGED), "msg_sample_payout_updated")
+    headers = {**signed(delivery, at=at), "content-length": str(len(delivery.content))}
+    text = delivery.content.decode()
+    http = _http("POST /whop-webhooks", "/whop-webhooks", at, id_=delivery.id, headers=headers, body=text)
+    return {**http, "isBase64Encoded": False}
 
 
 def _asked(
@@ -262,6 +274,11 @@ def variables(places: Places) -> dict[str, dict[str, str]]:
             "USER_CREATED_QUEUE_URL": queue("user-created"),
             "PROFILE_UPDATED_QUEUE_URL": queue("profile-updated"),
             "PARKED_DELIVERIES_QUEUE_URL": queue("parked-deliveries"),
+        },
+        "WhopWebhooksFunction": {
+            **everywhere,
+            "WHOP_WEBHOOK_SECRETS_ARN": f"{STACK}/whop-webhook-secrets",
+            "ANNOUNCEMENTS_QUEUE_URL": queue("announcements"),
         },
         "UserCreatedFunction": worker_of("user-created"),
         "ProfileUpdatedFunction": worker_of("profile-updated"),

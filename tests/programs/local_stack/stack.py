@@ -15,6 +15,7 @@ from local_stack.pictures import PictureServer, running_pictures
 from local_stack.places import Places
 from local_stack.sending import SECRET
 from local_stack.terminal import Terminal
+from local_stack.whop_webhooks import connect
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +73,11 @@ def running_stack(
                         "AnnounceTo": "webhook",
                         "PlatformUrl": announced.url,
                         "PlatformAllowedOrigin": announced.origin,
+                        "WhopWebhooks": "true",
                         **parameters,
                         **(more_parameters or {}),
                     },
                 )
+            if not sandbox:
+                connect(fake, deployment)
             yield LocalStack(built, deployment, whop, fake, pictures, announced)
