@@ -59,6 +59,20 @@ class Commands:
         return found
 
 
+def own_backend(exports: list[str], code: str) -> "subprocess.CompletedProcess[str]":
+    """Runs Python beside the examples of the docs, in a shell where what `make up` prints was pasted."""
+    pasted = "; ".join([*exports, f"exec {shlex.quote(sys.executable)} -c {shlex.quote(code)}"])
+    return subprocess.run(
+        ["bash", "-c", pasted],
+        cwd=ROOT / "docs" / "examples",
+        env={"PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=False,
+    )
+
+
 @pytest.fixture
 def commands(tmp_path: Path) -> Commands:
     return Commands(tmp_path)
@@ -88,6 +102,12 @@ def test_it_runs_for_a_platform_and_what_it_prints_works(commands: Commands) -> 
             assert browser.get(page).status_code == 200
             tab = browser.get(page.partition("?")[0] + "tabs/Whop").text
             assert f'<iframe src="http://{ADDRESS}:{commands.port + 1}/"' in tab
+        # And the printed settings let the documented examples send to it, and ask it
+        exports = re.findall(r"^  (export .*)$", up.stdout, re.MULTILINE)
+        sent_by_hand = own_backend(exports, "import send_webhook as s; s.send('msg_own', {'type': 'user.deleted'})")
+        assert sent_by_hand.returncode == 0, sent_by_hand.stderr
+        asked = own_backend(exports, "import ask; print(ask.whop_user('12345')['status'])")
+        assert asked.stdout == "synced\n", asked.stderr
         # And one that Whop refuses fails with Whop's reason
         refused = commands.run("send", USER_ID="2", EMAIL="ada@example.com")
         assert refused.returncode == 1

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from load import __main__ as load_program
-from local_stack import ROOT, deployment, invoking, samples, up
+from local_stack import ROOT, deployment, invoking, samples, send, up
 from local_stack import __main__ as program
 from local_stack.deployment import DeploymentError
 from local_stack.errors import UsageError
@@ -148,25 +148,37 @@ def test_the_holder_of_a_taken_port_is_named_with_another_way() -> None:
     assert holder(port) is None
 
 
+RUNNING = Running(
+    process=1,
+    places=agreed(),
+    stack="s",
+    engine_url="http://127.0.0.1:4566",
+    webhook_url="http://127.0.0.1:4566/webhooks",
+    users_url="http://127.0.0.1:4566/users/",
+    whop_page="http://127.0.0.1:4680/",
+    whop_api_url="http://127.0.0.1:4680/api/v1",
+    whop_company_id="biz_1",
+    pictures_origin="http://127.0.0.1:4682",
+)
+"""What `make up` left running, without anything asked of it."""
+
+
+@pytest.mark.parametrize("kind", ["updated", "deleted"])
+def test_what_is_sent_of_one_user_differs_only_where_it_is_asked_to(kind: str) -> None:
+    first = send.arguments(RUNNING, {"USER_ID": "12345", "NAME": "Ada Lovelace"})
+    again = send.arguments(RUNNING, {"USER_ID": "12345", "NAME": "Ada King", "TYPE": kind})
+    assert len(first) == len(again)
+    assert set(again) - set(first) == {kind, "Ada King"}
+    assert set(send.arguments(RUNNING, {"USER_ID": "2"})).isdisjoint({"12345", "Ada Lovelace"})
+
+
 @pytest.mark.parametrize(
     "asked", [{"LISTEN": "172.17.0.1"}, {"PORT": "7000"}, {"PRESET": "stripe"}, {"SECRET": "whsec_" + "Zm9v" * 10}]
 )
 def test_what_runs_already_is_not_another_one_and_says_how_to_change_it(
     asked: dict[str, str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    found = Running(
-        process=1,
-        places=agreed(),
-        stack="s",
-        engine_url="http://127.0.0.1:4566",
-        webhook_url="http://127.0.0.1:4566/webhooks",
-        users_url="http://127.0.0.1:4566/users/",
-        whop_page="http://127.0.0.1:4680/",
-        whop_api_url="http://127.0.0.1:4680/api/v1",
-        whop_company_id="biz_1",
-        pictures_origin="http://127.0.0.1:4682",
-    )
-    monkeypatch.setattr(up, "running", lambda: found)
+    monkeypatch.setattr(up, "running", lambda: RUNNING)
     monkeypatch.setattr(up, "start", lambda *_: pytest.fail("another one was started"))
     for name in ("PRESET", "SCHEME", "OVERRIDES", "SECRET", "PORT", "LISTEN"):
         monkeypatch.delenv(name, raising=False)

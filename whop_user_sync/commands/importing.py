@@ -202,7 +202,7 @@ def _readable(file: Path, *, resumable: bool) -> Iterator[Path]:
             yield copy
         return
     if str(file) == ".":  # as Typer reads an empty text
-        raise CommandError("Which file? Name a file of users, or - for standard input.")
+        raise CommandError("Which file? Name a file of users, for make as FILE=users.csv, or - for standard input.")
     if not file.exists():
         raise CommandError(f"There is no file {file}.")
     if file.is_dir():

@@ -143,7 +143,13 @@ def _show(terminal: Terminal, found: up.Running) -> None:
     )
     terminal.line("make invoke        every function with every sample event, in containers")
     terminal.line("make down")
-    terminal.title("With the aws command")
+    terminal.title("For your own backend, and for the aws command")
+    backend = {
+        "WEBHOOK_URL": found.webhook_url,
+        "WEBHOOK_SECRET": found.signing_secret,
+        "USERS_URL": found.users_url.removesuffix("/"),
+    }
+    terminal.line("export " + " ".join(f"{name}={shlex.quote(text)}" for name, text in backend.items()))
     names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION")
     terminal.line("export " + " ".join(f"{name}={NO_ACCOUNT[name]}" for name in names))
     terminal.line(f"aws --endpoint-url {found.engine_url} dynamodb scan --table-name {found.stack}-user-mappings")

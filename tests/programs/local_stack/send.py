@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+import zlib
 from collections.abc import Mapping
 
 from local_stack import IMPORT_PATH
@@ -50,13 +51,14 @@ def arguments(found: Running, environment: Mapping[str, str]) -> list[str]:
     user_id = environment.get("USER_ID")
     if kind != "created" and not user_id:
         raise UsageError("Which user? Say USER_ID=...")
-    moment = int(time.time())
-    user_id = user_id or str(10000 + moment % 90000)
-    given = {name: environment[name] for name in _OPTIONS if name in environment}
+    user_id = user_id or str(10000 + int(time.time()) % 90000)
+    # Of one user always the same, or an update of the name would change the rest too. The stand-in for Whop takes this
+    # domain; it refuses example.com, as Whop does.
+    colour = zlib.crc32(user_id.encode()) % 0x1000000
+    defaults = {"EMAIL": f"user-{user_id}@people.test", "PICTURE": f"{found.pictures_origin}/{colour:06x}.png"}
     if kind == "created":
-        # The stand-in for Whop takes this domain; it refuses example.com, as Whop does.
-        defaults = {"EMAIL": f"user-{user_id}@people.test", "NAME": f"User {user_id}"}
-        given = {**defaults, "PICTURE": f"{found.pictures_origin}/{moment % 0x1000000:06x}.png", **given}
+        defaults["NAME"] = f"User {user_id}"
+    given = {**defaults, **{name: environment[name] for name in _OPTIONS if name in environment}}
     options = [part for name, value in given.items() for part in (_OPTIONS[name], value)]
     where = ["--stack", found.stack, "--endpoint-url", found.engine_url, "--url", found.webhook_url]
     return [found.settings.preset, kind, "--user", user_id, *options, *where]

@@ -32,7 +32,7 @@ STATE = _FOLDER / "up.json"
 LOCK = _FOLDER / "up.lock"
 LOG = _FOLDER / "up.log"
 
-START_SECONDS = 90
+START_SECONDS = 180
 STOP_SECONDS = 60
 
 
