@@ -37,7 +37,7 @@ export no_proxy := $(NO_PROXY)
 # Values of the command line reach the commands as they were typed, by the environment: make would eat a `$`, and a shell
 # quotes and blanks. A shell may well have a NAME or an EMAIL of its own, so those that were not typed are kept out.
 TEXTS := STACK USER_ID REASON DELIVERY FILE WHY DAYS TYPE NAME EMAIL PICTURE PRESET HEADERS SECRET OVERRIDES \
-	SCHEME LISTEN PORT FUNCTION EVENT
+	SCHEME LISTEN PORT FUNCTION EVENT PLATFORM_URL
 $(foreach name,$(TEXTS),$(if $(filter command%,$(origin $(name))),\
 	$(eval override $(name) := $$(value $(name)))$(eval export $(name)),$(eval unexport $(name))))
 
@@ -67,7 +67,7 @@ help: ## Show this list
 demo: $(DEV) $(SAM) $(ENGINE) ## Run the whole application on this machine and show what it does
 	@$(LOCAL_STACK) demo
 
-up: $(DEV) $(SAM) $(ENGINE) ## Start the whole application on this machine and leave it running (PRESET= SCHEME= OVERRIDES= SECRET= PORT= LISTEN=)
+up: $(DEV) $(SAM) $(ENGINE) ## Start the whole application on this machine and leave it running (PRESET= SCHEME= OVERRIDES= SECRET= PORT= LISTEN= PLATFORM_URL=)
 	@$(LOCAL_STACK) up
 
 send: $(DEV) ## Send it one signed webhook (TYPE=created|updated|deleted USER_ID= NAME= EMAIL= PICTURE=)

@@ -112,10 +112,19 @@ def test_what_is_said_becomes_the_parameters_of_the_template(tmp_path: Path) -> 
     assert Settings.from_environment(said).signing_secret == SECRET
 
 
+def test_announcements_go_to_a_backend_on_this_machine_where_one_is_named() -> None:
+    url = "http://127.0.0.1:3000/whop?a=1"
+    parameters = Settings.from_environment({"PLATFORM_URL": url}).parameters()
+    assert parameters["PlatformUrl"] == url
+    assert parameters["PlatformAllowedOrigin"] == "http://127.0.0.1:3000"
+    assert "PlatformUrl" not in Settings.from_environment({}).parameters()
+
+
 @pytest.mark.parametrize(
     ("said", "sentence"),
     [
         ({"PRESET": "clark"}, "clark"),
+        ({"PLATFORM_URL": "127.0.0.1:3000"}, "PLATFORM_URL is a URL"),
         ({"OVERRIDES": "missing.json"}, "neither JSON nor a file"),
         ({"OVERRIDES": "{"}, "no JSON"),
         ({"OVERRIDES": '{"nmae": "x"}'}, "nmae"),

@@ -12,6 +12,7 @@ import webbrowser
 from types import FrameType
 
 from local_stack import ROOT, demo, invoking, samples, send, up
+from local_stack.announced import ANNOUNCEMENT_SECRET
 from local_stack.deployment import DeploymentError, built
 from local_stack.errors import UsageError
 from local_stack.places import ENGINE_PORT, Places, agreed
@@ -21,7 +22,7 @@ from local_stack.settings import Settings
 from local_stack.terminal import Terminal
 from whop_user_sync.desktop import has_desktop
 
-_ASKED = {"PRESET", "SCHEME", "OVERRIDES", "SECRET", "PORT", "LISTEN"}
+_ASKED = {"PRESET", "SCHEME", "OVERRIDES", "SECRET", "PORT", "LISTEN", "PLATFORM_URL"}
 """What one can say to `make up`; without any of it, what is running is shown as it is."""
 
 _SENTENCES = (UsageError, up.PortTakenError, DeploymentError, StartError, DockerError)
@@ -127,7 +128,8 @@ def _show(terminal: Terminal, found: up.Running) -> None:
             ("users", f"{found.users_url}{{user_id}}"),
             ("what goes on, as a page", found.console),
             ("Whop, to look at", found.whop_page),
-            ("announcements, as they come", found.announcements),
+            ("announcements", found.settings.platform_url or found.announcements),
+            ("their secret", ANNOUNCEMENT_SECRET),
             ("pictures, any colour", f"{found.pictures_origin}/c2410c.png"),
             ("AWS", found.engine_url),
         ],

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
+from urllib.parse import urlsplit
 
 from local_stack.errors import UsageError
 from local_stack.sending import SECRET
@@ -16,14 +17,18 @@ PLAIN_SECRET = "demo-secret-never-use-it-for-real"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """A platform's preset with what differs from it: environment variables of the receiver by their names."""
+    """A platform's preset with what differs from it: environment variables of the receiver by their names.
+
+    `platform_url` is where announcements go, empty for the small receiving end of the local stack.
+    """
 
     variables: Mapping[str, str] = field(default_factory=dict)
+    platform_url: str = ""
     signing_secret: str = field(default=SECRET, repr=False)
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str]) -> Self:
-        """Reads PRESET, SCHEME, OVERRIDES (JSON or a file of it), SIGNATURE_..., ENROLL_IF and SECRET.
+        """Reads PRESET, SCHEME, OVERRIDES (JSON or a file of it), SIGNATURE_..., ENROLL_IF, SECRET and PLATFORM_URL.
 
         Raises UsageError.
         """
@@ -39,13 +44,14 @@ class Settings:
             scheme_of_it = configured(variables).scheme
         except ValueError as error:
             raise UsageError(str(error)) from None
+        platform_url = _platform_url(environment.get("PLATFORM_URL", ""))
         for secret in [environment["SECRET"]] if environment.get("SECRET") else [SECRET, PLAIN_SECRET]:
             try:
                 scheme_of_it.keys(secret)
             except ValueError as error:
                 reason = str(error)
             else:
-                return cls(variables=variables, signing_secret=secret)
+                return cls(variables=variables, platform_url=platform_url, signing_secret=secret)
         raise UsageError(f"SECRET does not fit: {reason}")
 
     @property
@@ -54,7 +60,20 @@ class Settings:
 
     def parameters(self) -> dict[str, str]:
         """The template's parameters with their values."""
-        return {name.title().replace("_", ""): text for name, text in self.variables.items()}
+        parameters = {name.title().replace("_", ""): text for name, text in self.variables.items()}
+        if self.platform_url:
+            parts = urlsplit(self.platform_url)
+            parameters |= {
+                "PlatformUrl": self.platform_url,
+                "PlatformAllowedOrigin": f"{parts.scheme}://{parts.netloc}",
+            }
+        return parameters
+
+
+def _platform_url(text: str) -> str:
+    if text and not (text.startswith(("http://", "https://")) and urlsplit(text).hostname):
+        raise UsageError("PLATFORM_URL is a URL of your backend, such as http://127.0.0.1:3000/whop-announcements.")
+    return text
 
 
 def _json(text: str) -> str:
