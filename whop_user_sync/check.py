@@ -16,15 +16,13 @@ from botocore.exceptions import ClientError
 
 from whop_sync.announcing.webhooks import announcement_keys
 from whop_sync.aws.secrets import Secret, UnavailableReason
-from whop_sync.config import WHOP_API_URLS
+from whop_sync.config import WhopConfig
 from whop_sync.errors import OperatorNeeded, Permanent, SyncError, Transient
 from whop_sync.receiving.platforms import configured
 from whop_sync.receiving.signatures import parse_secrets
 from whop_sync.receiving.whop_webhooks import whop_webhook_keys
-from whop_sync.whop.api_key import parse_api_key
 from whop_sync.whop.client import Whop, http_client
-from whop_sync.whop.generations import chosen_generation
-from whop_user_sync.stack import NO_QUEUE, Stack, is_loopback
+from whop_user_sync.stack import NO_QUEUE, Stack, is_loopback, whop_config
 
 type About = Literal[
     "settings",
@@ -113,44 +111,27 @@ def payout_needs(*, makes_links: bool, token_actions: Sequence[str]) -> Iterator
 def check_whop(
     settings: Mapping[str, str],
     needed: Sequence[Need],
-    secret: Callable[[], str],
+    connect: Callable[[WhopConfig], Whop],
     *,
     use: KeyUse = "whop_api_key",
-    http: httpx.Client | None = None,
 ) -> Iterator[Finding]:
     """An API key, its company, its permissions and the API version, asked of Whop by calls that only read.
 
-    `settings` are a worker's environment variables. `secret` is the text of the API key's secret.
+    `settings` are a worker's environment variables. `connect` makes the client that all commands use.
     """
-    environment, company = settings["WHOP_ENVIRONMENT"], settings["WHOP_COMPANY_ID"]
+    environment, config = settings["WHOP_ENVIRONMENT"], whop_config(settings)
     try:
-        generation = chosen_generation(settings["WHOP_ENROLLMENT"], settings.get("WHOP_API_VERSION", ""))
+        whop = connect(config)
     except ValueError as error:
         yield Finding("whop_api_version", "wrong", f"{error}.")
         return
-    try:
-        key = parse_api_key(secret())
-    except OperatorNeeded as error:
-        yield Finding(
-            use, "wrong", f"{_CALLED[use]} cannot be used: {error.explanation.rstrip('.')}. Whop was not asked."
-        )
-        return
-    version = settings.get("WHOP_API_VERSION") or generation.default_version
-    url = settings.get("WHOP_API_URL") or WHOP_API_URLS[environment]
-    whop = Whop(
-        http or http_client(proxied=not is_loopback(url)),
-        url=url,
-        version=version,
-        api_key=lambda: key,
-        generation=generation,
-    )
     where = DASHBOARDS[environment]
     try:
-        yield from _check_key(whop, company, needed, use, where)
+        yield from _check_key(whop, config.company_id, needed, use, where)
     except SyncError as error:
-        yield _whop_finding(error, use, environment=environment, version=version, where=where)
+        yield _whop_finding(error, use, environment=environment, version=whop.version, where=where)
         return
-    yield Finding("whop_api_version", "ok", f"Whop takes Api-Version-Date {version}.")
+    yield Finding("whop_api_version", "ok", f"Whop takes Api-Version-Date {whop.version}.")
 
 
 def _check_key(whop: Whop, company: str, needed: Sequence[Need], use: KeyUse, where: str) -> Iterator[Finding]:
@@ -208,6 +189,9 @@ def _permissions(whop: Whop, company: str, actions: Sequence[str]) -> tuple[dict
 def _whop_finding(error: SyncError, use: KeyUse, *, environment: str, version: str, where: str) -> Finding:
     called = _CALLED[use].replace("The", "the")
     match error.reason:
+        case "whop_api_key_invalid" | "whop_api_key_unavailable":
+            sentence = f"{_CALLED[use]} cannot be used: {error.explanation.rstrip('.')}. Whop was not asked."
+            return Finding(use, "wrong", sentence)
         case "whop_key_rejected":
             return Finding(
                 use,
@@ -382,7 +366,7 @@ def check_clock(date: str | None, now: float) -> Iterator[Finding]:
         yield Finding("clock", "ok", "The clock of this machine agrees with that of AWS.")
 
 
-def check(stack: Stack, *, clock: Callable[[], float] = time.time, http: httpx.Client | None = None) -> list[Finding]:
+def check(stack: Stack, *, clock: Callable[[], float] = time.time) -> list[Finding]:
     """All checks of a stack. Raises botocore's errors where the operator's credentials do not reach it."""
     worker, receiver = stack.settings("user-created"), stack.settings("receive-webhook")
     actions = stack.settings("mint-chat-token")["CHAT_TOKEN_ACTIONS"].split(",")
@@ -409,16 +393,15 @@ def check(stack: Stack, *, clock: Callable[[], float] = time.time, http: httpx.C
         for alarm in page["MetricAlarms"]
     ]
     return [
-        *check_whop(worker, needed, secret(worker["WHOP_API_KEY_ARN"], "whop_api_key_unavailable"), http=http),
+        *check_whop(worker, needed, stack.whop_client),
         *(
             finding
             for arn in sorted(payout_keys)
             for finding in check_whop(
-                worker,
+                {**worker, "WHOP_API_KEY_ARN": arn},
                 payout_needed,
-                secret(arn, "whop_api_key_unavailable"),
+                stack.whop_client,
                 use="whop_payouts_api_key",
-                http=http,
             )
             if finding.about != "whop_api_version"  # found already
         ),

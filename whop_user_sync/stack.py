@@ -75,16 +75,6 @@ class Stack:
                     raise
         return found
 
-    def whop_config(self, settings: Mapping[str, str]) -> WhopConfig:
-        """How the worker reaches Whop, by its `settings`."""
-        return WhopConfig(
-            api_url=settings.get("WHOP_API_URL") or WHOP_API_URLS[settings["WHOP_ENVIRONMENT"]],
-            enrollment=settings["WHOP_ENROLLMENT"],
-            api_version=settings["WHOP_API_VERSION"],
-            api_key_arn=settings["WHOP_API_KEY_ARN"],
-            company_id=settings["WHOP_COMPANY_ID"],
-        )
-
     def whop_client(self, config: WhopConfig) -> "Whop":
         """By the proxy of the environment, as AWS is reached, and past it where Whop is a stand-in on this machine."""
         from whop_sync.assembly import whop_client  # noqa: PLC0415 - most commands never call Whop
@@ -96,7 +86,7 @@ class Stack:
 
         None if Whop does not know the user. Raises Transient too.
         """
-        config = self.whop_config(self.settings())
+        config = whop_config(self.settings())
         whop = self.whop_client(config)
         try:
             company = whop.user(whop_user_id, company=config.company_id)
@@ -111,6 +101,17 @@ class Stack:
         found = self.client("lambda").get_function_configuration(FunctionName=f"{self.name}-{function}")
         variables: Mapping[str, str] = found["Environment"]["Variables"]
         return variables
+
+
+def whop_config(settings: Mapping[str, str]) -> WhopConfig:
+    """How a function reaches Whop, by its `settings`."""
+    return WhopConfig(
+        api_url=settings.get("WHOP_API_URL") or WHOP_API_URLS[settings["WHOP_ENVIRONMENT"]],
+        enrollment=settings["WHOP_ENROLLMENT"],
+        api_version=settings["WHOP_API_VERSION"],
+        api_key_arn=settings["WHOP_API_KEY_ARN"],
+        company_id=settings["WHOP_COMPANY_ID"],
+    )
 
 
 def is_loopback(url: str | None) -> bool:

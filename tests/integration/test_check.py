@@ -16,7 +16,10 @@ from moto import mock_aws
 
 from fake_whop import ALL_SCOPES, PLATFORM_COMPANY, PLATFORM_KEY, FakeWhop
 from local_stack.announced import running_announcement_receiver
+from whop_sync.assembly import whop_client
+from whop_sync.config import WhopConfig
 from whop_sync.errors import OperatorNeeded
+from whop_sync.whop.client import Whop
 from whop_user_sync import check as checks
 from whop_user_sync import cli
 from whop_user_sync.check import (
@@ -52,8 +55,19 @@ def settings(fake: FakeWhop, **changes: str) -> dict[str, str]:
         "WHOP_ENROLLMENT": "companies",
         "WHOP_API_VERSION": "",
         "WHOP_API_URL": fake.api_url,
+        "WHOP_API_KEY_ARN": "key",
         **changes,
     }
+
+
+def with_key(key: str) -> Callable[[WhopConfig], Whop]:
+    """The client of the operators' tool, with this in the secret of the API key."""
+
+    class Secrets:
+        def get_secret_value(self, **_: str) -> dict[str, str]:
+            return {"SecretString": key}
+
+    return lambda config: whop_client(config, Secrets())
 
 
 def problems(
@@ -61,7 +75,7 @@ def problems(
 ) -> list[tuple[str, str]]:
     found_settings = settings(fake, **changes)
     needed = list(needs(found_settings["WHOP_ENROLLMENT"], actions))
-    found = check_whop(found_settings, needed, lambda: key)
+    found = check_whop(found_settings, needed, with_key(key))
     return [(finding.about, finding.sentence) for finding in found if finding.verdict != "ok"]
 
 
@@ -156,7 +170,7 @@ def test_each_permission_for_payouts_that_is_missing_gives_one_sentence(fake: Fa
     needed = list(payout_needs(makes_links=True, token_actions=PAYOUT_ACTIONS))
     [wrong] = [
         finding
-        for finding in check_whop(settings(fake), needed, lambda: key, use="whop_payouts_api_key")
+        for finding in check_whop(settings(fake), needed, with_key(key), use="whop_payouts_api_key")
         if finding.verdict == "wrong"
     ]
     assert wrong.about == "whop_scope"

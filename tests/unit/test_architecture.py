@@ -97,3 +97,15 @@ def test_a_function_is_a_docstring_an_import_an_object_and_a_handler(app: str) -
     kinds = [type(node) for node in ast.parse(text).body]
     assert kinds == [ast.Expr, ast.ImportFrom, ast.ImportFrom, ast.Assign, ast.FunctionDef]
     assert set(imported(ROOT / "functions" / app / "app.py")) == {"whop_sync.assembly"}
+
+
+def test_one_place_makes_the_client_of_whop() -> None:
+    """So that the operators' commands reach Whop by the settings, version and proxy that hold for all."""
+    makers = {
+        path.relative_to(ROOT).as_posix()
+        for folder in (PACKAGE, ROOT / "whop_user_sync")
+        for path in folder.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Whop"
+    }
+    assert makers == {"shared/whop_sync/assembly.py"}

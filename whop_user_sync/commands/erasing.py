@@ -20,7 +20,7 @@ from whop_user_sync.commands.common import (
 )
 from whop_user_sync.erasing import AccountFate, Erasure, Receipt
 from whop_user_sync.parked import ParkedEvents
-from whop_user_sync.stack import Stack
+from whop_user_sync.stack import Stack, whop_config
 
 ERASE_NEEDS = (
     "On the table: dynamodb:GetItem, dynamodb:UpdateItem and dynamodb:DeleteItem; on the function user-created:"
@@ -102,7 +102,7 @@ def _erasure(stack: Stack) -> Erasure:
     from whop_sync.users.mappings import Mappings  # noqa: PLC0415
 
     settings = stack.settings()
-    config = stack.whop_config(settings)
+    config = whop_config(settings)
     sqs = stack.client("sqs")
     return Erasure(
         whop=stack.whop_client(config),

@@ -42,7 +42,7 @@ from whop_user_sync.importing import (
 )
 from whop_user_sync.output import Output
 from whop_user_sync.reconciliation import Drift, Reconciliation
-from whop_user_sync.stack import Stack
+from whop_user_sync.stack import Stack, whop_config
 
 IMPORT_NEEDS = "On the queue user-created: sqs:GetQueueUrl, sqs:GetQueueAttributes and sqs:SendMessage."
 VERIFY_NEEDS = (
@@ -281,7 +281,7 @@ def _reconciliation(stack: Stack, out: Output) -> Reconciliation:
     sqs = stack.client("sqs")
     queue = Queue(sqs, stack.queue_url(sqs, "user-created"))
     settings = stack.settings()
-    config = stack.whop_config(settings)
+    config = whop_config(settings)
     whop = stack.whop_client(config)
     title_format: str | None = settings["TITLE_FORMAT"]
     try:

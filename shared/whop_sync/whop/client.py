@@ -196,6 +196,11 @@ class Whop:
         self._generation = generation
         self._pace = pace
 
+    @property
+    def version(self) -> str:
+        """The Api-Version-Date of every call."""
+        return self._version
+
     # -- connected accounts ----------------------------------------------------------------------------------------
 
     def create_account(self, *, parent: str, title: str, email: str, user_id: str, attempt: str) -> Account:
