@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, BinaryIO, Self
 from whop_sync.aws.queues import Queue
 from whop_sync.importing.rows import MAX_WAITING, Chunk, Sink, Source, import_rows
 from whop_sync.importing.user_files import FileRow, Offset, open_users, rows, user_id
+from whop_user_sync.import_course import Course
 
 if TYPE_CHECKING:
     from whop_sync.errors import Reason
@@ -74,26 +75,29 @@ class PacedQueue:
     queue: Queue
     wait: Callable[[int], None]
     """Called with the number of waiting events while these are too many."""
+    course: Course
 
     def send_all(self, bodies: Iterable[str]) -> None:
         while (waiting := self.queue.waiting()) > MAX_WAITING:
+            self.course.note_waiting(waiting)
             self.wait(waiting)
+        self.course.note_waiting(waiting)
         self.queue.send_all(bodies)
 
 
 class Import:
     """One file on its way, reported after each chunk. A dry run leaves no state behind."""
 
-    def __init__(self, file: Path, sink: Sink, *, as_of: str, dry: bool, report: "Progress") -> None:
+    def __init__(self, file: Path, sink: Sink, *, as_of: str, dry: bool, report: "Progress", course: Course) -> None:
         self._file = file
         self._dry = dry
         self._sink = sink
         self._report = report
-        self._resumed_at = 0
+        self._course = course
         self.reasons: Counter[Reason] = Counter()
         self._state_file = file.with_name(file.name + ".import.json")
         self.rejected_file = file.with_name(file.name + ".rejected.ndjson")
-        self.state = State.new(file, as_of)
+        self.state = self._resumed_from = State.new(file, as_of)
 
     @property
     def is_interrupted(self) -> bool:
@@ -116,7 +120,7 @@ class Import:
                 " twice change nothing."
             )
         self.state = last
-        self._resumed_at = last.sent + last.rejected
+        self._resumed_from = last
 
     def run(self) -> State:
         """Raises Malformed if it is no file of users, and Transient when the queue does not take a chunk."""
@@ -149,7 +153,9 @@ class Import:
             rejected=self.state.rejected + len(chunk.rejections),
             rejected_bytes=rejected.tell(),
         )
-        self._report(self.state, done=self.state.sent + self.state.rejected - self._resumed_at)
+        of_this_run = (self.state.sent - self._resumed_from.sent, self.state.rejected - self._resumed_from.rejected)
+        self._report(self.state, done=sum(of_this_run))
+        self._course.note(*of_this_run)
         if self._dry:
             return
         draft = self._state_file.with_name(self._state_file.name + ".new")

@@ -27,6 +27,7 @@ from whop_sync.errors import Transient
 from whop_sync.events import UserEvent
 from whop_sync.importing.rows import CHUNK_ROWS, MAX_WAITING
 from whop_user_sync import cli
+from whop_user_sync.import_course import Course
 
 
 def line(number: int, **more: Any) -> str:
@@ -385,3 +386,38 @@ def test_imported_twice_changes_nothing_and_never_outranks_a_webhook(operator: O
     assert {getattr(result, "outcome", None) for result in again} == {"stale"}
     assert world.operations() == before
     assert [world.shown(user)[0] for user in ("u1", "u2")] == ["Ann 1", "Anna"]
+
+
+# -- how it went ---------------------------------------------------------------------------------------------------
+
+
+def test_the_course_of_an_import_is_drawn_where_a_chart_is_asked_for(operator: Operator) -> None:
+    operator.write(*(line(number) for number in range(2 * CHUNK_ROWS)), "no JSON")
+    chart = operator.file.with_name("course.svg")
+    assert operator.run("--chart", str(chart)) == 1
+    text = chart.read_text()
+    for words in ("200 rows sent, 1 rejected", "sent to the queue", "above it the import pauses", "seconds"):
+        assert words in text
+
+
+def test_a_chart_that_cannot_be_drawn_is_refused_before_anything_is_sent(
+    operator: Operator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    operator.write(line(1))
+    svg = str(operator.file.with_name("course.svg"))
+    assert (operator.run("--chart", "course.png"), "must end with .svg" in operator.printed()) == (2, True)
+    assert (operator.run("--chart", "nowhere/a.svg"), "There is no folder nowhere" in operator.printed()) == (2, True)
+    assert (operator.run("--chart", svg, "--user", "u1"), "leave out --user" in operator.printed()) == (2, True)
+    monkeypatch.setattr("whop_user_sync.commands.importing.can_be_drawn", lambda: False)
+    assert (operator.run("--chart", svg), "matplotlib, which is not installed" in operator.printed()) == (2, True)
+    assert operator.received() == []
+
+
+def test_the_course_of_a_long_import_keeps_its_last_moment_and_no_more_than_one_a_second() -> None:
+    now = itertools.count(0.0, 0.1)
+    course = Course(clock=lambda: next(now))
+    for chunk in range(1, 101):
+        course.note(chunk * CHUNK_ROWS, chunk)
+    assert len(course.moments) <= 13
+    last = course.moments[-1]
+    assert (last.sent, last.rejected, round(last.at, 3)) == (100 * CHUNK_ROWS, 100, 10.0)

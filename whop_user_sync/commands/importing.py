@@ -20,6 +20,7 @@ from whop_sync.events import UserEvent
 from whop_sync.importing.rows import Sink, Source
 from whop_sync.importing.user_files import LONG_AGO, open_users, rows
 from whop_sync.values import microseconds
+from whop_user_sync.charts import can_be_drawn
 from whop_user_sync.commands.common import (
     CommandError,
     EndpointOption,
@@ -32,6 +33,7 @@ from whop_user_sync.commands.common import (
     chosen_stack,
     output,
 )
+from whop_user_sync.import_course import Course, draw
 from whop_user_sync.importing import (
     PAUSE_SECONDS,
     Import,
@@ -84,21 +86,25 @@ def import_users(
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check the file and send nothing.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run of this file.")] = False,
     restart: Annotated[bool, typer.Option("--restart", help="Begin anew although a run was interrupted.")] = False,
+    chart: Annotated[
+        Path | None, typer.Option("--chart", metavar="FILE.svg", help="Draw how it went.", show_default=False)
+    ] = None,
     region: RegionOption = None,
     endpoint_url: EndpointOption = None,
     as_json: JsonOption = False,
 ) -> int:
     """Send a file of users to the stack. Exit status 1 if rows were rejected."""
     out = output(as_json=as_json)
+    _ensure_drawable(chart, user)
     target = None if dry_run else chosen_stack(stack, region, endpoint_url)
     with _readable(file, resumable=not dry_run) as readable:
-        progress = Progress()
-        sink = _sink(target, progress)
+        progress, course = Progress(), Course()
+        sink = _sink(target, progress, course)
         if target and user is None:
             out.warn(MAIL_NOTICE)
         if user is not None:
             return _import_one(out, readable, user, sink, as_of, dry_run=dry_run)
-        run = Import(readable, sink, as_of=as_of, dry=dry_run, report=progress)
+        run = Import(readable, sink, as_of=as_of, dry=dry_run, report=progress, course=course)
         if resume:
             run.resume()
         elif run.is_interrupted and not (dry_run or restart):
@@ -107,7 +113,8 @@ def import_users(
                 " Rows that are sent twice change nothing."
             )
         try:
-            state = run.run()
+            with _drawn(course, chart):
+                state = run.run()
         except KeyboardInterrupt:
             progress.end()
             raise Interrupted("Interrupted." if dry_run else f"Stopped: {run.state}. Continue with --resume.") from None
@@ -216,7 +223,33 @@ def _readable(file: Path, *, resumable: bool) -> Iterator[Path]:
     yield file
 
 
-def _sink(stack: Stack | None, progress: Progress) -> Sink:
+def _ensure_drawable(chart: Path | None, user: str | None) -> None:
+    """Before anything is sent. Raises CommandError."""
+    if chart is None:
+        return
+    if user is not None:
+        raise CommandError("--chart draws the import of a whole file: leave out --user or --chart.")
+    if chart.suffix != ".svg":
+        raise CommandError(f"{chart} must end with .svg: that is what is drawn.")
+    if not chart.parent.is_dir():
+        raise CommandError(f"There is no folder {chart.parent}.")
+    if not can_be_drawn():
+        raise CommandError(
+            "Charts are drawn by matplotlib, which is not installed here. Install the command with [charts]."
+        )
+
+
+@contextmanager
+def _drawn(course: Course, chart: Path | None) -> Iterator[None]:
+    """Draws a run also if it did not come to its end."""
+    try:
+        yield
+    finally:
+        if chart is not None:
+            draw(chart, course)
+
+
+def _sink(stack: Stack | None, progress: Progress, course: Course) -> Sink:
     if stack is None:
         return NoQueue()
 
@@ -225,7 +258,7 @@ def _sink(stack: Stack | None, progress: Progress) -> Sink:
         time.sleep(PAUSE_SECONDS)
 
     sqs = stack.client("sqs")
-    return PacedQueue(queue=Queue(sqs, stack.queue_url(sqs, "user-created")), wait=wait)
+    return PacedQueue(queue=Queue(sqs, stack.queue_url(sqs, "user-created")), wait=wait, course=course)
 
 
 def _import_one(out: Output, file: Path, user: str, sink: Sink, as_of: str, *, dry_run: bool) -> int:

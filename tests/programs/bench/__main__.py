@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from bench import backlog, calls, cold_start, growth, memory, receiver, signups
+from bench import backlog, calls, cold_start, growth, imports, memory, receiver, signups
 from local_stack import ROOT
 from local_stack.deployment import DeploymentError, built
 from local_stack.engine import Engine, running_engine
@@ -59,6 +59,11 @@ def _parts(scratch: Path, running: ExitStack, terminal: Terminal) -> dict[str, C
         with running_stack(terminal, built(terminal), name="bench") as stack:
             signups.report(stack, terminal, sign_ups=200, chart=charts / "sign-ups.svg")
 
+    def imported(charts: Path) -> None:
+        allowed = {"WhopCallsPerMinute": str(imports.CALLS_PER_MINUTE)}
+        with running_stack(terminal, built(terminal), name="bench", more_parameters=allowed) as stack:
+            imports.report(stack, terminal, users=3000, chart=charts / "import.svg")
+
     return {
         "cold": lambda charts: cold_start.report(
             built(terminal), scratch, terminal, rounds=15, chart=charts / "cold-start.svg"
@@ -72,6 +77,7 @@ def _parts(scratch: Path, running: ExitStack, terminal: Terminal) -> dict[str, C
             engine(), terminal, events=5000, numbers=(2, 10, 40), faster=2, chart=charts / "backlog.svg"
         ),
         "signups": sign_ups,
+        "import": imported,
         "events": lambda _: growth.report_events(engine(), terminal, events=200, widths=(1, 2, 5, 10)),
         "rows": lambda _: growth.report_rows(engine(), terminal, sizes=(1_000, 10_000, 100_000, 1_000_000), claims=200),
     }

@@ -19,13 +19,13 @@ from pathlib import Path
 from threading import Condition
 
 from bench.calls import record, station
-from charts import INK, beside, drawn
 from fake_whop import FakeWhop
 from harness import WORKER_SECONDS, aws_client, create_table, created, event
 from local_stack.engine import Engine
 from local_stack.terminal import Terminal
 from whop_sync.events import UserEvent
 from whop_sync.users.schema import rate_limit_key
+from whop_user_sync.charts import INK, beside, drawn
 
 USERS = 500
 LATENCY_SECONDS = 0.2

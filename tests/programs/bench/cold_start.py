@@ -14,13 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from charts import BLUE, INK, RED, beside, drawn
 from harness.cloudformation import read_template
 from local_stack import ROOT
 from local_stack.processes import bare_environment
 from local_stack.runtime import emulator, running_function
 from local_stack.terminal import Terminal
 from whop_sync.receiving.deliveries import MAX_BODY_BYTES
+from whop_user_sync.charts import BLUE, INK, RED, beside, drawn
 
 LAYER = Path("SharedLayer") / "python"
 

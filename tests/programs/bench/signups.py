@@ -19,14 +19,17 @@ from typing import Any, Literal
 import httpx
 
 from bench.calls import WHOP_SECONDS
-from charts import BLUE, COLOURS, INK, ORANGE, beside, drawn
 from local_stack.deployment import Deployment
 from local_stack.sending import Delivery, body
 from local_stack.stack import LocalStack
 from local_stack.terminal import Terminal
 from local_stack.waiting import becomes_true
+from whop_user_sync.charts import BLUE, COLOURS, INK, ORANGE, beside, drawn
 
-LANES = 3
+LANES = 2
+"""As many batches as each worker handles at once by default (WorkerConcurrency in template.yaml). With more lanes, a
+sign-up would wait for another one to end."""
+
 WARMING = 4
 """Sign-ups of each lane that are not counted."""
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from charts import INK, beside, drawn
+from whop_user_sync.charts import INK, beside, drawn
 
 SPAN_SECONDS = 2.0
 

@@ -1,10 +1,11 @@
 """How charts look, so that all are alike: on a white ground, which is readable in dark mode too, with colours that
 colour-blind people can tell apart (https://jfly.uni-koeln.de/color). The same numbers give the same file.
 
-matplotlib is imported when something is drawn: processes that the bench starts import its modules, and their memory and
-their start are measured.
+matplotlib is imported when something is drawn: the command is installed without it where it was not asked for, and the
+bench measures the memory of processes that import its modules.
 """
 
+import importlib.util
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,10 @@ BLUE, ORANGE, GREEN, PURPLE, SKY, YELLOW, RED = (
     "#d55e00",
 )
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, RED, YELLOW)
+
+
+def can_be_drawn() -> bool:
+    return importlib.util.find_spec("matplotlib") is not None
 
 
 @contextmanager
