@@ -59,7 +59,7 @@ CHOSEN = $(OF_STACK) $(if $(USER_ID),--user "$$USER_ID") $(if $(REASON),--reason
 PYTEST := .venv/bin/python -m pytest --quiet
 WITH_TOOLS := PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" PYTHON="$(CURDIR)/$(TOOLS)/bin/python"
 
-.PHONY: help demo up send down invoke event preview parked redrive discard trace tail console import verify load bench simulate sandbox test containers lint validate build lock
+.PHONY: help demo up send down invoke event preview parked redrive discard trace tail console import verify load bench simulate sandbox sdk test containers lint validate build lock
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -123,6 +123,12 @@ simulate: $(DEV) ## Live through thousands of random stories in virtual time (SE
 
 sandbox: $(DEV) ## Ask Whop's sandbox what its docs leave open, beside what the fake assumes (WHOP_SANDBOX_API_KEY and so on)
 	@PYTHONPATH=shared:tests:tests/programs .venv/bin/python -m sandbox
+
+sdk: $(DEV) ## Read from the releases of Whop's official SDK what each sends, for a test that compares it with ours
+	@mkdir -p .local/whop-sdk && for release in $$(PYTHONPATH=tests/programs .venv/bin/python -c \
+		"import sdk_requests; print(*sdk_requests.RELEASES)"); do $(TOOLS)/bin/python -m pip download --quiet \
+		--disable-pip-version-check --no-deps --only-binary :all: --dest .local/whop-sdk whop-sdk==$$release || exit 1; done
+	@PYTHONPATH=shared:tests:tests/programs .venv/bin/python -m sdk_requests
 
 test: $(DEV) $(SAM) $(ENGINE) $(NODE) ## Run every test
 	$(PYTEST) tests/unit tests/integration --numprocesses auto
