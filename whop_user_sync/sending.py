@@ -122,9 +122,16 @@ def about(webhook: Webhook, platform: Platform, person: Person, *, now: float) -
         changes |= {old_last: last, old_first: first, name: person.name} if old_last else {name: person.name}
     moments = {event.version, event.event_time} - {0}
     body = json.dumps(_changed(json.loads(webhook.body), changes, moments, now), ensure_ascii=False).encode()
-    # Appwrite's list of events, in a header, names the user too.
-    headers = {name: value.replace(event.user_id, person.user_id) for name, value in webhook.headers.items()}
+    # Appwrite's list of events, in a header, names the user too; Shopify's id of the event is a header.
+    in_headers = {key: changes[key] or "" for key in (webhook.event_id, event.user_id) if key}
+    headers = {name: _replaced(value, in_headers) for name, value in webhook.headers.items()}
     return read_webhook(body, headers, platform, now=now)
+
+
+def _replaced(text: str, changes: Mapping[str, str]) -> str:
+    for old, new in changes.items():
+        text = text.replace(old, new)
+    return text
 
 
 def signed_headers(scheme: Scheme, body: bytes, secret: str, *, delivery_id: str, now: float) -> dict[str, str]:

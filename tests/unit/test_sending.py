@@ -36,6 +36,14 @@ def test_a_sample_is_made_about_one_user_and_true_now(preset: str) -> None:
         assert abs(event.version / 1_000_000 - NOW) <= 1
 
 
+@pytest.mark.parametrize("preset", sorted(folder.name for folder in SAMPLES.iterdir() if folder.is_dir()))
+def test_no_id_of_an_event_is_used_twice_be_it_in_the_body_or_in_a_header(preset: str) -> None:
+    found = sample(preset, PLATFORMS[preset], "created", now=NOW)
+    first, second = (about(found, PLATFORMS[preset], PERSON, now=NOW).event_id for _ in range(2))
+    assert (first is None) == (found.event_id is None)
+    assert first is None or len({found.event_id, first, second}) == 3
+
+
 def test_an_event_is_found_by_the_name_that_its_sender_gives_it() -> None:
     webhook = sample("clerk", PLATFORMS["clerk"], "user.deleted", now=NOW)
     assert json.loads(webhook.body)["type"] == "user.deleted"
