@@ -3,6 +3,8 @@
 import base64
 import dataclasses
 import json
+import shutil
+import subprocess
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -282,6 +284,27 @@ def accepted(headers: Mapping[str, str], *, body: bytes = BODY, secrets: str = S
 def test_whops_published_helper_signs_what_is_accepted() -> None:
     assert accepted(signed(BODY))
     assert accepted({name.title(): value for name, value in signed(BODY).items()})
+
+
+# As Whop's guide says under "Verify without an SDK" (https://docs.whop.com/developer/guides/webhooks).
+_NODE = """
+import { createHmac } from 'node:crypto';
+const [secret, id, at, body] = process.argv.slice(1);
+process.stdout.write('v1,' + createHmac('sha256', secret).update(`${id}.${at}.${body}`).digest('base64'));
+"""
+
+
+def test_what_node_signs_as_whops_guide_says_is_accepted() -> None:
+    node = shutil.which("node")
+    if not node:
+        pytest.skip("node is not installed")
+    body = json.dumps(webhook("payout.created") | {"note": "Zoë 👩‍🚀"}, ensure_ascii=False)
+    at = str(int(NOW))
+    command = [node, "--input-type=module", "--eval", _NODE, SECRET, "msg_1", at, body]
+    signature = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    headers = {"webhook-id": "msg_1", "webhook-timestamp": at, "webhook-signature": signature}
+    assert headers["webhook-signature"] == signed(body.encode())["webhook-signature"]
+    assert accepted(headers, body=body.encode())
 
 
 def test_the_key_is_the_whole_secret_and_neither_a_part_of_it_nor_what_it_encodes() -> None:
