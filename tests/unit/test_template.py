@@ -145,7 +145,14 @@ def test_every_function_that_is_ended_or_does_not_start_raises_an_alarm(function
 
 
 @pytest.mark.parametrize(
-    "function", ["ReceiveWebhookFunction", "UserCreatedFunction", "ProfileUpdatedFunction", "AnnounceFunction"]
+    "function",
+    [
+        "ReceiveWebhookFunction",
+        "WhopWebhooksFunction",
+        "UserCreatedFunction",
+        "ProfileUpdatedFunction",
+        "AnnounceFunction",
+    ],
 )
 def test_a_function_without_concurrency_raises_an_alarm(function: str) -> None:
     """A new account may have ten in all."""
@@ -338,6 +345,39 @@ def test_two_stacks_in_one_account_share_no_name() -> None:
                 named += 1
                 assert "AWS::StackName" in json.dumps(name), logical_id
     assert named > len(FUNCTIONS)
+
+
+def test_what_takes_whops_webhooks_is_there_only_where_they_are_announced() -> None:
+    names = [name for name in RESOURCES if name.startswith("WhopWebhook")]
+    assert len(names) >= 12
+    conditions = {RESOURCES[name]["Condition"] for name in names}
+    assert conditions == {"TakesWhopWebhooks", "TracesWhopWebhooks"}
+    announces, on = TEMPLATE["Conditions"]["TakesWhopWebhooks"]["Fn::And"]
+    assert announces == {"Condition": "Announces"}
+    assert on == {"Fn::Equals": [{"Ref": "WhopWebhooks"}, "true"]}
+    rule = TEMPLATE["Rules"]["WhopWebhooksAreAnnounced"]
+    assert rule["RuleCondition"] == on
+    [assertion] = rule["Assertions"]
+    assert assertion["Assert"] == {"Fn::Not": [{"Fn::Equals": [{"Ref": "AnnounceTo"}, "none"]}]}
+    assert TEMPLATE["Parameters"]["WhopWebhooks"]["Default"] == "false"
+
+
+def test_the_receiver_of_whops_webhooks_may_queue_announcements_and_read_its_secret_and_no_more() -> None:
+    allowed = {
+        action: json.dumps(statement["Resource"])
+        for statement in statements(RESOURCES["WhopWebhooksRole"]["Properties"])
+        for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])
+        if not action.startswith("logs:")
+    }
+    assert allowed == {
+        "sqs:SendMessage": json.dumps({"Fn::GetAtt": ["AnnouncementsQueue", "Arn"]}),
+        "secretsmanager:GetSecretValue": json.dumps({"Fn::GetAtt": ["WhopWebhookSecrets", "Id"]}),
+    }
+    # Whop signs its webhooks and has no credentials of AWS; API Gateway may call for this route alone.
+    assert RESOURCES["WhopWebhooksRoute"]["Properties"]["RouteKey"] == "POST /whop-webhooks"
+    assert "AuthorizationType" not in RESOURCES["WhopWebhooksRoute"]["Properties"]
+    source = RESOURCES["WhopWebhooksMayBeInvoked"]["Properties"]["SourceArn"]["Fn::Sub"]
+    assert source.endswith("/*/POST/whop-webhooks")
 
 
 # -- what is kept, and how ---------------------------------------------------------------------------------------------

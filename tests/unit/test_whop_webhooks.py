@@ -199,6 +199,19 @@ def test_an_updated_account_is_itself_what_the_event_is_about_whoever_the_envelo
     assert announced(body).data["whop_company_id"] == ACCOUNT
 
 
+def test_another_object_is_never_taken_for_the_account() -> None:
+    body = webhook("payout.created")
+    body["data"]["id"] = "biz_of_another"
+    assert announced(body).data["whop_company_id"] == ACCOUNT
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_owner_of_an_account_is_found_at_every_version(version: str | None) -> None:
+    body = webhook("account.updated", version=version)
+    [owner] = [body["data"][name] for name in ("owner", "owner_user") if name in body["data"]]
+    assert announced(body).data["whop_user_id"] == owner["id"]
+
+
 @pytest.mark.parametrize("nameless", [None, "", "ann@people.test", "user_1", 7, {"id": "biz_1"}])
 def test_an_event_that_names_no_account_is_ignored_with_that_reason(nameless: object) -> None:
     found = read(json.dumps(webhook("payout.created") | {"account_id": nameless}).encode(), PROOF)
