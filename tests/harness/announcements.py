@@ -1,5 +1,6 @@
 """What a platform believes that takes announcements as it should: each id once, in the order of versions."""
 
+import itertools
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -70,3 +71,14 @@ def flaws(row: Mapping[str, Any], announcements: Iterable[Announcement]) -> list
     if "unannounced" in row:
         found.append("something is still to be sent")
     return found
+
+
+def first_missed(past: Iterable[Mapping[str, Any]], announcements: Iterable[Announcement]) -> str | None:
+    """The first state that a row had and that was not announced in its turn. `past` is the row after each write; while
+    a worker has it, or a deletion is under way, its state is not settled."""
+    settled = [row for row in past if not {"lease_id", "unannounced"} & set(row)]
+    held = [said(row).state for row in settled if not ("whop_user_id" in row and row.get("standing") == "deleted")]
+    states = [state for state, _ in itertools.groupby(state for state in held if state is not None)]
+    speaking = sorted({each.version or 0: each for each in announcements if each.type in _SPEAKING}.items())
+    in_turn = iter([believed([each]).state for _, each in speaking])
+    return next((state for state in states if state not in in_turn), None)

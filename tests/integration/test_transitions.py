@@ -164,6 +164,17 @@ class TestLeftOver:
         assert world.announced_types() == ["user.enrolled", "user.suspended"]
         assert not {"unannounced", "lease_id", "unsettled", "enrollment_attempt"} & set(world.row())
 
+    def test_it_is_kept_until_it_is_sent_however_often_the_queue_fails(self, world: World) -> None:
+        world.handle(created(name="Ann"))
+        gone, renamed = event(version=2, kind="suspended", email=None), event(version=3, name="Anna")
+        world.wire.planned = {Point(delivery, "announce", 1): "refused" for delivery in (2, 3, 4)}
+        for each in (gone, gone, renamed):
+            assert world.failure(each).reason == "sqs_unavailable"
+            assert "unannounced" in world.row()
+            assert "lease_id" not in world.row()
+        assert world.handle(renamed).outcome == "synced"
+        assert world.announced_types() == ["user.enrolled", "user.suspended"]
+
     def test_a_worker_that_died_before_it_sent_keeps_no_event_from_waiting_for_its_lease(self, world: World) -> None:
         world.handle(created(name="Ann"))
         gone = event(version=2, kind="suspended", email=None)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from fake_whop import PLATFORM_COMPANY
-from harness.announcements import believed, flaws, said
+from harness.announcements import believed, first_missed, flaws, said
 from simulate.expressions import Item
 from simulate.story import REFUSED_PICTURE, Arrival, Story
 from simulate.table import plain
@@ -280,6 +280,9 @@ class _Judge:
             right = replace(right, reason=believed_.reason)
         if believed_ != right:
             yield Finding("announced", life.user, f"the platform takes {life.user} for {believed_}, not {right}")
+        past = [plain(item) for item in self._history.past.get(f"user#{life.user}", [])]
+        if missed := first_missed(past, sent):
+            yield Finding("announced", life.user, f"{life.user} was {missed} at some time, and that was not announced")
 
     # -- those who left --------------------------------------------------------------------------------------------
 

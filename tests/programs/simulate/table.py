@@ -22,11 +22,15 @@ _FULL = Decimal(10) ** 38
 
 
 class Table:
-    """One table whose only key is the attribute `key`. Reads are consistent; asking for less raises."""
+    """One table whose only key is the attribute `key`. Reads are consistent; asking for less raises.
+
+    `past` holds each item as it was after each write.
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.items: dict[str, Item] = {}
+        self.past: dict[str, list[Item]] = {}
 
     def get_item(self, **request: Any) -> dict[str, Any]:
         _only(request, {"TableName", "Key", "ConsistentRead"})
@@ -107,6 +111,7 @@ class Table:
             self.items.pop(key, None)
         else:
             self.items[key] = item
+            self.past.setdefault(key, []).append(item)
 
     def _key(self, request: Mapping[str, Any]) -> str:
         if request["TableName"] != self.name:

@@ -5,7 +5,7 @@ import itertools
 import random
 import ssl
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
@@ -107,6 +107,7 @@ class History:
     trace: list[tuple[float, str, str]] = field(default_factory=list)
     calls: int = 0
     items: Mapping[str, Item] = field(default_factory=dict)
+    past: Mapping[str, Sequence[Item]] = field(default_factory=dict)
     announced: list[Announcement] = field(default_factory=list)
     now: float = 0.0
 
@@ -224,7 +225,7 @@ class World:
                 history.parked[self._event_of(message).event_id].append(reason)
         if not ended and not history.unfinished:
             history.unfinished.append("a worker")
-        history.items = self.table.items
+        history.items, history.past = self.table.items, self.table.past
         history.announced = [Announcement.from_json(message.body) for message in self.sqs.messages(ANNOUNCEMENTS)]
         return history
 
