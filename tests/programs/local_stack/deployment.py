@@ -32,6 +32,9 @@ SWITCHED_ON = {
     "ImportEnabled": "true",
     "AccountLinkHosts": "app.example.com",
     "PayoutTokenActions": "company:balance:read,identity:read",
+    "AnnounceTo": "webhook",
+    "PlatformUrl": "https://api.example.com/whop-announcements",
+    "WhopWebhooks": "true",
 }
 """Parameters of the template without which it leaves functions out."""
 

@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from fake_whop import PLATFORM_COMPANY
 from local_stack import ROOT
+from local_stack.announced import PATH
 from local_stack.deployment import SWITCHED_ON
 from local_stack.places import Places, agreed
 from local_stack.sending import Delivery, body
@@ -262,7 +263,12 @@ def variables(places: Places) -> dict[str, dict[str, str]]:
         "WHOP_API_URL": f"http://{HOST}:{places.whop}/api/v1",
         "WHOP_API_KEY_ARN": f"{STACK}/whop-api-key",
     }
-    worker = {**caller, "PICTURE_ALLOWED_ORIGIN": f"http://{HOST}:{places.pictures}"}
+    worker = {
+        **caller,
+        "PICTURE_ALLOWED_ORIGIN": f"http://{HOST}:{places.pictures}",
+        "ANNOUNCEMENTS_QUEUE_URL": queue("announcements"),
+    }
+    platform = f"http://{HOST}:{places.announcements}"
 
     def worker_of(name: str) -> dict[str, str]:
         return {**worker, "QUEUE_URL": queue(name), "DEAD_LETTER_QUEUE_URL": queue(f"{name}-dead-letters")}
@@ -282,6 +288,14 @@ def variables(places: Places) -> dict[str, dict[str, str]]:
         },
         "UserCreatedFunction": worker_of("user-created"),
         "ProfileUpdatedFunction": worker_of("profile-updated"),
+        "AnnounceFunction": {
+            **reader,
+            "QUEUE_URL": queue("announcements"),
+            "DEAD_LETTER_QUEUE_URL": queue("announcements-dead-letters"),
+            "PLATFORM_URL": f"{platform}{PATH}",
+            "PLATFORM_ALLOWED_ORIGIN": platform,
+            "ANNOUNCEMENT_SECRETS_ARN": f"{STACK}/announcement-secrets",
+        },
         "LookUpUserFunction": reader,
         "EnrollUserFunction": {
             **worker,

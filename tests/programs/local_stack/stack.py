@@ -70,10 +70,8 @@ def running_stack(
                     parameters={
                         "WhopEnvironment": "sandbox",
                         "WhopCompanyId": whop.company_id,
-                        "AnnounceTo": "webhook",
                         "PlatformUrl": announced.url,
                         "PlatformAllowedOrigin": announced.origin,
-                        "WhopWebhooks": "true",
                         **parameters,
                         **(more_parameters or {}),
                     },
