@@ -33,8 +33,10 @@ def docker() -> Docker:
 
 @pytest.fixture(scope="session")
 def places(docker: Docker) -> Places:
-    engine, whop, uploads, pictures = free_ports(4)
-    return Places(host=docker.address, engine=engine, whop=whop, uploads=uploads, pictures=pictures)
+    engine, whop, uploads, pictures, announcements = free_ports(5)
+    return Places(
+        host=docker.address, engine=engine, whop=whop, uploads=uploads, pictures=pictures, announcements=announcements
+    )
 
 
 @pytest.fixture(scope="session")

@@ -100,6 +100,9 @@ def test_every_sample_event_does_its_work_in_a_container(
     for name in ("user_created.json", "profile_updated.json", "base64_body.json"):
         assert invoke(f"receive_webhook/{name}").answer == ACCEPTED
     assert invoke("receive_whop_webhook/payout_updated.json").answer == ACCEPTED
+    # And an announcement reaches the platform
+    assert invoke("announce/user_enrolled.json").answer == HANDLED
+    assert "user_sample" in [each.body["data"].get("whop_user_id") for each in stack.announced.of(USER)]
     # Then they are really queued, and hold nothing new for the deployed functions
     assert settled(stack.deployment)
     outcomes = [json.loads(line)["outcome"] for line in logged(stack, "user-created", "profile-updated")]

@@ -18,7 +18,7 @@ from local_stack.serving import serving
 ANNOUNCEMENT_SECRET = "whsec_ZGVtbyBhbm5vdW5jZW1lbnRzLCBuZXZlciBmb3IgcmVhbCE="
 """Base64 of "demo announcements, never for real!"."""
 
-PATH = "/whop-announcements"
+ANNOUNCEMENTS_PATH = "/whop-announcements"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +70,7 @@ class Failures:
 
 
 class AnnouncementReceiver:
-    """Takes POST at PATH; GET shows what came, for a person."""
+    """Takes POST at ANNOUNCEMENTS_PATH; GET shows what came, for a person."""
 
     def __init__(self, host: str, port: int, secret: str = ANNOUNCEMENT_SECRET) -> None:
         self.taken: list[Announced] = []
@@ -88,7 +88,9 @@ class AnnouncementReceiver:
 
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers.get("content-length") or 0))
-                self._answer(receiver.take(dict(self.headers.items()), body) if self.path == PATH else 404, b"")
+                self._answer(
+                    receiver.take(dict(self.headers.items()), body) if self.path == ANNOUNCEMENTS_PATH else 404, b""
+                )
 
             def do_GET(self) -> None:
                 self._answer(200, receiver.page().encode())
@@ -110,7 +112,7 @@ class AnnouncementReceiver:
 
         self.server = ThreadingHTTPServer((host, port), Handler)
         self.origin = f"http://{reachable(host)}:{self.server.server_address[1]}"
-        self.url = self.origin + PATH
+        self.url = self.origin + ANNOUNCEMENTS_PATH
 
     def take(self, headers: Mapping[str, str], body: bytes) -> int:
         """Takes one call, and returns the status to answer it with."""

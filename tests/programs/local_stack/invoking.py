@@ -28,6 +28,7 @@ FUNCTIONS = {
     "receive_whop_webhook": "WhopWebhooksFunction",
     "user_created": "UserCreatedFunction",
     "profile_updated": "ProfileUpdatedFunction",
+    "announce": "AnnounceFunction",
     "look_up_user": "LookUpUserFunction",
     "enroll_user": "EnrollUserFunction",
     "mint_chat_token": "MintChatTokenFunction",
@@ -148,8 +149,10 @@ def _stack(terminal: Terminal, docker: Docker) -> Iterator[tuple[Deployment, Pla
             )
         yield found.deployment, found.places, found.whop_page
         return
-    engine, whop, uploads, pictures = free_ports(4)
-    places = Places(host=docker.address, engine=engine, whop=whop, uploads=uploads, pictures=pictures)
+    engine, whop, uploads, pictures, announcements = free_ports(5)
+    places = Places(
+        host=docker.address, engine=engine, whop=whop, uploads=uploads, pictures=pictures, announcements=announcements
+    )
     with running_stack(terminal, built(terminal), name=samples.STACK, places=places) as stack:
         yield stack.deployment, places, stack.fake.control_url
 

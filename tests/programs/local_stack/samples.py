@@ -14,11 +14,12 @@ from typing import Any, Literal
 
 from fake_whop import PLATFORM_COMPANY
 from local_stack import ROOT
-from local_stack.announced import PATH
+from local_stack.announced import ANNOUNCEMENTS_PATH
 from local_stack.deployment import SWITCHED_ON
 from local_stack.places import Places, agreed
 from local_stack.sending import Delivery, body
 from local_stack.whop_webhooks import sample, signed
+from whop_sync.announcements import Announcement, announcement_id
 from whop_sync.events import ProfileField, UserEvent
 from whop_sync.whop.client import AccountLinkUseCase
 
@@ -72,6 +73,16 @@ _MESSAGES = {
 }
 
 
+_ENROLLED = Announcement(
+    id=announcement_id(_ADA["id"], 1, "user.enrolled"),
+    type="user.enrolled",
+    user_id=_ADA["id"],
+    version=1,
+    occurred_at=_SIGNED_UP.timestamp(),
+    data={"whop_user_id": "user_sample", "whop_company_id": "biz_sample"},
+)
+
+
 def samples(at: datetime, places: Places = AGREED) -> dict[Path, str]:
     """Every file below events/ with its text, as if all had been sent at that time to a stack at these places."""
     documents = {**events(at, places), "env.json": variables(places)}
@@ -85,14 +96,17 @@ def events(at: datetime, places: Places = AGREED) -> dict[str, Event]:
     picture = f"http://{HOST}:{places.pictures}/c2410c.png"
     with_picture = Delivery(body("created", {**_ADA, "avatar_url": picture}, at=_SIGNED_UP), "msg_sample_with_picture")
     return {
-        "user_created/user_created.json": _sqs("user-created", _MESSAGES["user_created"], at),
-        "user_created/user_created_with_picture.json": _sqs(
+        "user_created/user_created.json": _event("user-created", _MESSAGES["user_created"], at),
+        "user_created/user_created_with_picture.json": _event(
             "user-created",
             _message("created", with_picture.id, _SIGNED_UP, {"name": _ADA["name"], "picture": picture}),
             at,
         ),
-        "profile_updated/profile_updated.json": _sqs("profile-updated", _MESSAGES["profile_updated"], at),
-        "profile_updated/picture_removed.json": _sqs("profile-updated", _MESSAGES["picture_removed"], at),
+        "profile_updated/profile_updated.json": _event("profile-updated", _MESSAGES["profile_updated"], at),
+        "profile_updated/picture_removed.json": _event("profile-updated", _MESSAGES["picture_removed"], at),
+        "announce/user_enrolled.json": _sqs(
+            "announcements", _ENROLLED.id, _ENROLLED.to_json(), at, sent_by="user-created"
+        ),
         "look_up_user/user.json": _asked(_LOOK_UP, "/users/12345", at, user_id="12345"),
         "look_up_user/id_in_query.json": _asked(_LOOK_UP, "/users/-", at, query="user_id=shop%2F12345", user_id="-"),
         "enroll_user/new_user.json": _enrolled("created", {**_GRACE, "name": "Grace Hopper"}, _SIGNED_UP, at),
@@ -222,19 +236,22 @@ def _http(route: str, path: str, at: datetime, *, id_: str, headers: Mapping[str
     }
 
 
-def _sqs(queue: str, event: UserEvent, at: datetime) -> dict[str, Any]:
-    """The batch of one that Lambda makes of what the receiver sent to a queue."""
-    message = event.to_json()
+def _event(queue: str, event: UserEvent, at: datetime) -> dict[str, Any]:
+    return _sqs(queue, event.event_id, event.to_json(), at, sent_by="receive-webhook")
+
+
+def _sqs(queue: str, id_: str, message: str, at: datetime, *, sent_by: str) -> dict[str, Any]:
+    """The batch of one that Lambda makes of what a function sent to a queue."""
     return {
         "Records": [
             {
-                "messageId": _fixed_id("message", event.event_id),
-                "receiptHandle": base64.b64encode(_fixed_id("receipt", event.event_id).encode()).decode(),
+                "messageId": _fixed_id("message", id_),
+                "receiptHandle": base64.b64encode(_fixed_id("receipt", id_).encode()).decode(),
                 "body": message,
                 "attributes": {
                     "ApproximateReceiveCount": "1",
                     "SentTimestamp": str(_milliseconds(at)),
-                    "SenderId": "AROASAMPLE:whop-user-sync-local-receive-webhook",
+                    "SenderId": f"AROASAMPLE:{STACK}-{sent_by}",
                     "ApproximateFirstReceiveTimestamp": str(_milliseconds(at)),
                 },
                 "messageAttributes": {},
@@ -268,7 +285,6 @@ def variables(places: Places) -> dict[str, dict[str, str]]:
         "PICTURE_ALLOWED_ORIGIN": f"http://{HOST}:{places.pictures}",
         "ANNOUNCEMENTS_QUEUE_URL": queue("announcements"),
     }
-    platform = f"http://{HOST}:{places.announcements}"
 
     def worker_of(name: str) -> dict[str, str]:
         return {**worker, "QUEUE_URL": queue(name), "DEAD_LETTER_QUEUE_URL": queue(f"{name}-dead-letters")}
@@ -290,11 +306,13 @@ def variables(places: Places) -> dict[str, dict[str, str]]:
         "ProfileUpdatedFunction": worker_of("profile-updated"),
         "AnnounceFunction": {
             **reader,
+            "WHOP_ENVIRONMENT": "sandbox",
+            "ANNOUNCE_TO": "webhook",
+            "PLATFORM_URL": f"http://{HOST}:{places.announcements}{ANNOUNCEMENTS_PATH}",
+            "PLATFORM_ALLOWED_ORIGIN": f"http://{HOST}:{places.announcements}",
+            "ANNOUNCEMENT_SECRETS_ARN": f"{STACK}/announcement-secrets",
             "QUEUE_URL": queue("announcements"),
             "DEAD_LETTER_QUEUE_URL": queue("announcements-dead-letters"),
-            "PLATFORM_URL": f"{platform}{PATH}",
-            "PLATFORM_ALLOWED_ORIGIN": platform,
-            "ANNOUNCEMENT_SECRETS_ARN": f"{STACK}/announcement-secrets",
         },
         "LookUpUserFunction": reader,
         "EnrollUserFunction": {
