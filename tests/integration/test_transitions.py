@@ -16,7 +16,7 @@ from whop_sync.users.mappings import LEASE_SECONDS
 
 @pytest.fixture
 def world(engine: Engine) -> Iterator[World]:
-    with World(engine, announces=True) as world:
+    with World(engine, announces=True, call_timeout=5) as world:
         yield world
 
 
