@@ -323,7 +323,7 @@ def _announcement_target(target: "WebhookTarget | EventBusTarget", aws: "Config"
     if isinstance(target, EventBusTarget):
         from whop_sync.announcing.event_bus import EventBus
 
-        return EventBus(client=boto3.client("events", config=aws), bus=target.bus)
+        return EventBus(boto3.client("events", config=aws), target.bus, clock=time.monotonic)
     from whop_sync.announcing.platform_url import checked_platform_url
     from whop_sync.announcing.webhooks import PlatformWebhook, announcement_keys
     from whop_sync.aws.secrets import Secret

@@ -97,6 +97,7 @@ type Reason = Literal[
     # OperatorNeeded
     "announcement_secrets_invalid",
     "announcement_secrets_unavailable",
+    "event_bus_missing",
     "whop_api_key_invalid",
     "whop_api_key_unavailable",
     "whop_gone",

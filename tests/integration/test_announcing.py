@@ -40,13 +40,13 @@ from harness.hosts import (
 )
 from local_stack.engine import Engine
 from whop_sync.announcements import Announcement
-from whop_sync.announcing.event_bus import EventBus
+from whop_sync.announcing.event_bus import FOUND_FOR_SECONDS, EventBus
 from whop_sync.announcing.platform_url import checked_platform_url
 from whop_sync.announcing.queued_announcements import QueuedAnnouncements
 from whop_sync.announcing.webhooks import TIMEOUT_SECONDS, PlatformWebhook, announcement_keys
 from whop_sync.aws.queues import Queue
 from whop_sync.batches.worker import Record, Worker
-from whop_sync.errors import Transient
+from whop_sync.errors import OperatorNeeded, Transient
 from whop_sync.internet.addresses import addresses_of
 from whop_sync.internet.requests import PublicHttp
 from whop_sync.internet.streams import connection_to
@@ -535,7 +535,7 @@ class TestTheBus:
         arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
         events.put_rule(Name=name, EventBusName=name, EventPattern=json.dumps({"source": ["whop-user-sync"]}))
         events.put_targets(Rule=name, EventBusName=name, Targets=[{"Id": "queue", "Arn": arn}])
-        return EventBus(client=events, bus=name), queue
+        return EventBus(events, name, clock=time.monotonic), queue
 
     def test_takes_an_announcement_as_an_event(self, engine: Engine, bus: tuple[EventBus, str]) -> None:
         target, queue = bus
@@ -545,21 +545,61 @@ class TestTheBus:
         assert (event["source"], event["detail-type"]) == ("whop-user-sync", "user.enrolled")
         assert event["detail"] == {"id": ENROLLED.id, **BODY}
 
+    def test_that_does_not_exist_is_no_delivery_although_eventbridge_answers_200(self, engine: Engine) -> None:
+        events, name, clock = aws_client(engine.url, "events"), f"bus-{uuid.uuid4().hex[:12]}", Clock()
+        target = EventBus(events, name, clock=clock)
+        entry = {"EventBusName": name, "Source": "s", "DetailType": "t", "Detail": "{}"}
+        assert events.put_events(Entries=[entry])["FailedEntryCount"] == 0  # as AWS does
+        with pytest.raises(OperatorNeeded) as error:
+            target.deliver(ENROLLED)
+        assert error.value.reason == "event_bus_missing"
+        assert name not in error.value.explanation
+        events.create_event_bus(Name=name)
+        target.deliver(ENROLLED)  # at once: only that it is there is remembered
+        events.delete_event_bus(Name=name)
+        clock.sleep(FOUND_FOR_SECONDS)
+        with pytest.raises(OperatorNeeded):
+            target.deliver(ENROLLED)
+
+    def test_is_looked_for_once_in_a_while(self) -> None:
+        looks: list[str] = []
+
+        class Events:
+            def describe_event_bus(self, *, Name: str) -> None:  # noqa: N803
+                looks.append(Name)
+
+            def put_events(self, **_: object) -> dict[str, Any]:
+                return {"FailedEntryCount": 0, "Entries": [{}]}
+
+        target = EventBus(Events(), "b", clock=Clock())  # type: ignore[arg-type]
+        for _ in range(3):
+            target.deliver(ENROLLED)
+        assert looks == ["b"]
+
     def test_that_refuses_an_entry_with_200_has_not_taken_it(self) -> None:
         class Refusing:
+            def describe_event_bus(self, **_: object) -> None: ...
+
             def put_events(self, **_: object) -> dict[str, Any]:
                 entry = {"ErrorCode": "ThrottlingException", "ErrorMessage": "s3cr3t"}
                 return {"FailedEntryCount": 1, "Entries": [entry]}
 
         with pytest.raises(Transient) as error:
-            EventBus(client=Refusing(), bus="b").deliver(ENROLLED)  # type: ignore[arg-type]
+            EventBus(Refusing(), "b", clock=Clock()).deliver(ENROLLED)  # type: ignore[arg-type]
         assert (error.value.reason, error.value.explanation) == ("event_bus_unavailable", "ThrottlingException")
 
-    def test_that_cannot_be_asked_has_not_taken_it(self) -> None:
+    @pytest.mark.parametrize("call", ["PutEvents", "DescribeEventBus"])
+    def test_that_cannot_be_asked_has_not_taken_it(self, call: str) -> None:
+        refusal = ClientError({"Error": {"Code": "AccessDeniedException", "Message": "s3cr3t"}}, call)
+
         class Broken:
+            def describe_event_bus(self, **_: object) -> None:
+                if call == "DescribeEventBus":
+                    raise refusal
+
             def put_events(self, **_: object) -> None:
-                raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "s3cr3t"}}, "PutEvents")
+                raise refusal
 
         with pytest.raises(Transient) as error:
-            EventBus(client=Broken(), bus="b").deliver(ENROLLED)  # type: ignore[arg-type]
+            EventBus(Broken(), "b", clock=Clock()).deliver(ENROLLED)  # type: ignore[arg-type]
         assert (error.value.reason, error.value.explanation) == ("event_bus_unavailable", "AccessDeniedException")

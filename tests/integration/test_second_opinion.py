@@ -17,10 +17,12 @@ from harness import WORKER_SECONDS, World, created, event
 from harness.aws_models import objections, watch
 from local_stack import ROOT
 from local_stack.engine import Engine
+from whop_sync.announcements import Announcement
+from whop_sync.announcing.event_bus import EventBus
 from whop_sync.aws.queues import Queue
 from whop_sync.aws.secrets import Secret
 from whop_sync.batches.retries import RETRIES
-from whop_sync.errors import Permanent, Transient
+from whop_sync.errors import OperatorNeeded, Permanent, Transient
 from whop_sync.importing.stored_files import StoredImports
 from whop_sync.users.announced_webhooks import AnnouncedWebhooks
 from whop_sync.users.directory import Directory
@@ -180,6 +182,17 @@ def test_a_file_of_users_is_imported(queue: tuple[Queue, str]) -> None:
     assert s3.list_objects_v2(Bucket="imports", Prefix="rejected/r1/")["KeyCount"] == 1
 
 
+def test_an_announcement_goes_to_a_bus_that_is_there() -> None:
+    def announce(bus: str) -> None:
+        EventBus(client("events"), bus, clock=time.monotonic).deliver(
+            Announcement(id="msg_1", type="user.deleted", user_id="u1", version=1, occurred_at=time.time())
+        )
+
+    announce("default")
+    with pytest.raises(OperatorNeeded):
+        announce("gone")
+
+
 def test_no_call_of_the_code_is_left_out_here(world: World, queue: tuple[Queue, str]) -> None:
     """Runs the stories above once more and compares their calls with those that stand in the code."""
     CALLS.clear()
@@ -190,6 +203,7 @@ def test_no_call_of_the_code_is_left_out_here(world: World, queue: tuple[Queue, 
     test_a_message_is_hidden_some_seconds_after_its_receive(queue, 5)
     test_a_secret_is_read_and_one_without_value_is_named()
     test_a_file_of_users_is_imported(queue)
+    test_an_announcement_goes_to_a_bus_that_is_there()
     test_a_message_is_sent_parked_and_counted(queue)
     made = {re.sub(r"(?<!^)(?=[A-Z])", "_", call.partition(".")[2]).lower() for call, _ in CALLS}
     # A paginator makes the calls of the operation that it is asked for.

@@ -173,11 +173,13 @@ def test_an_event_on_the_bus_has_the_documented_form() -> None:
     entries: list[dict[str, Any]] = []
 
     class Events:
+        def describe_event_bus(self, **_: object) -> None: ...
+
         def put_events(self, *, Entries: list[dict[str, Any]]) -> dict[str, Any]:  # noqa: N803
             entries.extend(Entries)
             return {"FailedEntryCount": 0, "Entries": [{}]}
 
-    EventBus(client=cast("EventBridgeClient", Events()), bus="default").deliver(LIFE[1])
+    EventBus(cast("EventBridgeClient", Events()), "default", clock=time.monotonic).deliver(LIFE[1])
     [entry] = entries
     received = {
         "source": entry["Source"],

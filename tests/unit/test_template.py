@@ -314,7 +314,7 @@ def test_announcements_go_one_way_alone() -> None:
         {"Fn::GetAtt": ["AnnouncementSecrets", "Id"]},
     )
     [bus] = only_under("AnnouncesOnBus", "AnnounceRole")
-    assert bus["Action"] == "events:PutEvents"
+    assert bus["Action"] == ["events:PutEvents", "events:DescribeEventBus"]
     assert bus["Resource"]["Fn::Sub"].endswith(":event-bus/${AnnouncementEventBus}")
 
 

@@ -1,39 +1,49 @@
 """Announcements as events on an EventBridge bus."""
 
 import json
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from botocore.exceptions import ClientError
+
 from whop_sync.announcements import Announcement
 from whop_sync.announcing.bodies import body_of
-from whop_sync.aws.boundary import aws_errors
-from whop_sync.errors import Transient
+from whop_sync.aws.boundary import aws_error_code, aws_errors
+from whop_sync.errors import OperatorNeeded, Transient
 
 if TYPE_CHECKING:
     from mypy_boto3_events import EventBridgeClient
 
 SOURCE = "whop-user-sync"
 
+FOUND_FOR_SECONDS = 120
+"""How long a bus that was there is taken to be there still."""
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+
 class EventBus:
-    """`bus` is a name or an ARN."""
+    """`bus` is a name or an ARN; `clock` counts seconds from any moment."""
 
-    client: "EventBridgeClient"
-    bus: str
+    def __init__(self, client: "EventBridgeClient", bus: str, *, clock: Callable[[], float]) -> None:
+        self._client = client
+        self._bus = bus
+        self._clock = clock
+        self._look_again_at: float | None = None
+        self._looking = threading.Lock()
 
     def deliver(self, announcement: Announcement) -> None:
-        """Raises Transient when EventBridge does not take the event.
+        """Raises OperatorNeeded where there is no such bus, and Transient when EventBridge does not take the event.
 
         An answer of 200 may refuse single entries
         (https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html).
         """
+        self._look_for_bus()
         with aws_errors("event_bus_unavailable"):
-            answer = self.client.put_events(
+            answer = self._client.put_events(
                 Entries=[
                     {
-                        "EventBusName": self.bus,
+                        "EventBusName": self._bus,
                         "Source": SOURCE,
                         "DetailType": announcement.type,
                         "Time": datetime.fromtimestamp(announcement.occurred_at, UTC),
@@ -43,3 +53,20 @@ class EventBus:
             )
         if answer["FailedEntryCount"]:
             raise Transient("event_bus_unavailable", answer["Entries"][0].get("ErrorCode", ""))
+
+    def _look_for_bus(self) -> None:
+        """EventBridge answers 200 to an event for a bus that does not exist, and drops it
+        (https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevents.html)."""
+        with self._looking:  # one call for all threads that wait for it
+            if self._look_again_at is not None and self._clock() < self._look_again_at:
+                return
+            with aws_errors("event_bus_unavailable"):
+                try:
+                    self._client.describe_event_bus(Name=self._bus)
+                except ClientError as error:
+                    if aws_error_code(error) != "ResourceNotFoundException":
+                        raise
+                    raise OperatorNeeded(
+                        "event_bus_missing", "there is no event bus of the name in AnnouncementEventBus"
+                    ) from None
+            self._look_again_at = self._clock() + FOUND_FOR_SECONDS
