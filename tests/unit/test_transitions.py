@@ -8,6 +8,7 @@ import pytest
 
 from whop_sync.accounts import Account
 from whop_sync.announcements import announcement_id
+from whop_sync.announcing.bodies import body_of
 from whop_sync.errors import Reason
 from whop_sync.events import Position, Standing
 from whop_sync.pictures.errors import PictureRefused
@@ -228,7 +229,9 @@ def test_versions_go_on_without_a_gap_and_ids_are_made_of_them() -> None:
 
 @pytest.mark.parametrize("known", [ENROLLED, FAILED])
 def test_what_is_announced_comes_out_of_the_row_as_it_went_in(known: Known) -> None:
-    before = with_account(Announced(), claim(Row()), ANN, "suspended", at=NOW)
+    before = with_account(Announced(), claim(Row()), ANN, "suspended", at=NOW + 0.0006)
     written = announced_attributes(replace(before, known=known))
     item: Any = {"user_id": {"S": "u1"}, **{name: value for name, value in written.items() if value is not None}}
-    assert read_row(item).announced == replace(before, known=known)
+    again = read_row(item).announced
+    assert again == replace(before, known=known)
+    assert [body_of(each) for each in again.unsent] == [body_of(each) for each in before.unsent]

@@ -124,7 +124,7 @@ def _grown(
             type=each.type,
             user_id=user_id,
             version=version,
-            occurred_at=at,
+            occurred_at=round(at, 3),  # as the row has it: a repetition from there says the same
             data=each.data,
         )
         for version, each in enumerate(transitions, start=announced.count + 1)
