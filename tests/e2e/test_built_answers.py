@@ -37,7 +37,7 @@ def invoke(
         return runtime.invoke(event)
 
 
-def test_a_user_enrolled_by_either_generation_is_told_and_gets_a_token(
+def test_a_user_enrolled_by_either_generation_is_shown_and_gets_a_token(
     stack: LocalStack, new_id: Callable[[], str]
 ) -> None:
     newer = {"WHOP_ENROLLMENT": "accounts", "WHOP_API_VERSION": ""}
@@ -72,7 +72,7 @@ def test_a_user_is_enrolled_by_either_generation_while_the_backend_waits(
         assert stack.whop.user(row["whop_user_id"])["name"] == "Grace Hopper"
 
 
-def test_a_stack_that_moves_to_the_newer_calls_enrolls_nobody_again(
+def test_a_stack_that_moves_to_the_newer_calls_enrolls_no_user_again(
     stack: LocalStack, new_id: Callable[[], str]
 ) -> None:
     user_id = new_id()

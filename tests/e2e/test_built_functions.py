@@ -112,15 +112,15 @@ def test_a_message_that_is_none_of_the_receivers_is_parked(stack: LocalStack, fu
 @needs_emulator
 def test_the_layers_bytecode_is_what_a_function_loads(stack: LocalStack) -> None:
     # Given a layer whose sources look newer than their bytecode, as in a layer's zip, where dates are lost
-    # When a function starts and tells where each module comes from
+    # When a function starts and prints where each module comes from
     with running_function(
         stack.built, "UserCreatedFunction", stack.deployment.environment("user-created"), python_options=("-v",)
     ) as runtime:
         runtime.invoke({"Records": []})
-        told = runtime.process.output()
+        output = runtime.process.output()
     # Then whop_sync and its packages come from bytecode, and nothing of the layer is compiled
     layer = str(stack.built / "SharedLayer" / "python")
-    loaded = [line for line in told.splitlines() if line.startswith("# code object from") and layer in line]
+    loaded = [line for line in output.splitlines() if line.startswith("# code object from") and layer in line]
     assert any("whop_sync" in line for line in loaded)
     assert all(".pyc" in line for line in loaded), [line for line in loaded if ".pyc" not in line]
 
@@ -197,16 +197,16 @@ def test_the_layer_finds_every_authority_by_its_hash(stack: LocalStack, tmp_path
         (tmp_path / f"{number}.pem").write_text(certificate)
     # When OpenSSL looks each one up
     by_hash = ["-no-CAfile", "-no-CAstore", "-CApath", str(layer / "certifi" / "by-hash")]
-    told = subprocess.run(
+    output = subprocess.run(
         ["openssl", "verify", *by_hash, *map(str, tmp_path.iterdir())], capture_output=True, text=True, check=False
     )
     # Then it finds them all, and a function reads none at its start
-    assert told.stdout.count(": OK") == len(certificates) > 50, told.stderr
+    assert output.stdout.count(": OK") == len(certificates) > 50, output.stderr
     assert in_layer(stack, "from whop_sync.tls import default_context; print(default_context().get_ca_certs())") == "[]"
 
 
 @pytest.mark.parametrize("function", cold_start.FUNCTIONS)
-def test_nobody_looks_for_garbage_while_a_function_starts(stack: LocalStack, function: str) -> None:
+def test_no_garbage_is_collected_while_a_function_starts(stack: LocalStack, function: str) -> None:
     code = """
 import contextlib, gc, sys, typing  # what is imported before collection is off
 sys.path.insert(0, sys.argv[1])

@@ -116,7 +116,7 @@ def test_the_stand_in_for_whop_is_a_tab_and_learns_nothing_of_the_session(
     with page.expect_request(f"{stack.fake.control_url}/") as framed:
         page.get_by_role("navigation", name="Pages").get_by_role("link", name="Whop").click()
     expect(page.frame_locator("iframe").get_by_role("heading", name="Fake Whop")).to_be_visible()
-    # A browser tells ports of one host apart for pages, and not for cookies.
+    # A browser separates the ports of one host for pages, and not for cookies.
     assert "cookie" not in framed.value.all_headers()
 
 

@@ -80,17 +80,17 @@ def line(user_id: str, name: str, **more: Any) -> bytes:
     return json.dumps({"id": user_id, "email": f"{user_id}@people.test", "name": name, **more}).encode() + b"\n"
 
 
-def test_users_of_a_file_are_enrolled_and_bad_rows_are_told(imports: Imports, new_id: Callable[[], str]) -> None:
+def test_users_of_a_file_are_enrolled_and_bad_rows_are_listed(imports: Imports, new_id: Callable[[], str]) -> None:
     # Given a file with good rows and bad ones, some of which no JSON parser takes
     first, second = new_id(), new_id()
     content = line(first, "Ann") + b'{"id":\n' + b"\xff\xfe\n" + line("bad", "Bad", email=7) + line(second, "Bea")
     # When it is put into the bucket
     run = imports.put("some.ndjson", content)
-    # Then the run tells how many, and where the bad ones are and why
+    # Then the run says how many, and where the bad ones are and why
     assert run["status"] == "SUCCEEDED", run
     assert json.loads(run["output"]) == {"sent": 2, "rejected": 3}
-    told = [(each["line"], each["id"], each["reason"]) for each in imports.rejected(run)]
-    assert told == [(2, None, "not_json"), (3, None, "not_utf8"), (4, "bad", "not_text")]
+    rejected = [(each["line"], each["id"], each["reason"]) for each in imports.rejected(run)]
+    assert rejected == [(2, None, "not_json"), (3, None, "not_utf8"), (4, "bad", "not_text")]
     # And Whop shows the others
     assert imports.settled()
     assert [imports.shown_name(user) for user in (first, second)] == ["Ann", "Bea"]
@@ -122,7 +122,7 @@ def test_a_large_csv_is_imported_in_parts_and_none_is_lost(imports: Imports, new
 
 
 @pytest.mark.parametrize(("name", "content"), [("header.csv", b"id,email,name\r\n"), ("empty.ndjson", b"")])
-def test_a_file_without_rows_is_imported_and_brings_nobody(imports: Imports, name: str, content: bytes) -> None:
+def test_a_file_without_rows_is_imported_and_brings_no_user(imports: Imports, name: str, content: bytes) -> None:
     run = imports.put(name, content)
     assert run["status"] == "SUCCEEDED", run
     assert json.loads(run["output"]) == {"sent": 0, "rejected": 0}
@@ -167,25 +167,25 @@ def test_the_operators_command_imports_verifies_and_repairs(
         return done.returncode, done.stdout + done.stderr
 
     # Given users who are not enrolled yet
-    code, told = command("verify")
-    assert (code, told.count("\tnot_enrolled\t")) == (1, 3), told
+    code, printed = command("verify")
+    assert (code, printed.count("\tnot_enrolled\t")) == (1, 3), printed
     # When they are imported
-    code, told = command("import")
-    assert (code, "3 sent, 0 rejected" in told) == (0, True), told
+    code, printed = command("import")
+    assert (code, "3 sent, 0 rejected" in printed) == (0, True), printed
     assert imports.settled()
-    # Then all is as it was told
-    code, told = command("verify", "--sample", "2")
-    assert (code, "2 users compared: no drift" in told) == (0, True), told
-    # And what somebody changes on Whop is found, told without a name, and mended
+    # Then all is as it was sent
+    code, printed = command("verify", "--sample", "2")
+    assert (code, "2 users compared: no drift" in printed) == (0, True), printed
+    # And what another program changes on Whop is found, printed without a name, and repaired
     whop_user_id = imports.row(users[1])["whop_user_id"]
     headers = {"Authorization": f"Bearer {stack.whop.api_key}", "Api-Version-Date": VERSION}
     url = f"{stack.whop.api_url}/users/{whop_user_id}"
     query = {"account_id": stack.whop.company_id}
     httpx.patch(url, params=query, json={"name": "Eve"}, headers=headers, trust_env=False).raise_for_status()
-    code, told = command("verify", "--repair")
+    code, printed = command("verify", "--repair")
     assert code == 0
-    assert f"{users[1]}\tname_differs\ton its way" in told
-    assert not {"Eve", "Ann"} & set(told.split())
+    assert f"{users[1]}\tname_differs\ton its way" in printed
+    assert not {"Eve", "Ann"} & set(printed.split())
     assert imports.settled()
     assert imports.shown_name(users[1]) == f"Ann {users[1]}"
     assert command("verify")[0] == 0

@@ -102,9 +102,9 @@ def metrics(deployment: Deployment, function: str) -> list[dict[str, Any]]:
 
 def test_two_environments_live_side_by_side(stack: LocalStack, second: Deployment) -> None:
     # Given two stacks in one account, each with a secret of its own
-    # When each is told of a sign-up
+    # When each gets a sign-up
     assert sign_up(second, "side-by-side").status_code == 200
-    # Then only the one that was told knows the user, and neither takes the other's signatures
+    # Then only the one that took it knows the user, and neither takes the other's signatures
     assert becomes_true(lambda: is_synced(second, "side-by-side"), 60), second.log_lines("user-created")
     assert stack.deployment.row("user#side-by-side") is None
     assert sign_up(stack.deployment, "side-by-side").status_code == 401
@@ -116,27 +116,27 @@ def test_an_operator_sees_all_that_happened_to_a_user_and_to_a_delivery(
 ) -> None:
     # Given a user who was enrolled
     row = second.row("user#side-by-side") or {}
-    # When an operator asks for the user, or for the delivery that told of them
+    # When an operator asks for the user, or for the delivery about them
     command = [sys.executable, "-m", "whop_user_sync", "trace", "--stack", STACK, "--endpoint-url", second.engine.url]
     asked = [option.replace("DELIVERY", str(row["last_event_id"])) for option in about]
     answer = subprocess.run(
         [*command, *asked], cwd=ROOT, env={**os.environ, **NO_ACCOUNT}, capture_output=True, text=True, check=False
     )
     assert answer.returncode == 0, answer.stderr
-    told = answer.stdout.splitlines()
-    # Then the receiver, each call to Whop and the worker tell of it in this order, and none tells anything personal
+    printed = answer.stdout.splitlines()
+    # Then the receiver, each call to Whop and the worker are printed in this order, and nothing personal
     if "--user" in about:
-        recorded, *told = told
+        recorded, *printed = printed
         assert recorded.startswith(f"Recorded: synced, on Whop {row['whop_user_id']}")
-    steps = [line.partition("  ")[2].split(" event_id=")[0].split(" kind=")[0] for line in told]
+    steps = [line.partition("  ")[2].split(" event_id=")[0].split(" kind=")[0] for line in printed]
     assert [step.partition(" whop_status")[0] for step in steps] == [
         'receive-webhook: delivery outcome="accepted"',
         'user-created: whop call operation="POST /companies"',
         'user-created: whop call operation="PATCH /users/{id}"',
         'user-created: event outcome="enrolled"',
     ]
-    assert "people.test" not in "".join(told)
-    # And Whop was told the delivery too
+    assert "people.test" not in "".join(printed)
+    # And Whop got the delivery's id too
     headers = [{name.lower(): value for name, value in call.headers.items()} for call in stack.fake.calls]
     assert [each.get("x-correlation-id") for each in headers].count(row["last_event_id"]) == 2
 
@@ -227,7 +227,7 @@ def test_forgeries_move_the_metric_that_the_alarm_watches(second: Deployment) ->
         return str(cloudwatch.describe_alarms(AlarmNames=[name])["MetricAlarms"][0]["StateValue"])
 
     assert state() != "ALARM"
-    # When somebody forges webhooks
+    # When an attacker forges webhooks
     for number in range(6):
         assert sign_up(second, f"forged-{number}", secret="whsec_" + "x" * 44).status_code == 401
     # Then what the receiver wrote for CloudWatch, which reads it on AWS, raises the alarm
@@ -251,7 +251,7 @@ def test_an_update_in_place_keeps_address_and_users(stack: LocalStack, second: D
     assert "Seller-after-the-update" in [company.title for company in stack.fake.companies()]
 
 
-def test_an_update_that_fails_is_rolled_back_and_nobody_notices(
+def test_an_update_that_fails_is_rolled_back_and_no_caller_notices(
     stack: LocalStack, second: Deployment, tmp_path: Path
 ) -> None:
     # Given a template whose last resource cannot be made: an alarm that compares nothing

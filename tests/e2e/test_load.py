@@ -7,8 +7,8 @@ from local_stack.terminal import Terminal
 
 
 def test_nothing_is_lost_or_doubled_and_the_newest_wins_under_load(stack: LocalStack) -> None:
-    # Given a Whop that takes fewer calls than the stack was told, in a short minute, and fails some, of a kind after
-    # which nobody has to wait for orphans
+    # Given a Whop that takes fewer calls than the stack assumes, in a short minute, and fails some, of a kind after
+    # which no worker has to wait for orphans
     whop = Whop(limit=50, window=10, failing=0.05, platform_failing=0.2, failures=("error_500_after", "truncated_json"))
     # When 200 webhooks about 40 users are posted
     report = run(stack, Sizes(webhooks=200, users=40), whop, Terminal(), patience=120)

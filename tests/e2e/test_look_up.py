@@ -32,7 +32,7 @@ CHAT_SCOPES = {
 
 
 def iam_user(stack: LocalStack, name: str, *routes: str) -> Credentials:
-    """Somebody who may call these routes and do nothing else."""
+    """A role that may call these routes and do nothing else."""
     engine = stack.deployment.engine
     keys = {
         name.lower(): value for name, value in NO_ACCOUNT.items() if name.startswith("AWS_") and "ACCESS_KEY" in name
@@ -74,24 +74,24 @@ def claims(token: str) -> dict[str, Any]:
     return document
 
 
-def test_a_user_is_told_by_either_id(stack: LocalStack, backend: Backend, new_id: Callable[[], str]) -> None:
+def test_a_user_is_found_by_either_id(stack: LocalStack, backend: Backend, new_id: Callable[[], str]) -> None:
     # Given a user who was enrolled
     user_id = new_id()
     sign_up(stack, user_id)
     row = stack.deployment.row(f"user#{user_id}") or {}
     # When the backend asks by the platform's id, and by Whop's
     answer = backend.look_up(user_id)
-    told = answer.json()
-    # Then it is told what the row says, and nobody may keep it
+    shown = answer.json()
+    # Then it reads what the row says, and no cache may keep it
     assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
-    assert (told["user_id"], told["status"], told["last_error"]) == (user_id, "synced", None)
-    assert (told["whop_user_id"], told["whop_company_id"]) == (row["whop_user_id"], row["whop_company_id"])
-    assert told["versions"] == {"name": Position.of(row["name_position"]).version, "picture": None}
-    assert backend.look_up_whop_user(told["whop_user_id"]).json() == told
+    assert (shown["user_id"], shown["status"], shown["last_error"]) == (user_id, "synced", None)
+    assert (shown["whop_user_id"], shown["whop_company_id"]) == (row["whop_user_id"], row["whop_company_id"])
+    assert shown["versions"] == {"name": Position.of(row["name_position"]).version, "picture": None}
+    assert backend.look_up_whop_user(shown["whop_user_id"]).json() == shown
 
 
-def test_a_user_whom_nobody_knows_is_404(backend: Backend) -> None:
-    answers = [backend.look_up("nobody"), backend.look_up_whop_user("user_nobody"), backend.chat_token("nobody")]
+def test_an_unknown_user_is_404(backend: Backend) -> None:
+    answers = [backend.look_up("unknown"), backend.look_up_whop_user("user_unknown"), backend.chat_token("unknown")]
     assert [(answer.status_code, answer.json()["error"]) for answer in answers] == [(404, "unknown_user")] * 3
 
 
@@ -100,7 +100,7 @@ def test_a_user_on_the_way_has_no_token_yet(stack: LocalStack, backend: Backend,
     user_id = new_id()
     Delivery(body("updated", {"id": user_id, "name": "Ann"})).send(stack.deployment.webhook_url)
     assert becomes_true(lambda: (stack.deployment.row(f"user#{user_id}") or {}).get("status") == "no_email", 60)
-    # When the backend asks, then it is told that the user is known and not there yet
+    # When the backend asks, then it reads that the user is known and not there yet
     found, token = backend.look_up(user_id), backend.chat_token(user_id)
     assert (found.status_code, found.json()["error"]) == (404, "no_email")
     assert (token.status_code, token.json()["error"]) == (409, "no_email")
@@ -117,9 +117,9 @@ def test_a_chat_token_is_for_one_user_and_chat_alone(
     answer = backend.chat_token(user_id, expires_in_seconds=600)
     assert (answer.status_code, answer.headers["cache-control"]) == (200, "no-store")
     token = answer.json()["token"]
-    told = claims(token)
-    assert told["sub"] == backend.look_up(user_id).json()["whop_user_id"]
-    assert (told["account_id"], set(told["scopes"])) == (stack.whop.company_id, CHAT_SCOPES)
+    shown = claims(token)
+    assert shown["sub"] == backend.look_up(user_id).json()["whop_user_id"]
+    assert (shown["account_id"], set(shown["scopes"])) == (stack.whop.company_id, CHAT_SCOPES)
     # And it is in no log line
     logs = stack.deployment.log_lines("mint-chat-token")
     assert any('"answered"' in line and user_id in line for line in logs)
@@ -147,7 +147,7 @@ def test_a_user_is_enrolled_while_the_backend_waits(
     # When the backend enrolls a user, and the webhook about the same sign-up comes too
     sent = Delivery(json.dumps(webhook).encode()).send(stack.deployment.webhook_url)
     answer = backend.enroll(user_id, webhook)
-    # Then it is told what a look-up says, the user can chat, and there is one account
+    # Then it reads what a look-up says, the user can chat, and there is one account
     assert (sent.status_code, answer.status_code, answer.headers["cache-control"]) == (200, 200, "no-store")
     assert answer.json()["whop_user_id"] == backend.look_up(user_id).json()["whop_user_id"]
     assert backend.chat_token(user_id).status_code == 200
@@ -206,18 +206,18 @@ def test_the_user_of_an_account_is_found_by_it(stack: LocalStack, backend: Backe
 def test_who_may_chat_may_not_pay(stack: LocalStack) -> None:
     chatting = Backend(stack.deployment, iam_user(stack, "chatting", "GET/users/*", "POST/users/*/chat-token"))
     refused = [
-        chatting.account_link("nobody", **LINK),
-        chatting.payout_token("nobody"),
+        chatting.account_link("unknown", **LINK),
+        chatting.payout_token("unknown"),
         chatting.look_up_whop_account("biz_1"),
-        chatting.enroll("nobody", webhook_about("nobody")),
-        chatting.ask_unsigned("POST", "/users/nobody/account-link"),
-        chatting.ask_unsigned("POST", "/users/nobody/payout-token"),
+        chatting.enroll("unknown", webhook_about("unknown")),
+        chatting.ask_unsigned("POST", "/users/unknown/account-link"),
+        chatting.ask_unsigned("POST", "/users/unknown/payout-token"),
         chatting.ask_unsigned("GET", "/whop-accounts/biz_1"),
-        chatting.ask_unsigned("PUT", "/users/nobody", body("created", {"id": "nobody"})),
+        chatting.ask_unsigned("PUT", "/users/unknown", body("created", {"id": "unknown"})),
     ]
     assert [answer.status_code for answer in refused] == [403] * 8
-    assert stack.deployment.row("user#nobody") is None
-    assert chatting.chat_token("nobody").status_code == 404
+    assert stack.deployment.row("user#unknown") is None
+    assert chatting.chat_token("unknown").status_code == 404
 
 
 def test_an_id_may_be_any_text(stack: LocalStack, backend: Backend) -> None:
@@ -242,8 +242,8 @@ def test_an_id_with_a_percent_sign_in_the_path_is_refused_and_never_taken_for_an
 def test_only_those_who_may_get_an_answer(stack: LocalStack, backend: Backend) -> None:
     def answers(credentials: Credentials) -> tuple[int, int, int]:
         asking = Backend(stack.deployment, credentials)
-        enrolling = asking.enroll("nobody", {"type": "user.created"})
-        return asking.look_up("nobody").status_code, asking.chat_token("nobody").status_code, enrolling.status_code
+        enrolling = asking.enroll("unknown", {"type": "user.created"})
+        return asking.look_up("unknown").status_code, asking.chat_token("unknown").status_code, enrolling.status_code
 
     reader = iam_user(stack, "reader", "GET/users/*")
     assert answers(reader) == (404, 403, 403)
@@ -252,9 +252,9 @@ def test_only_those_who_may_get_an_answer(stack: LocalStack, backend: Backend) -
     assert answers(Credentials(reader.access_key, "wrong")) == (403, 403, 403)
     assert answers(Credentials("AKIANOBODY", "wrong")) == (403, 403, 403)
     # A signature is for one body: the backend's is not good for another
-    assert backend.ask_with_another_body("PUT", "/users/nobody", webhook_about("nobody")).status_code == 403
-    assert backend.ask_unsigned("GET", "/users/nobody").status_code == 403
-    assert backend.ask_unsigned("POST", "/users/nobody/chat-token").status_code == 403
+    assert backend.ask_with_another_body("PUT", "/users/unknown", webhook_about("unknown")).status_code == 403
+    assert backend.ask_unsigned("GET", "/users/unknown").status_code == 403
+    assert backend.ask_unsigned("POST", "/users/unknown/chat-token").status_code == 403
 
 
 @pytest.fixture(scope="module")
@@ -278,7 +278,7 @@ def test_the_functions_that_answer_may_read_one_row_and_change_nothing(resources
         assert allowed(role) - logging == {"dynamodb:GetItem", "secretsmanager:GetSecretValue"}
 
 
-def test_the_routes_that_tell_about_users_are_for_callers_of_aws(resources: dict[str, Any]) -> None:
+def test_the_routes_about_users_are_for_callers_of_aws(resources: dict[str, Any]) -> None:
     routes = [one["Properties"] for one in resources.values() if one["Type"] == "AWS::ApiGatewayV2::Route"]
     open_ = {route["RouteKey"] for route in routes if route.get("AuthorizationType") != "AWS_IAM"}
     assert open_ == {"POST /webhooks"}

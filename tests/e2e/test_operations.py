@@ -20,7 +20,7 @@ PATIENCE_SECONDS = 60
 
 
 def make(stack: LocalStack, target: str, *variables: str, status: int = 0) -> str:
-    """What `make parked` or `make redrive` prints for somebody whose AWS account the local engine is."""
+    """What `make parked` or `make redrive` prints for an operator whose AWS account the local engine is."""
     environment = {**os.environ, **NO_ACCOUNT, "AWS_ENDPOINT_URL": stack.deployment.engine.url}
     outcome = subprocess.run(
         ["make", "--no-print-directory", target, f"STACK={stack.deployment.stack}", *variables],
@@ -39,7 +39,7 @@ def settled(stack: LocalStack, user_id: str) -> Callable[[], bool]:
     return lambda: (stack.deployment.row(f"user#{user_id}") or {}).get("status") == "synced"
 
 
-def test_a_refused_user_gets_through_once_the_trouble_is_mended(stack: LocalStack, new_id: Callable[[], str]) -> None:
+def test_a_refused_user_gets_through_once_the_trouble_is_over(stack: LocalStack, new_id: Callable[[], str]) -> None:
     # Given a user whom Whop refused, so the event was parked
     user_id = new_id()
     both_titles = 2  # the long one, and the id alone, which is tried since the refusal does not say what it is about
@@ -49,9 +49,9 @@ def test_a_refused_user_gets_through_once_the_trouble_is_mended(stack: LocalStac
     delivery = Delivery(body("created", {"id": user_id, "email": f"{user_id}@people.test", "name": "Ada Lovelace"}))
     delivery.send(stack.deployment.webhook_url)
     assert becomes_true(lambda: user_id in make(stack, "parked", f"USER_ID={user_id}"), PATIENCE_SECONDS)
-    told = make(stack, "parked", f"USER_ID={user_id}")
-    assert "whop_refused" in told
-    assert "Ada" not in told
+    printed = make(stack, "parked", f"USER_ID={user_id}")
+    assert "whop_refused" in printed
+    assert "Ada" not in printed
     # When the operator sends it round again
     assert "1 sent again" in make(stack, "redrive", f"USER_ID={user_id}", "REASON=whop_refused")
     # Then the user is enrolled, once, however often it is sent round
@@ -63,7 +63,7 @@ def test_a_refused_user_gets_through_once_the_trouble_is_mended(stack: LocalStac
 def test_a_parked_delivery_goes_through_the_deployed_receiver_again(
     stack: LocalStack, new_id: Callable[[], str]
 ) -> None:
-    # Given a delivery that an earlier configuration could not read and this one can, and one that nobody can
+    # Given a delivery that an earlier configuration could not read and this one can, and one that none can
     user_id = new_id()
     parked = Queue(stack.deployment.engine.sqs, stack.deployment.queue_url("parked-deliveries"))
     readable = body("created", {"id": user_id, "email": f"{user_id}@people.test", "name": "Ada Lovelace"})
@@ -71,17 +71,17 @@ def test_a_parked_delivery_goes_through_the_deployed_receiver_again(
     for content, event_id in ((readable, f"msg_{user_id}"), (b"not json", f"msg_never_{user_id}")):
         parked.park(content, Malformed(reason), event_id=event_id)
     # When they are sent again
-    told = make(stack, "redrive", f"REASON={reason}", status=2)
+    printed = make(stack, "redrive", f"REASON={reason}", status=2)
     # Then the one leads to an account, and the other stays
-    assert "1 sent again" in told
-    assert "1 still not readable, still parked" in told
+    assert "1 sent again" in printed
+    assert "1 still not readable, still parked" in printed
     assert becomes_true(settled(stack, user_id), PATIENCE_SECONDS)
-    told = make(stack, "parked", f"REASON={reason}")
-    assert f"msg_never_{user_id}" in told
-    assert f"msg_{user_id}" not in told
+    printed = make(stack, "parked", f"REASON={reason}")
+    assert f"msg_never_{user_id}" in printed
+    assert f"msg_{user_id}" not in printed
 
 
-def test_nobody_can_hand_back_a_delivery_over_http(stack: LocalStack, new_id: Callable[[], str]) -> None:
+def test_no_caller_can_hand_back_a_delivery_over_http(stack: LocalStack, new_id: Callable[[], str]) -> None:
     """What an operator's invocation says in one key stays inside the keys that API Gateway sets."""
     user_id = new_id()
     content = body("created", {"id": user_id, "email": f"{user_id}@people.test"}).decode()

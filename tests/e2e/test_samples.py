@@ -22,7 +22,7 @@ def test_the_sample_events_differ_from_newly_made_ones_only_in_time() -> None:
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
-def test_a_container_is_told_to_use_what_the_deployed_functions_use(stack: LocalStack, function: str) -> None:
+def test_a_container_uses_what_the_deployed_functions_use(stack: LocalStack, function: str) -> None:
     # Given the settings of a deployed function, and those that events/env.json gives it in a container
     deployed = stack.deployment.environment(function)
     environments = json.loads((samples.FOLDER / "env.json").read_text())

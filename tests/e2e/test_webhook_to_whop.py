@@ -91,7 +91,7 @@ def test_a_new_user_gets_one_connected_account_with_name_and_picture(
 ) -> None:
     # Given a user of the platform with a picture
     user = person(new_id(), avatar_url=stack.pictures.url("336699"))
-    # When the platform tells of the sign-up
+    # When the platform sends the sign-up
     answer = platform.send("created", user)
     # Then it gets the answer that every sender takes for a success
     assert (answer.status_code, answer.json(), answer.headers["content-type"]) == (200, {}, "application/json")
@@ -138,12 +138,12 @@ def test_of_changes_that_arrive_in_any_order_the_newest_stays(platform: Platform
         platform.send("updated", {**mixed, "name": name}, minutes=minutes)
     platform.send("created", mixed)
     platform.wait()
-    # Then Whop shows the newest, and nobody has two accounts
+    # Then Whop shows the newest, and no user has two accounts
     assert [platform.shown_name(user["id"]) for user in (late, mixed)] == ["Newest", "Newest"], platform.logs()
 
 
 def test_a_change_that_arrives_before_the_sign_up_is_not_lost(platform: Platform, new_id: Callable[[], str]) -> None:
-    # Given a change of a user whom nobody has heard of, without the e-mail that Whop needs
+    # Given a change of a user of whom no event came before, without the e-mail that Whop needs
     user = person(new_id())
     platform.send("updated", {"id": user["id"], "name": "Ada King"}, minutes=1)
     assert becomes_true(lambda: "no_email" in platform.logs(), PATIENCE_SECONDS)
@@ -166,7 +166,7 @@ def test_a_delivery_that_comes_twice_changes_nothing(
     # When the sender sends it again, as it does when our answer got lost
     answer = platform.deliver(delivery)
     platform.wait()
-    # Then it is told that all is well, and neither Whop nor the picture's host is asked for anything
+    # Then it is answered that all is well, and neither Whop nor the picture's host is asked for anything
     assert answer.status_code == 200
     assert len(stack.fake.calls) == calls
     assert stack.pictures.requests["/445566.png"] == 1
@@ -183,7 +183,7 @@ def test_what_is_not_signed_by_the_platform_is_refused(
     forged = delivery.send(url, secret="whsec_" + "A" * 32)
     changed = httpx.post(url, content=delivery.content.replace(b"Ada", b"Eve"), headers=delivery.headers())
     bare = httpx.post(url, content=delivery.content)
-    # Then all are refused without a word, and nobody is enrolled
+    # Then all are refused without a word, and no user is enrolled
     assert [answer.status_code for answer in (forged, changed, bare)] == [401, 401, 401]
     assert {answer.text for answer in (forged, changed, bare)} == {"{}"}
     platform.wait()
@@ -197,7 +197,7 @@ def test_other_types_of_events_are_taken_and_left_alone(
     # When the platform sends an event that is not about a user
     content = body("created", user).replace(b'"user.created"', b'"order.paid"')
     answer = platform.deliver(Delivery(content))
-    # Then it is told that all is well, since it would otherwise switch the endpoint off
+    # Then it is answered that all is well, since it would otherwise switch the endpoint off
     assert answer.status_code == 200
     assert stack.deployment.waiting() == 0
     assert stack.deployment.row(f"user#{user['id']}") is None

@@ -181,7 +181,7 @@ class Wire:
             self._aws.send(request)
 
     def trouble(self, call: str) -> Trouble | None:
-        """Counts a call; tells what is planned for it."""
+        """Counts a call; returns what is planned for it."""
         with self._counting:
             self.settle()
             self._counts[call] += 1

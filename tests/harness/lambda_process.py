@@ -33,15 +33,15 @@ def main() -> None:
     app, answers = map(Path, sys.argv[1:])
     logging.basicConfig(level=logging.DEBUG, stream=sys.stdout)
     module = load(app)
-    told = []
+    answered = []
     for step in json.load(sys.stdin):
         with _sabotaged(step.get("sabotage")):
             try:
-                told.append(module.handler(step["event"], Context()))
+                answered.append(module.handler(step["event"], Context()))
             except Exception:  # noqa: BLE001 - printed, as Lambda does
                 traceback.print_exc()
-                told.append("raised")
-    answers.write_text(json.dumps(told))
+                answered.append("raised")
+    answers.write_text(json.dumps(answered))
 
 
 def _sabotaged(name: str | None) -> AbstractContextManager[Any]:

@@ -145,7 +145,7 @@ class Unreachable:
 
 
 class TestLookUp:
-    def test_a_user_is_told_with_everything_a_person_asks_first(self, world: World, backend: Backend) -> None:
+    def test_a_user_is_shown_with_everything_a_person_asks_first(self, world: World, backend: Backend) -> None:
         world.handle(created(version=7, name="Ann", picture=world.pictures.origin + "/gone.png"))
         answer = backend.look_up(user_id="u1")
         row = world.row()
@@ -174,10 +174,10 @@ class TestLookUp:
     def test_a_user_who_came_by_whop_sign_in_has_no_account(self, world: World, backend: Backend) -> None:
         known = world.fake.add_user(email="ann@home.test", member_of=world.whop.company_id)
         world.handle(created(whop_user_id=known.id, name="Ann"))
-        told = backend.look_up(user_id="u1").body
-        assert (told["whop_user_id"], told["whop_company_id"]) == (known.id, None)
+        shown = backend.look_up(user_id="u1").body
+        assert (shown["whop_user_id"], shown["whop_company_id"]) == (known.id, None)
 
-    @pytest.mark.parametrize("user_id", ["nobody", "", "u" * 256, "🦊" * 250, "u1#", "whop_user#user_1"])
+    @pytest.mark.parametrize("user_id", ["unknown", "", "u" * 256, "🦊" * 250, "u1#", "whop_user#user_1"])
     def test_an_unknown_user_is_404(self, world: World, backend: Backend, user_id: str) -> None:
         world.handle(created(name="Ann"))
         assert backend.look_up(user_id=user_id).error == (404, "unknown_user")
@@ -189,8 +189,8 @@ class TestLookUp:
         answer = backend.look_up(user_id="u1")
         assert answer.error == (404, "not_enrolled_yet")
         assert answer.headers["retry-after"] == "5"
-        told = answer.body["user"]
-        assert (told["status"], told["last_error"], told["whop_user_id"]) == ("enrolling", "whop_failed", None)
+        shown = answer.body["user"]
+        assert (shown["status"], shown["last_error"], shown["whop_user_id"]) == ("enrolling", "whop_failed", None)
 
     def test_a_user_who_could_not_be_enrolled_is_404_and_says_why(self, world: World, backend: Backend) -> None:
         world.failure(created(email="ann@example.com", name="Ann"))
@@ -222,8 +222,8 @@ class TestLookUp:
         world.handle(created(name="Ann"))
         world.fake.fault(Fault("PATCH /users/{id}", "error_null", status=422))
         world.handle(event(version=2, name="Anna"))
-        told = backend.look_up(user_id="u1")
-        assert (told.status, told.body["status"], told.body["last_error"]) == (200, "synced", "name_refused")
+        shown = backend.look_up(user_id="u1")
+        assert (shown.status, shown.body["status"], shown.body["last_error"]) == (200, "synced", "name_refused")
 
     def test_a_table_that_cannot_be_read_is_503(self, backend: Backend) -> None:
         backend.directory = Directory(Unreachable(), "users")  # type: ignore[arg-type]
@@ -262,9 +262,9 @@ class TestChatToken:
         backend.version = version
         answer = backend.chat_token()
         assert (answer.status, set(answer.body)) == (200, {"token", "expires_at"})
-        told = claims(answer)
-        assert (told["sub"], told["account_id"]) == (world.row()["whop_user_id"], world.whop.company_id)
-        assert set(told["scopes"]) == set(ACTIONS) < ALL_SCOPES
+        shown = claims(answer)
+        assert (shown["sub"], shown["account_id"]) == (world.row()["whop_user_id"], world.whop.company_id)
+        assert set(shown["scopes"]) == set(ACTIONS) < ALL_SCOPES
         assert seconds_left(answer, world) == 3600
 
     @pytest.mark.parametrize("seconds", [1, 600, 3 * 3600 - CLOCK_MARGIN_SECONDS])
@@ -322,7 +322,7 @@ class TestChatToken:
         assert backend.chat_token(body=body, isBase64Encoded=True).error == (400, "bad_request")
 
     def test_an_unknown_user_is_404(self, world: World, backend: Backend) -> None:
-        assert backend.chat_token("nobody").error == (404, "unknown_user")
+        assert backend.chat_token("unknown").error == (404, "unknown_user")
         assert world.operations() == []
 
     def test_a_user_on_the_way_is_409_with_a_time_to_come_again(self, world: World, backend: Backend) -> None:
@@ -382,7 +382,7 @@ class TestChatToken:
             (Fault("POST /access_tokens", "error_null", status=410), (502, "whop_refused"), None),
         ],
     )
-    def test_trouble_with_whop_is_told_without_its_words(
+    def test_trouble_with_whop_is_answered_without_its_words(
         self, world: World, backend: Backend, fault: Fault, error: tuple[int, str], retry_after: str | None
     ) -> None:
         world.handle(created(name="Ann"))
@@ -423,7 +423,7 @@ class TestChatToken:
         )
         assert minter.answer({"pathParameters": {"user_id": "u1"}})["statusCode"] == 503
 
-    def test_the_token_is_told_to_the_caller_alone(
+    def test_the_token_is_shown_to_the_caller_alone(
         self,
         world: World,
         backend: Backend,
@@ -503,8 +503,8 @@ class TestAccountLink:
             assert answer.error == (409, "no_account")
             assert "Whop sign-in" in answer.body["message"]
 
-    def test_unknown_and_unenrolled_users_are_told_apart(self, world: World, backend: Backend) -> None:
-        assert backend.account_link("nobody").error == (404, "unknown_user")
+    def test_unknown_and_unenrolled_users_get_different_answers(self, world: World, backend: Backend) -> None:
+        assert backend.account_link("unknown").error == (404, "unknown_user")
         world.fake.fault(Fault(world.create_call, "error_500_before"))
         world.failure(created(name="Ann"))
         assert backend.account_link().error == (409, "not_enrolled_yet")

@@ -89,7 +89,7 @@ class Backend:
         return body
 
     def event(self, body: dict[str, Any]) -> UserEvent:
-        """The event that the webhook with this body becomes, as far as a worker can tell."""
+        """The event that the webhook with this body becomes, as a worker sees it."""
         reader = RequestReader(enroll_if="")
         return reader.read({"body": json.dumps(body)}, now=self.world.clock()).event
 
@@ -359,7 +359,7 @@ def test_an_enrolled_user_whose_profile_is_not_done_is_202_with_who_they_are(wor
 
 
 @pytest.mark.parametrize(("lacks", "retry_after"), [("user:profile:update", 300), ("company:create", 300)])
-def test_nobody_waits_for_an_operator(world: World, backend: Backend, lacks: str, retry_after: int) -> None:
+def test_a_caller_does_not_wait_for_an_operator(world: World, backend: Backend, lacks: str, retry_after: int) -> None:
     world.fake.add_api_key("apik_narrow", scopes=ALL_SCOPES - {lacks})
     world.api_key = "apik_narrow"
     before = world.clock()

@@ -536,7 +536,7 @@ def test_the_version_that_moves_account_id_is_a_switch(whop: FakeWhop) -> None:
 
 
 @pytest.mark.parametrize(("stranger", "status"), [("forbidden", 403), ("not_found", 404), ("accept", 200)])
-def test_a_user_of_nobody_here_is_a_stranger(whop: FakeWhop, api: Api, stranger: Any, status: int) -> None:
+def test_a_user_of_no_account_here_is_a_stranger(whop: FakeWhop, api: Api, stranger: Any, status: int) -> None:
     whop.switches.stranger = stranger
     user = whop.add_user(email="eve@acme.test").id
     assert api.set_profile(user, name="Eve").status_code == status
@@ -552,8 +552,8 @@ def test_a_user_is_found_by_id_and_username_but_not_by_email(api: Api) -> None:
     owner = api.enroll().json()["owner_user"]
     assert api.profile(owner["username"])["id"] == owner["id"]
     assert api.http.get("/users/jane1@acme.test").status_code == 404
-    assert api.http.get("/users/user_nobody").status_code == 404
-    assert api.set_profile("user_nobody", name="x").status_code == 404
+    assert api.http.get("/users/user_unknown").status_code == 404
+    assert api.set_profile("user_unknown", name="x").status_code == 404
     assert api.set_profile(owner["id"], account_id="biz_nothing", name="x").status_code == 404
     assert api.set_profile("me", name="x").status_code == 403
 
@@ -762,7 +762,7 @@ def test_wrong_tokens_are_refused(whop: FakeWhop, api: Api, clock: Clock) -> Non
     assert status() == 400
     assert status(user_id=user, expires_at=later) == 400
     assert status(user_id=user, account_id=PLATFORM_COMPANY) == 400
-    assert status(user_id="user_nobody") == 404
+    assert status(user_id="user_unknown") == 404
     assert status(user_id=stranger) == 403
     assert status(company_id="biz_other") == 403
     assert status(user_id=user, scoped_actions=["company:delete"]) == 403

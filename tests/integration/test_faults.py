@@ -1,7 +1,7 @@
 """Every call of a worker goes wrong in every way, alone and in pairs: nothing is lost or doubled, the newest shows, and
 what was announced says what the row says.
 
-Which calls there are is never written down: a run without failures tells, and so does a run with one for the second.
+Which calls there are is never written down: a run without failures shows it, and so does a run with one for the second.
 """
 
 import itertools
@@ -137,14 +137,14 @@ class Trials:
         return passed
 
     def expect_no_flaw(self, scenario: Scenario, trials: Iterable[Mapping[Point, str]]) -> None:
-        """Runs them all and tells of all that went wrong."""
+        """Runs them all and names all that went wrong."""
         flaws = []
         for faults in trials:
             try:
                 self.run(scenario, faults)
             except AssertionError as flaw:
-                told = ", then ".join(f"{kind} at {point}" for point, kind in faults.items())
-                flaws.append(f"{told}: {flaw}")
+                plan = ", then ".join(f"{kind} at {point}" for point, kind in faults.items())
+                flaws.append(f"{plan}: {flaw}")
         assert not flaws, "\n".join(flaws)
 
     @staticmethod

@@ -30,7 +30,7 @@ class TestAccounts:
         world.settle(created(name="Ann"))
         assert not [operation for operation in world.operations() if "/companies" in operation]
 
-    def test_the_key_of_another_company_maps_nobody(self, world: World) -> None:
+    def test_the_key_of_another_company_maps_no_user(self, world: World) -> None:
         """Whop refuses nothing, since the key alone says whose the account is to be."""
         world.fake.add_api_key("apik_other", company_id="biz_other")
         world.api_key = "apik_other"
@@ -96,7 +96,7 @@ class TestAccounts:
         (search,) = world.fake.calls_to("GET /accounts")
         assert "external_id=u1" in search.query
 
-    def test_a_conflict_about_an_account_that_nobody_can_see_is_refused_for_good(self, world: World) -> None:
+    def test_a_conflict_about_an_account_that_is_not_listed_is_refused_for_good(self, world: World) -> None:
         world.fake.fault(Fault("POST /accounts", "error_null", status=409, times=None))
         (result,) = world.settle(created(name="Ann"))
         assert isinstance(result, Permanent)

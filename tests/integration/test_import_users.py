@@ -36,7 +36,7 @@ def line(number: int, **more: Any) -> str:
 
 @dataclass
 class Operator:
-    """Somebody with a shell, an AWS account (the local engine), a queue and a file."""
+    """An operator with a shell, an AWS account (the local engine), a queue and a file."""
 
     engine: Engine
     stack: str
@@ -57,7 +57,7 @@ class Operator:
 
     def rejected(self) -> list[dict[str, Any]]:
         file = self.file.with_name(self.file.name + ".rejected.ndjson")
-        return [json.loads(told) for told in file.read_text().splitlines()] if file.exists() else []
+        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
     def received(self) -> list[UserEvent]:
         """Takes all events out of the queue."""
@@ -102,9 +102,9 @@ def test_every_good_row_becomes_a_user_created_event_and_every_bad_one_a_line(op
     events = operator.received()
     assert sorted(event.user_id for event in events) == sorted(f"u{number}" for number in range(CHUNK_ROWS + 25))
     assert {(event.kind, event.version) for event in events} == {("created", 1_000_000)}
-    # And of each bad one the line, the id and the reason are told, and nothing else of it
-    told = [(each["line"], each["id"], each["reason"]) for each in operator.rejected()]
-    assert told == [(4, None, "not_json"), (5, "u1000", "no_email"), (6, "u1001", "not_text")]
+    # And of each bad one the line, the id and the reason are recorded, and nothing else of it
+    rejected = [(each["line"], each["id"], each["reason"]) for each in operator.rejected()]
+    assert rejected == [(4, None, "not_json"), (5, "u1000", "no_email"), (6, "u1001", "not_text")]
     assert "Ann" not in json.dumps(operator.rejected())
     assert "125 sent, 3 rejected" in operator.printed()
     assert not operator.state_file.exists()
@@ -141,11 +141,11 @@ def test_what_sqs_refuses_of_a_batch_is_sent_again_and_nothing_else(engine: Engi
             refused.extend(entry["Id"] for entry in params["Entries"][half:])
             params["Entries"] = params["Entries"][: max(half, 1)]
 
-    def tell(parsed: dict[str, Any], **_: Any) -> None:
+    def note(parsed: dict[str, Any], **_: Any) -> None:
         parsed["Failed"] = [{"Id": id_, "SenderFault": False, "Code": "InternalError"} for id_ in refused]
 
     sqs.meta.events.register("provide-client-params.sqs.SendMessageBatch", halve)
-    sqs.meta.events.register("after-call.sqs.SendMessageBatch", tell)
+    sqs.meta.events.register("after-call.sqs.SendMessageBatch", note)
     # When ten messages are sent
     bodies = [str(number) for number in range(10)]
     waits: list[float] = []
@@ -162,7 +162,7 @@ def test_what_sqs_refuses_of_a_batch_is_sent_again_and_nothing_else(engine: Engi
     assert waits == sorted(waits)
 
 
-def test_a_dry_run_tells_the_same_and_sends_nothing(operator: Operator) -> None:
+def test_a_dry_run_prints_the_same_and_sends_nothing(operator: Operator) -> None:
     operator.write(line(1), "{bad", line(2))
     assert operator.run("--dry-run") == 1
     printed = operator.printed()
@@ -202,15 +202,15 @@ def test_an_interrupted_import_goes_on_where_it_was(operator: Operator, monkeypa
 
     monkeypatch.setattr(Queue, "send_all", failing)
     assert operator.run() == 3
-    told = operator.printed()
-    assert "196 done, 4 rejected, about 20" in told
-    assert "--resume" in told
-    # And that told of a bad row of the chunk which it did not finish
+    printed = operator.printed()
+    assert "196 done, 4 rejected, about 20" in printed
+    assert "--resume" in printed
+    # And that recorded a bad row of the chunk which it did not finish
     with operator.file.with_name("users.ndjson.rejected.ndjson").open("a") as file:
         file.write('{"line": 201, "id": null, "reason": "not_json"}\n')
     # When it is resumed
     assert operator.run("--resume") == 1
-    # Then every row was sent once, and every bad one is told once
+    # Then every row was sent once, and every bad one is recorded once
     assert len(operator.received()) == 392
     assert [each["line"] for each in operator.rejected()] == list(range(1, 400, 50))
     assert "392 sent, 8 rejected" in operator.printed()
@@ -359,7 +359,7 @@ def test_a_run_that_was_interrupted_is_resumed_or_begun_anew_on_purpose(operator
     assert operator.run() == 2
     assert "--resume" in operator.printed()
     assert operator.received() == []
-    # And does as it is told
+    # And does as it is asked
     assert operator.run("--restart") == 0
     assert len(operator.received()) == 2
     # And once it is through, there is nothing to resume

@@ -50,7 +50,7 @@ def forms_of(word: str) -> Iterator[str]:
 
 
 def leaks(text: str, also: Sequence[str] = ()) -> list[str]:
-    """The lines that tell anything of what must not be printed."""
+    """The lines that hold anything of what must not be printed."""
     needles = (*forms_of(WORD), *also)
     return [line for line in text.splitlines() if WORD in line.casefold() or any(needle in line for needle in needles)]
 
@@ -163,7 +163,7 @@ def surroundings(engine: Engine) -> Surroundings:
     return surroundings
 
 
-def test_the_receiver_tells_nothing_whatever_it_is_sent(surroundings: Surroundings, tmp_path: Path) -> None:
+def test_the_receiver_reveals_nothing_whatever_it_is_sent(surroundings: Surroundings, tmp_path: Path) -> None:
     # Given deliveries that are accepted, ignored, unreadable, forged, spoilt, and a parked one that comes again
     genuine = http(document())
     redelivery = {"body": "", "event_id": "msg_1", "headers": {"x": WORD}, "received_at": 1.0}
@@ -190,7 +190,7 @@ def test_the_receiver_tells_nothing_whatever_it_is_sent(surroundings: Surroundin
     assert leaks(ended.all, also=[genuine["headers"]["webhook-signature"].removeprefix("v1,")]) == []
 
 
-def test_the_receiver_tells_nothing_when_its_parts_fail(surroundings: Surroundings, tmp_path: Path) -> None:
+def test_the_receiver_reveals_nothing_when_its_parts_fail(surroundings: Surroundings, tmp_path: Path) -> None:
     # Given that each part in turn fails with an error that quotes what it was given: AWS when the secrets are still to
     # be read, and again when they are known
     bodies = (document(), UNREADABLE[0])
@@ -211,7 +211,7 @@ def test_the_receiver_tells_nothing_when_its_parts_fail(surroundings: Surroundin
         json.dumps(["whsec_" + base64.b64encode(WORD.encode()).decode()]),
     ],
 )
-def test_a_signing_secret_that_cannot_be_right_is_not_told(engine: Engine, tmp_path: Path, value: str) -> None:
+def test_a_signing_secret_that_cannot_be_right_is_not_logged(engine: Engine, tmp_path: Path, value: str) -> None:
     surroundings = Surroundings(engine)
     surroundings.set_secret("webhook-signing-secrets", value)
     ended = run(
@@ -288,7 +288,7 @@ def test_of_whops_webhooks_nothing_private_is_logged_or_announced(of_whops: Surr
     assert leaks("\n".join(announced)) == []
 
 
-def test_the_receiver_of_whops_webhooks_tells_nothing_when_its_parts_fail(
+def test_the_receiver_of_whops_webhooks_reveals_nothing_when_its_parts_fail(
     of_whops: Surroundings, tmp_path: Path
 ) -> None:
     steps = [step(http_of_whop(body), part) for part in (AWS, *WHOP_PARTS) for body in (of_whop(), WHOP_ODD[0])]
@@ -300,7 +300,7 @@ def test_the_receiver_of_whops_webhooks_tells_nothing_when_its_parts_fail(
 
 
 @pytest.mark.parametrize("value", [f"whsec_{WORD}", f'["{WORD}', json.dumps([f"ws_{WORD}", WORD])])
-def test_a_secret_of_whops_webhooks_that_cannot_be_right_is_not_told(
+def test_a_secret_of_whops_webhooks_that_cannot_be_right_is_not_logged(
     of_whops: Surroundings, tmp_path: Path, value: str
 ) -> None:
     of_whops.set_secret("whop-webhook-secrets", value)
@@ -332,7 +332,7 @@ def marked(user_id: str, version: int = 1, **profile: str | None) -> UserEvent:
 
 
 def words_in(surroundings: Surroundings) -> list[str]:
-    """What the table tells of what it must not hold."""
+    """What the table holds of what it must not hold."""
     [table] = [
         name
         for name in surroundings.engine.dynamodb.meta.client.list_tables()["TableNames"]
@@ -363,7 +363,7 @@ WORKER_PARTS = (
 
 
 @pytest.mark.parametrize("function", ["user_created", "profile_updated"])
-def test_a_worker_tells_nothing_of_what_it_does(engine: Engine, tmp_path: Path, function: str) -> None:
+def test_a_worker_reveals_nothing_of_what_it_does(engine: Engine, tmp_path: Path, function: str) -> None:
     with FakeWhop(api_key=API_KEY) as whop, running_pictures() as pictures:
         surroundings = Surroundings(
             engine,
@@ -393,14 +393,14 @@ def test_a_worker_tells_nothing_of_what_it_does(engine: Engine, tmp_path: Path, 
             created("u3", email=None, name=NAME),
             event("u4", email=None, name=NAME),
             created("u5", email=f"u1.{ADDRESS}", name=NAME),
-            created("u6", name=NAME, whop_user_id="user_nobody"),
+            created("u6", name=NAME, whop_user_id="user_unknown"),
             *(marked(f"p{number}", picture=url) for number, url in enumerate(refused)),
             WORD,
             json.dumps({WORD: WORD}),
             json.dumps({"kind": WORD, "user_id": [WORD]}),
         ]
         ended = run(of_function(function), surroundings.environment(function), tmp_path, *map(step, map(batch, events)))
-        # Then they end as they should, and neither log nor metrics nor table tell a word
+        # Then they end as they should, and neither log nor metrics nor table hold a word
         assert len(ended.answers) == len(events)
         for outcome in ('"enrolled"', '"synced"', '"stale"', "no_email", "whop_user_taken"):
             assert outcome in ended.output
@@ -443,7 +443,7 @@ REQUEST_PARTS = (
 )
 
 
-def test_a_request_to_enroll_a_user_tells_nothing_of_what_it_does(engine: Engine, tmp_path: Path) -> None:
+def test_a_request_to_enroll_a_user_reveals_nothing_of_what_it_does(engine: Engine, tmp_path: Path) -> None:
     with FakeWhop(api_key=API_KEY) as whop, running_pictures() as pictures:
         settings = {
             "WhopCompanyId": PLATFORM_COMPANY,
@@ -532,7 +532,7 @@ def quoting_whop() -> Iterator[str]:
         yield f"http://127.0.0.1:{server.server_port}/api/v1"
 
 
-def test_a_worker_tells_nothing_of_what_whop_says(engine: Engine, tmp_path: Path) -> None:
+def test_a_worker_reveals_nothing_of_what_whop_says(engine: Engine, tmp_path: Path) -> None:
     with quoting_whop() as url:
         surroundings = Surroundings(engine, {"WhopApiUrl": url})
         surroundings.set_secret("whop-api-key", API_KEY)
@@ -557,7 +557,7 @@ def test_a_worker_tells_nothing_of_what_whop_says(engine: Engine, tmp_path: Path
 
 
 @pytest.mark.parametrize("key", [f"{WORD} {WORD}", f"ü{WORD}", f"{WORD}\n{WORD}", None])
-def test_an_api_key_that_cannot_be_one_is_not_told(engine: Engine, tmp_path: Path, key: str | None) -> None:
+def test_an_api_key_that_cannot_be_one_is_not_logged(engine: Engine, tmp_path: Path, key: str | None) -> None:
     surroundings = Surroundings(engine, {"WhopApiUrl": f"http://{WORD}.invalid"})
     if key:
         surroundings.set_secret("whop-api-key", key)

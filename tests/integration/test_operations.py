@@ -46,7 +46,7 @@ REFUSED = Permanent("whop_refused", "Whop refused the request", answer=WhopAnswe
 
 @dataclass
 class Operator:
-    """Somebody with a shell, an AWS account (the local engine) and a stack whose functions only run when called."""
+    """An operator with a shell, an AWS account (the local engine) and a stack whose functions only run when called."""
 
     surroundings: Surroundings
     receiver: ModuleType
@@ -140,16 +140,16 @@ def test_parked_events_are_listed_with_user_reason_and_age_and_nothing_personal(
     operator.park_announcement(ENROLLED)
     # When the operator asks
     assert operator.run("parked") == 0
-    # Then each is told with its queue, and no name, address or body is
-    told = operator.printed()
+    # Then each is printed with its queue, and no name, address or body is
+    printed = operator.printed()
     for expected in ("u1", "msg_u1_1", "whop_refused", "u2", "whop_not_found", "msg_3", "no_user_id", " s  ", *QUEUES):
-        assert expected in told
+        assert expected in printed
     for expected in ("u4", ENROLLED.id, PLATFORM_REFUSES.reason):
-        assert expected in told
-    assert "Whop does not know what the call names" in told
-    assert "4 parked" in told
+        assert expected in printed
+    assert "Whop does not know what the call names" in printed
+    assert "4 parked" in printed
     for personal in ("Ann", "shop.test"):
-        assert personal not in told
+        assert personal not in printed
     # And nothing has left its place or is hidden
     assert operator.parked() == 4
 
@@ -158,11 +158,11 @@ def test_contents_are_shown_only_when_asked_for(operator: Operator) -> None:
     operator.park(created("u1", name="Ann Bee"))
     operator.park_delivery(b'{"name":"Bea\x1b[2J"}')
     assert operator.run("parked", "--show-body") == 0
-    told = operator.printed()
-    assert "Ann Bee" in told
-    assert "Whop: No Ann here" in told
+    printed = operator.printed()
+    assert "Ann Bee" in printed
+    assert "Whop: No Ann here" in printed
     # And what others wrote cannot move the cursor
-    assert "Bea\\x1b[2J" in told
+    assert "Bea\\x1b[2J" in printed
 
 
 def test_all_parked_events_are_sent_to_the_queues_they_came_from(operator: Operator) -> None:
@@ -219,10 +219,10 @@ def test_what_sqs_moved_by_itself_is_listed_by_user_and_sent_round(operator: Ope
         operator.sqs.receive_message(QueueUrl=source, VisibilityTimeout=0)
     # Then it is listed like the others
     assert operator.run("parked", "--user", "u1") == 0
-    told = operator.printed()
-    assert RECEIVED_TOO_OFTEN in told
-    assert "look for crashes and timeouts" in told
-    assert "msg_u1_1" in told
+    printed = operator.printed()
+    assert RECEIVED_TOO_OFTEN in printed
+    assert "look for crashes and timeouts" in printed
+    assert "msg_u1_1" in printed
     # And goes round like the others
     assert operator.run("redrive", "--reason", RECEIVED_TOO_OFTEN) == 0
     assert operator.lies_in("user-created") == [killing.to_json()]
@@ -236,9 +236,9 @@ def test_a_delivery_that_still_cannot_be_read_stays_parked_and_never_becomes_two
         assert operator.parked() == 1
     # And it is kept with all that was noted of it
     assert operator.run("parked", "--show-body") == 0
-    told = operator.printed()
-    assert "msg_1" in told
-    assert "not json" in told
+    printed = operator.printed()
+    assert "msg_1" in printed
+    assert "not json" in printed
 
 
 def test_a_delivery_that_is_none_of_ours_any_more_is_deleted(operator: Operator) -> None:
@@ -251,7 +251,7 @@ def test_a_delivery_that_is_none_of_ours_any_more_is_deleted(operator: Operator)
 def test_a_delivery_is_read_again_by_its_kept_headers_and_as_of_the_time_it_came(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Otherwise old news, sent round after a week, would be newer than all that came since."""
+    """Otherwise an old change, redriven after a week, would be newer than all that came since."""
     surroundings = Surroundings(
         engine,
         {
@@ -300,7 +300,7 @@ def test_an_event_is_stored_before_it_leaves_its_place(operator: Operator, monke
         return made
 
     monkeypatch.setattr(boto3, "client", client)
-    # Then the operator is told, and the event is where it was
+    # Then the operator reads why, and the event is where it was
     assert operator.run("redrive") == 3
     assert "not allowed to SendMessage" in operator.printed()
     assert operator.parked() == 1
@@ -313,7 +313,7 @@ def _refuse(**_: Any) -> None:
 def test_a_run_that_died_after_storing_doubles_the_event_and_the_next_run_ends_it(
     operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Harmless: the user's row knows that the second one brings no news."""
+    """Harmless: the user's row knows that the second one brings nothing new."""
     operator.park(created("u1"))
     real: Any = boto3.client
 
@@ -394,9 +394,9 @@ def test_what_another_run_holds_is_mentioned(operator: Operator) -> None:
     operator.park(event("u1"))
     operator.sqs.receive_message(QueueUrl=operator.surroundings.queue_url(QUEUES[1]), VisibilityTimeout=60)
     assert operator.run("parked") == 0
-    told = operator.printed()
-    assert "Nothing is parked that fits." in told
-    assert "1 more are held by another run" in told
+    printed = operator.printed()
+    assert "Nothing is parked that fits." in printed
+    assert "1 more are held by another run" in printed
 
 
 def test_an_announcement_is_chosen_by_its_id_or_its_user(operator: Operator) -> None:
@@ -410,17 +410,17 @@ def test_an_announcement_is_chosen_by_its_id_or_its_user(operator: Operator) -> 
     assert operator.parked() == 1
 
 
-def test_a_stack_that_does_not_exist_is_told_in_words_that_help(operator: Operator) -> None:
+def test_a_stack_that_does_not_exist_is_named_in_words_that_help(operator: Operator) -> None:
     assert operator.run("parked", stack="nowhere") == 3
     assert "There is no stack nowhere here" in operator.printed()
 
 
-def test_an_endpoint_that_does_not_answer_is_told(operator: Operator) -> None:
+def test_an_endpoint_that_does_not_answer_is_named(operator: Operator) -> None:
     assert operator.run("parked", url="http://127.0.0.1:1") == 3
     assert "http://127.0.0.1:1" in operator.printed()
 
 
-def test_missing_credentials_are_told(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_credentials_are_reported(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(boto3, "DEFAULT_SESSION", None)  # which remembers credentials
     for name in NO_ACCOUNT:
         if "KEY" in name:
@@ -430,13 +430,13 @@ def test_missing_credentials_are_told(operator: Operator, monkeypatch: pytest.Mo
 
 
 @pytest.mark.parametrize("body", ["", "[]", "{}", '{"user_id": 5}', "[" * 100_000, '{"user_id": "\\u001b[2J"}'])
-def test_whatever_somebody_put_into_a_queue_is_listed(operator: Operator, body: str) -> None:
+def test_whatever_was_put_into_a_queue_is_listed(operator: Operator, body: str) -> None:
     for queue in QUEUES:
         operator.sqs.send_message(QueueUrl=operator.surroundings.queue_url(queue), MessageBody=body or " ")
     assert operator.run("parked", "--show-body") == 0
-    told = operator.printed()
-    assert f"{len(QUEUES)} parked" in told
-    assert "\x1b" not in told
+    printed = operator.printed()
+    assert f"{len(QUEUES)} parked" in printed
+    assert "\x1b" not in printed
 
 
 def test_a_stack_that_announces_nothing_has_no_queue_of_announcements_and_the_commands_do_without(

@@ -154,8 +154,8 @@ def disagreements(world: World, user: str, events: list[UserEvent]) -> list[str]
         ("left", {"lease_id", "enrollment_attempt"} & set(row), set()),
     ]
     for name in PROFILE_FIELDS:
-        told = [each for each in events if name in each.profile]
-        newest = max(told, key=lambda each: each.positions[name], default=None)
+        sent = [each for each in events if name in each.profile]
+        newest = max(sent, key=lambda each: each.positions[name], default=None)
         value = newest.profile[name] if newest else None
         found.append((f"{name} position", world.position(name, user), newest and newest.positions[name]))
         if name == "name":
@@ -196,7 +196,7 @@ class Arrivals(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.users = [fresh_user(self.world) for _ in range(3)]
-        self.told: dict[str, list[UserEvent]] = {user: [] for user in self.users}
+        self.sent: dict[str, list[UserEvent]] = {user: [] for user in self.users}
         self.queue: list[UserEvent] = []
         self.parked: list[UserEvent] = []
 
@@ -208,7 +208,7 @@ class Arrivals(RuleBasedStateMachine):
         name=st.sampled_from(["absent", *NAMES]),
         picture=st.sampled_from(["absent", None, "1", "2", "broken"]),
     )
-    def tell(  # noqa: PLR0917
+    def send(  # noqa: PLR0917
         self, user: int, version: int, kind: Any, has_email: bool, name: str | None, picture: str | None
     ) -> None:
         profile: dict[str, str | None] = {}
@@ -218,14 +218,14 @@ class Arrivals(RuleBasedStateMachine):
             path = picture if picture in (None, "broken") else self._colour(user, picture)
             profile["picture"] = path and self.world.pictures.url(path)
         user_id = self.users[user]
-        news = event(user_id, version, kind=kind, email="" if has_email else None, **cast("Any", profile))
-        self.told[user_id].append(news)
-        self.queue.append(news)
+        change = event(user_id, version, kind=kind, email="" if has_email else None, **cast("Any", profile))
+        self.sent[user_id].append(change)
+        self.queue.append(change)
 
     @rule(which=st.integers(0, 99))
     def deliver(self, which: int) -> None:
-        for news in self._take([which]):
-            self._deliver(news)
+        for change in self._take([which]):
+            self._deliver(change)
 
     @rule(which=st.integers(0, 99))
     def repeat(self, which: int) -> None:
@@ -242,13 +242,13 @@ class Arrivals(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         for user in self.users:
-            if self.told[user] and not any(each.email for each in self.told[user]):
-                self._tell_email(user)
+            if self.sent[user] and not any(each.email for each in self.sent[user]):
+                self._send_email(user)
         for number in range(60):
             waiting, self.queue = self.queue, []
-            for news in waiting:
+            for change in waiting:
                 # At last the events are as old as a picture is tried that is not there.
-                self._deliver(news, age=0 if number < 40 else 2 * RETRIES.picture_patience)
+                self._deliver(change, age=0 if number < 40 else 2 * RETRIES.picture_patience)
             if not self.queue:
                 waiting, self.parked = self.parked, []
                 if not waiting:
@@ -260,7 +260,7 @@ class Arrivals(RuleBasedStateMachine):
         assert not flaws, flaws
 
     def _flaws(self, user: str) -> list[str]:
-        events = self.told[user]
+        events = self.sent[user]
         return disagreements(self.world, user, events) + self._doubled_uploads(user) if events else []
 
     def _doubled_uploads(self, user: str) -> list[str]:
@@ -283,22 +283,22 @@ class Arrivals(RuleBasedStateMachine):
     def _colour(user: int, variant: str) -> str:
         return f"{user:03}00{variant}"
 
-    def _tell_email(self, user: str) -> None:
-        news = created(user, version=0)
-        self.told[user].append(news)
-        self.queue.append(news)
+    def _send_email(self, user: str) -> None:
+        change = created(user, version=0)
+        self.sent[user].append(change)
+        self.queue.append(change)
 
     def _take(self, which: list[int]) -> list[UserEvent]:
-        """Out of the queue, as many as there are; which ones are told by numbers of any size."""
+        """Out of the queue, as many as there are; numbers of any size say which."""
         return [self.queue.pop(each % len(self.queue)) for each in which[: len(self.queue)]]
 
-    def _deliver(self, news: UserEvent, *, age: float = 0) -> None:
+    def _deliver(self, change: UserEvent, *, age: float = 0) -> None:
         try:
-            self.world.handle(news, age=age)
+            self.world.handle(change, age=age)
         except Permanent:
-            self.parked.append(news)
+            self.parked.append(change)
         except Transient:
-            self.queue.append(news)
+            self.queue.append(change)
 
 
 class TroubledArrivals(Arrivals):
@@ -318,27 +318,27 @@ class TroubledArrivals(Arrivals):
         def death() -> None:
             raise Death
 
-        for news in self._take([which]):
+        for change in self._take([which]):
             self._plan(call, Meanwhile(when, death))
             try:
-                self._deliver(news)
+                self._deliver(change)
             except Death:
-                self.queue.append(news)
+                self.queue.append(change)
 
     @rule(which=st.integers(0, 99), call=st.sampled_from(CALLS))
     def sleep(self, which: int, call: str) -> None:
         def meanwhile() -> None:
             self.world.clock.sleep(LEASE_SECONDS + 1)
-            for news in self._take([0] * len(self.queue)):
-                self._deliver(news)
+            for change in self._take([0] * len(self.queue)):
+                self._deliver(change)
 
-        for news in self._take([which]):
+        for change in self._take([which]):
             self._plan(call, Meanwhile("after", meanwhile))
-            self._deliver(news)
+            self._deliver(change)
 
     def _flaws(self, user: str) -> list[str]:
         """A worker that died over an upload leaves nothing to find the file by, so there may be two of it."""
-        return disagreements(self.world, user, self.told[user]) if self.told[user] else []
+        return disagreements(self.world, user, self.sent[user]) if self.sent[user] else []
 
     def _plan(self, call: str, trouble: Any) -> None:
         self.world.wire.planned[Point(self.world.wire.delivery + 1, call, 1)] = trouble

@@ -163,7 +163,7 @@ class TestAGoodHost:
         ],
     )
     @pytest.mark.parametrize("header", ["Content-Type: image/png", "Content-Type: text/html", "X: y"])
-    def test_gives_a_picture_whose_bytes_alone_tell_its_type(
+    def test_gives_a_picture_whose_bytes_alone_say_its_type(
         self, internet: Internet, content: bytes, extension: str, header: str
     ) -> None:
         assert internet.fetch(answers(content, header)) == Picture(content, extension)
@@ -294,7 +294,7 @@ class TestWhereTo:
         assert internet.refusal(answers(), url) == "picture_not_public"
         assert internet.host.connections == 0
 
-    def test_nobody_on_this_machine_hears_of_us(self) -> None:
+    def test_no_server_on_this_machine_is_asked(self) -> None:
         """With all ways as they are in production."""
         with Host() as host:
             for address in ("127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "2130706433", "0"):

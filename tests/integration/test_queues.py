@@ -46,7 +46,7 @@ def test_the_largest_body_that_is_taken_can_be_parked(surroundings: Surroundings
     assert base64.b64decode(message["Body"]) == body
 
 
-def test_a_postponed_message_shows_to_nobody_and_then_again(surroundings: Surroundings) -> None:
+def test_a_postponed_message_is_hidden_and_then_shows_again(surroundings: Surroundings) -> None:
     sqs, url = surroundings.engine.sqs, surroundings.queue_url("user-created")
     queue(surroundings).send("{}")
     (message,) = sqs.receive_message(QueueUrl=url, VisibilityTimeout=0)["Messages"]

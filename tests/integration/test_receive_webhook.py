@@ -89,7 +89,7 @@ def status(app: ModuleType, delivery: Delivery, **signed: Any) -> int:
 def test_what_is_signed_is_stored_and_nothing_else_is(surroundings: Surroundings, start: Start) -> None:
     app = start(surroundings)
     delivery = Delivery(body("created", SIGNED_UP))
-    # Given deliveries without a signature, with somebody else's, and with one for another body or another time
+    # Given deliveries without a signature, with another sender's, and with one for another body or another time
     headers = delivery.headers()
     forged = [
         http_event(delivery.content, {}),
@@ -119,7 +119,7 @@ def test_the_bytes_count_and_not_what_they_mean(surroundings: Surroundings, star
 
 
 def test_a_repeated_delivery_has_the_version_of_its_first_attempt(surroundings: Surroundings, start: Start) -> None:
-    """The time of the signature is renewed at each attempt; taken for the data's, it would make old news the newest."""
+    """The signature's time is renewed at each attempt; taken for the data's, it would make an old change the newest."""
     app = start(surroundings)
     delivery = Delivery(body("updated", SIGNED_UP))
     for attempt in range(3):
@@ -199,7 +199,7 @@ def _fail_quoting(document: object, *_: object, **__: object) -> None:
 
 
 class TestRedelivery:
-    """An operator may hand a parked delivery back, unsigned. Nobody else may."""
+    """An operator may hand a parked delivery back, unsigned. No one else may."""
 
     @staticmethod
     def order(content: bytes) -> dict[str, Any]:

@@ -52,7 +52,7 @@ class Operator:
         return [UserEvent.from_json(message["Body"]) for message in found]
 
     def change_on_whop(self, user_id: str = "u1", **changes: Any) -> None:
-        """Somebody else's doing, with the same key."""
+        """What another program does with the same key."""
         headers = {"Authorization": f"Bearer {self.world.api_key}", "Api-Version-Date": "2026-07-20"}
         whop_user_id = self.world.row(user_id)["whop_user_id"]
         url = f"{self.world.fake.api_url}/users/{whop_user_id}?account_id={self.world.whop.company_id}"
@@ -71,7 +71,7 @@ def whole(world: World, version: int = 1, **more: Any) -> UserEvent:
     return created(version=version, **{"name": "Ann", "picture": world.pictures.url("ff0000"), **more})
 
 
-def test_where_all_is_as_it_was_told_there_is_no_drift(operator: Operator, world: World) -> None:
+def test_where_all_is_as_it_was_sent_there_is_no_drift(operator: Operator, world: World) -> None:
     row = whole(world)
     world.settle(row)
     assert operator.drifts(row) == []
@@ -104,7 +104,7 @@ def test_a_picture_whose_address_expired_before_its_turn_came_is_found(
     assert world.shown() == ("Anna", RED)
 
 
-def test_a_user_without_a_mapping_is_enrolled_if_the_file_tells_an_email(operator: Operator, world: World) -> None:
+def test_a_user_without_a_mapping_is_enrolled_if_the_file_has_an_email(operator: Operator, world: World) -> None:
     assert operator.kinds(created(name="Ann")) == [("not_enrolled", True)]
     assert operator.kinds(created(name="Ann", email=None)) == [("not_enrolled", False)]
     assert operator.repair(created(name="Ann")) == [True]
@@ -112,7 +112,7 @@ def test_a_user_without_a_mapping_is_enrolled_if_the_file_tells_an_email(operato
     assert world.shown()[0] == "Ann"
 
 
-def test_a_row_of_the_file_that_is_newer_is_told(operator: Operator, world: World) -> None:
+def test_a_row_of_the_file_that_is_newer_is_sent(operator: Operator, world: World) -> None:
     world.settle(whole(world))
     newer = created(version=9, name="Anna")
     assert operator.kinds(newer) == [("not_applied", True)]
@@ -158,7 +158,7 @@ def test_a_user_who_is_deleted_and_was_never_enrolled_is_no_drift(operator: Oper
 
 
 @pytest.mark.parametrize(
-    ("told", "changes", "kind"),
+    ("sent", "changes", "kind"),
     [
         ({"name": "Ann"}, {"name": "Eve"}, "name_differs"),
         ({"name": "Ann"}, {"name": None}, "name_differs"),
@@ -167,27 +167,27 @@ def test_a_user_who_is_deleted_and_was_never_enrolled_is_no_drift(operator: Oper
         ({"picture": "ff0000"}, {"profile_picture": None}, "picture_missing"),
     ],
 )
-def test_what_somebody_changed_on_whop_is_found_and_mended(
-    operator: Operator, world: World, told: dict[str, Any], changes: dict[str, Any], kind: str
+def test_what_another_changed_on_whop_is_found_and_repaired(
+    operator: Operator, world: World, sent: dict[str, Any], changes: dict[str, Any], kind: str
 ) -> None:
-    # Given a user whose row came by webhook, and the same user in a file that tells no time
-    told = {name: world.pictures.url(value) if name == "picture" else value for name, value in told.items()}
-    world.settle(created(version=1, name="Ann"), event(version=7, **told))
+    # Given a user whose row came by webhook, and the same user in a file without a time
+    sent = {name: world.pictures.url(value) if name == "picture" else value for name, value in sent.items()}
+    world.settle(created(version=1, name="Ann"), event(version=7, **sent))
     before = world.shown()
-    row = created(version=1, **told)
+    row = created(version=1, **sent)
     operator.change_on_whop(**changes)
     assert operator.kinds(row) == [(kind, True)]
     # When it is repaired
     assert operator.repair(row) == [True]
     cures = operator.sent()
     world.settle(*cures)
-    # Then Whop shows what it was told, the row is what it was, and there is nothing left to do
+    # Then Whop shows what it was sent, the row is what it was, and there is nothing left to do
     assert world.shown() == before
     assert operator.drifts(row) == []
-    assert {world.version(name) for name in PROFILE_FIELDS if name in told} == {7}
-    # And the cure told twice, or an older event, changes nothing
+    assert {world.version(name) for name in PROFILE_FIELDS if name in sent} == {7}
+    # And the cure sent twice, or an older event, changes nothing
     calls = world.operations()
-    older: dict[str, Any] = dict.fromkeys(told)
+    older: dict[str, Any] = dict.fromkeys(sent)
     world.settle(*cures, event(version=6, **older))
     assert world.operations() == calls
 
@@ -203,7 +203,7 @@ def test_a_picture_that_should_not_be_there_is_taken_away(operator: Operator, wo
     assert world.shown() == ("Ann", None)
 
 
-def test_what_the_file_does_not_know_is_told_and_left(operator: Operator, world: World) -> None:
+def test_what_the_file_does_not_know_is_reported_and_left(operator: Operator, world: World) -> None:
     world.settle(whole(world), event(version=7, name="Anna"))
     operator.change_on_whop(name="Eve")
     assert operator.kinds(whole(world)) == [("name_differs", False)]
@@ -248,7 +248,7 @@ def test_a_row_that_has_moved_on_or_is_worked_on_is_left_alone(operator: Operato
     assert (world.shown()[0], operator.sent()) == ("Anna", [])
 
 
-def test_a_user_whom_whop_does_not_know_any_more_is_told(operator: Operator, world: World) -> None:
+def test_a_user_whom_whop_does_not_know_any_more_is_reported(operator: Operator, world: World) -> None:
     world.settle(whole(world))
     world.fake.fault(Fault("GET /users/{id}", "error_null", status=404, times=None))
     assert operator.kinds(whole(world)) == [("gone", False)]
@@ -267,7 +267,7 @@ def test_a_rate_limit_is_waited_out_and_a_wrong_key_is_not(operator: Operator, w
 
 
 def test_only_what_the_row_still_stands_at_is_doubted(world: World) -> None:
-    """The same name told anew stands at another place: to tell the old news again would change nothing, or too much."""
+    """The same name sent anew stands at another place: the old event sent again would change nothing, or too much."""
     first, again = created(version=1, name="Ann"), created(version=2, name="Ann")
     world.settle(first, again)
     mappings = world.synchronization.mappings

@@ -16,8 +16,8 @@ def test_a_delivery_that_comes_again_after_weeks_changes_nothing(world: World) -
     assert world.shown()[0] == "Anna"
 
 
-def test_what_an_operator_sends_round_again_never_undoes_newer_news(world: World) -> None:
-    """A parked event that is redriven after its user has changed is old news."""
+def test_what_an_operator_redrives_never_undoes_a_newer_change(world: World) -> None:
+    """A parked event that is redriven after its user has changed is an old one."""
     world.settle(created(version=1, name="Ann"), event(version=3, name="Anne"))
     parked = event(version=2, name="Anna")
     assert [world.handle(parked).outcome for _ in range(2)] == ["stale", "stale"]

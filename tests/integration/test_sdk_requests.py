@@ -107,7 +107,7 @@ def all_requests(fake: FakeWhop, enrollment: str, version: str) -> list[Recorded
         for cursor in (None, "0:a"):  # the fake knows no such cursor, and refuses it as Whop would
             whop.find_account(
                 parent=PLATFORM_COMPANY,
-                user_id="nobody",
+                user_id="unknown",
                 has_time=lambda: True,
                 created_after=1_772_359_200.5,
                 cursor=cursor,

@@ -29,12 +29,12 @@ def accounts_of(world: World, user_id: str = "u1") -> int:
     return sum((company.metadata or {}).get("internal_user_id") == user_id for company in world.fake.companies())
 
 
-def dies(world: World, news: object, call: str, when: object) -> None:
+def dies(world: World, change: object, call: str, when: object) -> None:
     """Handles an event with a worker that dies before or after its first call of that name."""
     point = Point(world.wire.delivery + 1, call, 1)
     world.wire.planned = {point: Meanwhile(when, die)}  # type: ignore[arg-type]
     with suppress(Death, Transient):
-        world.handle(news)  # type: ignore[arg-type]
+        world.handle(change)  # type: ignore[arg-type]
     assert point in world.wire.met
 
 

@@ -1,4 +1,4 @@
-"""A few hundred stories of the simulation, and that it finds, shortens and tells what goes wrong."""
+"""A few hundred stories of the simulation, and that it finds, shortens and prints what goes wrong."""
 
 import os
 import subprocess
@@ -32,28 +32,28 @@ def test_every_story_ends_as_its_events_say(group: int) -> None:
 
 def test_the_stories_are_full_of_events() -> None:
     """Were nothing to happen in them, nothing would go wrong."""
-    told = [(story := generate(seed, TRAITS), lived(story)[0]) for seed in range(60)]
-    assert sum(len(story.arrivals) for story, _ in told) > 4 * len(told)
-    assert sum(history.calls for _, history in told) > 20 * len(told)
-    faults = {decision.fault for _, history in told for decision in history.decisions.values()}
+    lives = [(story := generate(seed, TRAITS), lived(story)[0]) for seed in range(60)]
+    assert sum(len(story.arrivals) for story, _ in lives) > 4 * len(lives)
+    assert sum(history.calls for _, history in lives) > 20 * len(lives)
+    faults = {decision.fault for _, history in lives for decision in history.decisions.values()}
     assert len(faults) > 15
-    assert any(decision.frozen for _, history in told for decision in history.decisions.values())
-    trace = [what for _, history in told for _, _, what in history.trace]
-    announced = {each.type for _, history in told for each in history.announced}
+    assert any(decision.frozen for _, history in lives for decision in history.decisions.values())
+    trace = [what for _, history in lives for _, _, what in history.trace]
+    announced = {each.type for _, history in lives for each in history.announced}
     assert announced > {"user.enrolled", "user.suspended", "user.restored", "user.deleted", "user.email_differs"}
     for word in ("DIES", "enrolled", "stale", "delivers", "adopted", "mapped", "busy", "deleted", "parked", "no_email"):
         assert any(word in line for line in trace), word
 
 
 def test_one_seed_gives_one_story_to_the_letter() -> None:
-    told = []
+    printed = []
     for hash_seed in ("1", "2"):
         environment = {**os.environ, "PYTHONPATH": IMPORT_PATH, "PYTHONHASHSEED": hash_seed}
         command = [sys.executable, "-m", "simulate", "--seed", "8"]
-        told.append(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
-    assert told[0] == told[1]
+        printed.append(subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout)
+    assert printed[0] == printed[1]
     history, _ = lived(generate(8, TRAITS))
-    assert history.trace[-1][2] in told[0]
+    assert history.trace[-1][2] in printed[0]
 
 
 def broken_story() -> Story:
@@ -79,7 +79,7 @@ def broken_story() -> Story:
     )
 
 
-def test_a_wrong_ending_is_found_and_told_in_its_shortest_form(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_ending_is_found_and_printed_in_its_shortest_form(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not lived(broken_story())[1]
     apply = Profiles.apply
 
@@ -93,10 +93,10 @@ def test_a_wrong_ending_is_found_and_told_in_its_shortest_form(monkeypatch: pyte
     assert shrunk.history.decisions == {}
     assert shrunk.story.settings.switches == {}
     assert set(shrunk.story.settings.workers.values()) == {1}
-    told = written(shrunk)
-    assert "name: Whop shows 'wrong' for u1, not 'u1 3'" in told
-    assert "u1 updated, version 3: name 'u1 3', e-mail u1@shop.test" in told
-    assert len(told.splitlines()) < 30
+    printed = written(shrunk)
+    assert "name: Whop shows 'wrong' for u1, not 'u1 3'" in printed
+    assert "u1 updated, version 3: name 'u1 3', e-mail u1@shop.test" in printed
+    assert len(printed.splitlines()) < 30
 
 
 def test_nothing_is_shortened_where_nothing_is_wrong() -> None:

@@ -300,7 +300,7 @@ class TestSuspension:
 
     @both_generations
     @pytest.mark.parametrize("brought", ["email", "whop_user_id"])
-    def test_a_suspension_enrolls_nobody_and_the_next_event_does(self, world: World, brought: str) -> None:
+    def test_a_suspension_enrolls_no_user_and_the_next_event_does(self, world: World, brought: str) -> None:
         for number, name in enumerate((None, "Bea")):
             user = f"u{number}"
             named = {} if name is None else {"name": name}

@@ -63,7 +63,7 @@ class TestEnrollment:
         for personal in ("Ann", "shop.test", world.pictures.origin):
             assert personal not in kept
 
-    def test_an_event_told_twice_changes_nothing_and_asks_whop_nothing(self, world: World) -> None:
+    def test_an_event_sent_twice_changes_nothing_and_asks_whop_nothing(self, world: World) -> None:
         first = created(name="Ann")
         world.handle(first)
         before = world.operations()
@@ -143,7 +143,7 @@ class TestEnrollment:
         assert world.whop.user_everywhere_else(known.id)["name"] == "Global Ann"
 
     def test_a_whop_user_that_whop_does_not_know_is_refused(self, world: World) -> None:
-        error = world.failure(created(whop_user_id="user_nobody", name="Ann"))
+        error = world.failure(created(whop_user_id="user_unknown", name="Ann"))
         assert (type(error), error.reason) == (Permanent, "whop_not_found")
         assert "whop_user_id" not in world.row()
 
@@ -159,7 +159,7 @@ class TestEnrollment:
         world.handle(event(version=4, whop_user_id=mapped, name="Anne"))
         assert "sign_in_differs" not in world.row()
 
-    def test_an_email_that_whop_refuses_is_refused_for_good_and_a_better_one_mends_it(self, world: World) -> None:
+    def test_an_email_that_whop_refuses_is_refused_for_good_and_a_better_one_is_accepted(self, world: World) -> None:
         error = world.failure(created(email="ann@example.com", name="Ann"))
         assert isinstance(error, Permanent)
         assert error.answer
@@ -204,7 +204,7 @@ class TestOrphans:
         world.fake.switches.list_lag = ORPHAN_WAIT_SECONDS - 20
         world.fake.fault(Fault("POST /companies", "timeout_after"))
         world.failure(created(version=1, name="Ann"))
-        world.settle(event(version=2, name="Anna"))  # another title, so only the list can tell
+        world.settle(event(version=2, name="Anna"))  # another title, so only the list shows it
         assert accounts_of(world) == 1
 
     def test_a_list_gets_its_time_also_after_a_create_that_took_long(self, world: World) -> None:
@@ -231,7 +231,7 @@ class TestOrphans:
         assert len(world.fake.calls_to("POST /companies")) == before + 1
 
     @pytest.mark.parametrize("failing", ["GET /companies", "record account"])
-    def test_an_account_that_whop_told_of_is_never_forgotten(self, world: World, failing: str) -> None:
+    def test_an_account_that_whop_answered_is_never_forgotten(self, world: World, failing: str) -> None:
         """The row was lost, Whop says that the title is taken, then a call fails, and the user is renamed."""
         world.handle(created(name="Ann"))
         world.dynamodb.delete_item(TableName=world.table, Key={"key": {"S": "user#u1"}})
@@ -459,21 +459,21 @@ class TestPicture:
 
     def test_a_host_that_fails_an_old_event_once_is_tried_again(self, world: World) -> None:
         """The event may be old because of anything: a wrong key, an outage of Whop, a backlog."""
-        news = created(name="Ann", picture=world.pictures.url("ff0000"))
+        change = created(name="Ann", picture=world.pictures.url("ff0000"))
         world.wire.planned = {Point(1, PICTURE, 1): "error_500_before"}
-        assert world.failure(news, age=86400).reason == "picture_unavailable"
-        world.handle(news, age=86400)
+        assert world.failure(change, age=86400).reason == "picture_unavailable"
+        world.handle(change, age=86400)
         assert world.shown() == ("Ann", RED)
         assert "picture_unavailable_since" not in world.row()
 
     def test_a_host_that_delivers_is_noted_no_more_whatever_whop_says_then(self, world: World) -> None:
-        news = created(name="Ann", picture=world.pictures.url("ff0000"))
+        change = created(name="Ann", picture=world.pictures.url("ff0000"))
         world.wire.planned = {Point(number, PICTURE, 1): "error_500_before" for number in (1, 3)}
-        assert world.failure(news).reason == "picture_unavailable"
+        assert world.failure(change).reason == "picture_unavailable"
         world.fake.fault(Fault("POST /files", "error_500_before"))
-        assert world.failure(news, age=60).reason == "whop_failed"
+        assert world.failure(change, age=60).reason == "whop_failed"
         world.clock.sleep(PICTURE_PATIENCE_SECONDS * 2)
-        assert world.failure(news, age=PICTURE_PATIENCE_SECONDS * 2).reason == "picture_unavailable"
+        assert world.failure(change, age=PICTURE_PATIENCE_SECONDS * 2).reason == "picture_unavailable"
 
     def test_a_new_picture_is_not_given_up_for_the_old_ones_host(self, world: World) -> None:
         world.wire.planned = {Point(number, PICTURE, 1): "error_500_before" for number in (1, 2)}
@@ -490,10 +490,10 @@ class TestPicture:
     ) -> None:
         world.handle(created(name="Ann"))
         world.fake.fault(Fault(operation, "error_null", status=status))
-        news = event(version=2, name="Anna", picture=world.pictures.url("ff0000"))
-        world.failure(news)
+        change = event(version=2, name="Anna", picture=world.pictures.url("ff0000"))
+        world.failure(change)
         assert world.shown() == ("Anna", None)
-        world.settle(news)  # an operator sends it round again
+        world.settle(change)  # an operator sends it round again
         assert world.shown() == ("Anna", RED)
 
     @pytest.mark.parametrize("status", [411, 413, 415, 422])
@@ -537,9 +537,9 @@ class TestPicture:
     def test_however_old_an_event_only_the_pictures_own_host_makes_it_give_up(self, world: World) -> None:
         world.handle(created(name="Ann"))
         world.fake.fault(Fault("POST /files", "error_500_before"))
-        news = event(version=2, picture=world.pictures.url("ff0000"))
-        assert world.failure(news, age=PICTURE_PATIENCE_SECONDS * 2).reason == "whop_failed"
-        world.settle(news)
+        change = event(version=2, picture=world.pictures.url("ff0000"))
+        assert world.failure(change, age=PICTURE_PATIENCE_SECONDS * 2).reason == "whop_failed"
+        world.settle(change)
         assert world.shown() == ("Ann", RED)
 
     def test_a_picture_that_whop_cannot_process_is_refused(self, world: World) -> None:
@@ -670,10 +670,10 @@ class TestPicture:
         world.failure(first)
         switches.processing_polls, switches.failing_filename = 0, "avatar"
 
-        def mended() -> None:
+        def fixed() -> None:
             switches.failing_filename = ""
 
-        world.wire.planned = {Point(world.wire.delivery + 1, "GET /files/{id}", 1): Meanwhile("after", mended)}
+        world.wire.planned = {Point(world.wire.delivery + 1, "GET /files/{id}", 1): Meanwhile("after", fixed)}
         assert not world.handle(first).refused
         assert world.shown() == ("Ann", RED)
 
@@ -806,7 +806,7 @@ class TestTakingTurns:
         world.fake.fault(Fault("PATCH /users/{id}", "error_500_after"))
         world.failure(event(version=2, picture=None))
         before = world.operations()
-        # Given a name that was told before, twice: neither event needs a call
+        # Given a name that was sent before, twice: neither event needs a call
         world.settle(event(version=3, name="Ann"), event(version=4, name="Ann"))
         assert world.operations() == before
         assert world.row()["unsettled"] == ["picture"]
@@ -824,7 +824,7 @@ class TestTakingTurns:
 
 
 class TestTrouble:
-    def test_a_wrong_key_is_nobodys_fault_but_the_operators(self, world: World) -> None:
+    def test_a_wrong_key_is_the_operators_fault_and_no_events(self, world: World) -> None:
         world.api_key = "apik_wrong"
         error = world.failure(created(name="Ann"))
         assert isinstance(error, Transient)
@@ -885,26 +885,26 @@ class TestTrouble:
     def test_a_worker_near_its_end_begins_no_picture(self, world: World) -> None:
         world.handle(created(name="Ann"))
         world.wire.reset()
-        news = event(version=2, picture=world.pictures.url("ff0000"))
+        change = event(version=2, picture=world.pictures.url("ff0000"))
         with pytest.raises(Transient, match="too little time"):
-            world.synchronization.handle(news, age=0, deadline=world.clock() + 20)
+            world.synchronization.handle(change, age=0, deadline=world.clock() + 20)
         assert PICTURE not in [point.call for point in world.wire.passed]
 
     def test_a_worker_near_its_end_begins_no_upload(self, world: World) -> None:
         world.handle(created(name="Ann"))
         world.wire.planned = {Point(1, PICTURE, 1): Meanwhile("before", lambda: world.clock.sleep(10))}
-        news = event(version=2, picture=world.pictures.url("ff0000"))
+        change = event(version=2, picture=world.pictures.url("ff0000"))
         with pytest.raises(Transient, match="too little time"):
-            world.synchronization.handle(news, age=0, deadline=world.clock() + CALL_SECONDS + 5)
+            world.synchronization.handle(change, age=0, deadline=world.clock() + CALL_SECONDS + 5)
         assert world.wire.met
         assert world.fake.file_count == 0
 
     def test_a_worker_near_its_end_asks_no_longer_whether_a_file_is_ready(self, world: World) -> None:
         world.handle(created(name="Ann"))
         world.fake.switches.processing_polls = 50
-        news = event(version=2, picture=world.pictures.url("ff0000"))
+        change = event(version=2, picture=world.pictures.url("ff0000"))
         with pytest.raises(Transient, match="too little time"):
-            world.synchronization.handle(news, age=0, deadline=world.clock() + CALL_SECONDS + 5)
-        world.settle(news)
+            world.synchronization.handle(change, age=0, deadline=world.clock() + CALL_SECONDS + 5)
+        world.settle(change)
         assert world.shown() == ("Ann", RED)
         assert world.fake.file_count == 1

@@ -62,7 +62,7 @@ def test_one_is_shown_by_either_id(run: Run, world: World, capsys: pytest.Captur
     ann = json.loads(capsys.readouterr().out)
     assert run("show", world.row("ann")["whop_user_id"], "--json") == 0
     assert json.loads(capsys.readouterr().out) == ann
-    assert run("show", "nobody") == 1
+    assert run("show", "unknown") == 1
     assert "Nothing is recorded" in capsys.readouterr().err
 
 

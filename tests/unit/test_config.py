@@ -204,7 +204,7 @@ def test_a_secret_that_was_stored_as_binary_is_its_text_if_it_is_one() -> None:
         pasted_texts(secret(b"\xff\x00").text())
 
 
-def test_a_signing_secret_of_another_kind_waits_for_an_operator_who_is_told_why() -> None:
+def test_a_signing_secret_of_another_kind_waits_for_an_operator_and_the_log_says_why() -> None:
     scheme = PLATFORMS["stripe"].scheme
     for wrong in ('["sk_live_abcdefghijklmnop"]', '["whsec_1"]', '{"whsec_abcdefghijklmnop": "", "a": ""}'):
         with pytest.raises(OperatorNeeded) as refusal:

@@ -260,7 +260,7 @@ def test_a_genuine_delivery_without_a_body_is_parked_too() -> None:
     assert endpoint.queues == ["parked"]
 
 
-def test_a_signed_id_that_no_text_can_hold_is_mended() -> None:
+def test_a_signed_id_that_no_text_can_hold_is_replaced() -> None:
     endpoint = Endpoint()
     signature = "v1," + sign(KEY, "m\ud800", str(int(NOW)), GOOD)
     assert endpoint.post(GOOD, webhook_id="m\ud800", webhook_signature=signature)["statusCode"] == 200
@@ -350,7 +350,7 @@ def test_an_update_that_names_a_user_and_nothing_else_is_answered_and_not_kept()
         ("user.updated", {"suspended": True}),
     ],
 )
-def test_an_event_that_tells_anything_is_kept(kind: str, data: dict[str, Any]) -> None:
+def test_an_event_that_says_anything_is_kept(kind: str, data: dict[str, Any]) -> None:
     endpoint = Endpoint()
     body = {**UPDATED, "type": kind, "data": {"id": "u1", **data}}
     assert endpoint.post(json.dumps(body).encode())["statusCode"] == 200
@@ -361,7 +361,7 @@ GOOD = json.dumps(UPDATED).encode()
 
 
 @pytest.mark.parametrize(
-    ("keys", "body", "told"),
+    ("keys", "body", "expected"),
     [
         ((KEY,), GOOD, ("DeliveryAccepted", "accepted", "msg_1", None)),
         ((KEY,), with_picture(1000), ("DeliveryAccepted", "accepted", "msg_1", "picture_inline")),
@@ -373,18 +373,18 @@ GOOD = json.dumps(UPDATED).encode()
         (RuntimeError(), GOOD, ("Crash", None, None, None)),
     ],
 )
-def test_whatever_becomes_of_a_delivery_is_told_once_and_counted_at_once(
-    told_lines: "ToldLines",
+def test_whatever_becomes_of_a_delivery_is_logged_once_and_counted_at_once(
+    logged_lines: "LoggedLines",
     keys: Sequence[bytes] | Exception,
     body: bytes,
-    told: tuple[str, str | None, str | None, str | None],
+    expected: tuple[str, str | None, str | None, str | None],
 ) -> None:
     Endpoint(keys=keys).post(body)
-    assert told_lines(told[0]) == [told[1:]]
+    assert logged_lines(expected[0]) == [expected[1:]]
 
 
 @pytest.mark.parametrize(
-    ("body", "told"),
+    ("body", "expected"),
     [
         ("", ("DeliveryParked", "parked", "msg_1", "not_json")),
         ("!", ("Crash", None, None, None)),
@@ -392,11 +392,11 @@ def test_whatever_becomes_of_a_delivery_is_told_once_and_counted_at_once(
     ],
 )
 def test_so_is_whatever_becomes_of_a_redelivery(
-    told_lines: "ToldLines", body: str, told: tuple[str, str | None, str | None, str | None]
+    logged_lines: "LoggedLines", body: str, expected: tuple[str, str | None, str | None, str | None]
 ) -> None:
     endpoint = Endpoint(Sqs(failure=EndpointConnectionError(endpoint_url="x")))
     endpoint.receiver.redeliver({"event_id": "msg_1", "headers": {}, "received_at": NOW, "body": body})
-    assert told_lines(told[0]) == [told[1:]]
+    assert logged_lines(expected[0]) == [expected[1:]]
 
 
 # -- what an operator can find afterwards --------------------------------------------------------------------------
@@ -593,13 +593,13 @@ def test_wrong_settings_ask_senders_to_come_again_and_are_named_in_the_log(
     assert logged(caplog, "outcome", "event_id") == ["deferred", "msg_1"]
 
 
-type ToldLines = Callable[[str], list[tuple[str | None, str | None, str | None]]]
+type LoggedLines = Callable[[str], list[tuple[str | None, str | None, str | None]]]
 
 
 @pytest.fixture
-def told_lines(
+def logged_lines(
     capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> ToldLines:
+) -> LoggedLines:
     """Outcome, event id and reason of all log lines; asserts that the metric named was counted and written."""
     monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "WhopUserSync")
     monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "test")
@@ -701,17 +701,17 @@ def test_a_flag_is_true_as_databases_spell_it(flag: object, chosen: bool) -> Non
     assert bool(delivered("created", replace(SELLERS, enroll_if="data.sells"), sells=flag)) is chosen
 
 
-def test_a_user_whom_enroll_if_cannot_judge_is_parked(told_lines: "ToldLines") -> None:
+def test_a_user_whom_enroll_if_cannot_judge_is_parked(logged_lines: "LoggedLines") -> None:
     endpoint = Endpoint(platform=replace(SELLERS, enroll_if="contains(data.roles, 'seller')"))
     endpoint.post(json.dumps({**UPDATED, "data": {"id": "u1", "name": "Ann", "roles": 5}}).encode())
     assert endpoint.queues == ["parked"]
-    assert told_lines("DeliveryParked") == [("parked", "msg_1", "unexpected_shape")]
+    assert logged_lines("DeliveryParked") == [("parked", "msg_1", "unexpected_shape")]
 
 
 def test_who_was_left_out_is_logged_under_their_id_with_a_reason(
-    told_lines: "ToldLines", caplog: pytest.LogCaptureFixture
+    logged_lines: "LoggedLines", caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level("INFO"):
         Endpoint(platform=SELLERS).post(GOOD)
-    assert told_lines("DeliveryIgnored") == [("ignored", "msg_1", "not_chosen")]
+    assert logged_lines("DeliveryIgnored") == [("ignored", "msg_1", "not_chosen")]
     assert logged(caplog, "user_id", "kind", "reason") == ["u1", "updated", "not_chosen"]

@@ -60,26 +60,26 @@ def test_an_id_that_may_have_been_decoded_twice_is_refused(event: HttpEvent) -> 
 
 
 @pytest.mark.parametrize("event", [{}, {"pathParameters": None}, {"pathParameters": {"whop_user_id": "user_1"}}])
-def test_a_route_without_the_part_names_nobody(event: HttpEvent) -> None:
+def test_a_route_without_the_part_names_no_user(event: HttpEvent) -> None:
     assert parameter(event, "user_id") is None
 
 
-def test_a_wait_is_told_in_whole_seconds_and_never_as_none_at_all() -> None:
+def test_a_wait_is_answered_in_whole_seconds_and_never_as_none_at_all() -> None:
     assert answer(503, {}, retry_after=0.2)["headers"]["retry-after"] == "1"
     assert answer(503, {}, retry_after=12.4)["headers"]["retry-after"] == "12"
     assert "retry-after" not in answer(200, {})["headers"]
 
 
 def start(function: str, **changed: str) -> subprocess.CompletedProcess[str]:
-    """A cold start of a function, which then tells what it imported and which AWS services it has clients of."""
-    tell = (
+    """A cold start of a function, which then prints what it imported and which AWS services it has clients of."""
+    report = (
         "import gc, json, sys; import app; gc.unfreeze(); from botocore.client import BaseClient;"
         "print(json.dumps([sorted(sys.modules), sorted({c.meta.service_model.service_name"
         " for c in gc.get_objects() if isinstance(c, BaseClient)})]))"
     )
     path = f"{ROOT / 'functions' / function}{os.pathsep}{ROOT / 'shared'}"
     environment = {**SETTINGS, "PYTHONPATH": path, "PATH": os.defpath, **changed}
-    command = [sys.executable, "-c", tell]
+    command = [sys.executable, "-c", report]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 

@@ -1,4 +1,4 @@
-"""What the application tells of itself: metrics in CloudWatch's embedded format, and log lines."""
+"""What the application shows of itself: metrics in CloudWatch's embedded format, and log lines."""
 
 import json
 import re

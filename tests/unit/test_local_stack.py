@@ -1,4 +1,4 @@
-"""The local stack's decisions: what is built, for which platform it runs, and what one is told when it cannot."""
+"""The local stack's decisions: what is built, for which platform it runs, and which message says why it cannot."""
 
 import json
 import os
@@ -34,7 +34,7 @@ AT = datetime(2026, 3, 1, 10, tzinfo=UTC)
 
 
 class Builder:
-    """In SAM's place: counts, and fails where it is told to."""
+    """In SAM's place: counts, and fails where it is asked to."""
 
     def __init__(self) -> None:
         self.builds = 0

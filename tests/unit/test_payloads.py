@@ -188,12 +188,12 @@ def test_a_body_that_names_no_event_is_refused(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("rest", [{}, {"data": None}, {"data": []}, {"data": {"updated_at": 1}}])
-def test_a_body_that_tells_no_user_is_refused(rest: dict[str, Any]) -> None:
+def test_a_body_that_names_no_user_is_refused(rest: dict[str, Any]) -> None:
     with pytest.raises(Malformed, match="the user's id"):
         understood({"type": "user.created", **rest})
 
 
-def test_a_body_that_tells_no_time_is_refused() -> None:
+def test_a_body_that_names_no_time_is_refused() -> None:
     with pytest.raises(Malformed, match=r"no time at data\.updated_at or timestamp"):
         understood({"type": "user.created", "data": {"id": "u1"}})
 

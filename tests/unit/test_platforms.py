@@ -388,7 +388,7 @@ def test_an_event_that_shows_the_user_as_last_updated_is_newer_than_that_update(
 
 
 @pytest.mark.parametrize("topic", ["customers/delete", "customers/redact"])
-def test_shopifys_update_that_is_sent_again_under_another_topic_deletes_nobody(topic: str) -> None:
+def test_shopifys_update_that_is_sent_again_under_another_topic_deletes_no_user(topic: str) -> None:
     document = parse(SAMPLES["shopify/updated"].read_bytes(), {"x-shopify-topic": topic}, received_at=NOW)
     assert read(document, PLATFORMS["shopify"].preset, event_id="") is None
 
@@ -648,7 +648,7 @@ def test_an_event_is_known_by_what_the_platform_calls_it(name: str, event_id: st
         ("shopify/created", "admin_graphql_api_id", "gid://shopify/Order/820982911946154508"),
     ],
 )
-def test_whatever_tells_of_no_new_or_changed_user_is_ignored(name: str, path: str, value: str) -> None:
+def test_whatever_is_about_no_new_or_changed_user_is_ignored(name: str, path: str, value: str) -> None:
     body = sample(name)
     *way, last = path.split(".")
     inner = body
@@ -711,11 +711,11 @@ def test_a_user_may_have_no_email(name: str, path: str, value: Any) -> None:
         ("stripe/created", "data.object.name", ADA, {"name": None}),
     ],
 )  # fmt: skip
-def test_a_field_is_told_cleared_or_not_spoken_of(name: str, path: str, value: Any, profile: dict[str, Any]) -> None:
+def test_a_field_is_set_cleared_or_not_spoken_of(name: str, path: str, value: Any, profile: dict[str, Any]) -> None:
     """`...` on the right: the event does not speak of the field."""
-    told = dict(changed(name, path, value).profile)
+    actual = dict(changed(name, path, value).profile)
     for field, expected in profile.items():
-        assert told.get(field, ...) == expected  # type: ignore[call-overload]
+        assert actual.get(field, ...) == expected  # type: ignore[call-overload]
 
 
 @pytest.mark.parametrize(

@@ -214,7 +214,7 @@ def test_a_secret_is_read_as_senders_print_it(written: str) -> None:
         ("whsk_" + base64.b64encode(b"k" * 64).decode(), "asymmetric"),
     ],
 )
-def test_a_secret_that_cannot_be_right_is_refused_in_words_that_do_not_tell_it(secret: str, hint: str) -> None:
+def test_a_secret_that_cannot_be_right_is_refused_in_words_that_do_not_hold_it(secret: str, hint: str) -> None:
     with pytest.raises(ValueError, match=hint) as refusal:
         signing_key(secret)
     key = secret.removeprefix("whsec_")
@@ -286,7 +286,7 @@ def test_each_of_several_secrets_and_signatures_may_be_the_one(scheme: Hmac, wri
     for signed_with in (TEXT, other):
         signed = {scheme.header: form.format(write(secret=signed_with))}
         assert verified(scheme, signed, secrets=[TEXT, other]) is None
-    both = ", ".join(form.format(write(secret=secret)) for secret in ("of somebody else, really", TEXT))
+    both = ", ".join(form.format(write(secret=secret)) for secret in ("of another sender, really", TEXT))
     assert verified(scheme, {scheme.header: both}) is None
     assert verified(scheme, {scheme.header: both.replace(", ", ",")}) is None
 
@@ -505,7 +505,7 @@ def test_keys_of_asymmetric_signatures_are_refused_by_name(secret: str) -> None:
         signing_key(secret)
 
 
-def test_half_a_surrogate_pair_can_be_signed_by_nobody_and_breaks_nothing() -> None:
+def test_half_a_surrogate_pair_can_be_signed_by_no_sender_and_breaks_nothing() -> None:
     headers = {"webhook-id": "m\ud800", "webhook-timestamp": str(int(NOW)), "webhook-signature": "v1," + "A" * 43 + "="}
     with pytest.raises(Unauthentic, match="wrong_signature"):
         Standard().verify(BODY, headers, [b"k" * 32], now=NOW)
@@ -586,7 +586,7 @@ def test_a_secret_of_hex_is_text_and_not_base64_although_it_looks_so() -> None:
         ("clerk", "ab12" * 16, "whsec_"),
     ],
 )
-def test_a_secret_of_another_kind_is_refused_in_words_that_do_not_tell_it(
+def test_a_secret_of_another_kind_is_refused_in_words_that_do_not_hold_it(
     platform: str, secret: str, hint: str
 ) -> None:
     scheme = PLATFORMS[platform].scheme
@@ -653,7 +653,7 @@ def test_secrets_that_cannot_be_right_are_refused_with_the_mistake_named(text: s
 
 
 def test_a_secret_in_a_list_is_meant_as_it_stands() -> None:
-    """Whoever writes a list knows JSON, and a secret of symbols may look like anything."""
+    """Who writes a list knows JSON, and a secret of symbols may look like anything."""
     for secret in ("'a quoted secret'", "A_NAME=and its value", "{a secret of symbols}"):
         assert parse_secrets(json.dumps([secret]), Hmac(header="x")) == (secret.encode(),)
 

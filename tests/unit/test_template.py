@@ -86,7 +86,7 @@ def test_every_output_says_what_to_do_with_it(output: str) -> None:
 
 
 @pytest.mark.parametrize("alarm", ALARMS)
-def test_every_alarm_tells_somebody_when_it_starts_and_when_it_ends(alarm: str) -> None:
+def test_every_alarm_notifies_when_it_starts_and_when_it_ends(alarm: str) -> None:
     properties = ALARMS[alarm]
     assert properties["AlarmActions"] == [{"Ref": "Alarms"}]
     assert properties["OKActions"] == [{"Ref": "Alarms"}]

@@ -14,7 +14,7 @@ from whop_sync.users.schema import EXPIRY_ATTRIBUTE
 from whop_user_sync.parked import QUEUES
 
 SOURCES = (ROOT / "shared" / "whop_sync").rglob("*.py")
-# As the code writes the names of environment variables; these are told to AWS's and Powertools' libraries.
+# As the code writes the names of environment variables; these are read by AWS's and Powertools' libraries.
 READ = set(re.findall(r'"([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)"', "\n".join(source.read_text() for source in SOURCES)))
 FOR_LIBRARIES = {
     *("AWS_ENDPOINT_URL", "POWERTOOLS_SERVICE_NAME", "POWERTOOLS_METRICS_NAMESPACE", "POWERTOOLS_LOG_LEVEL"),

@@ -44,13 +44,13 @@ def test_a_row_without_a_time_has_the_version_that_means_so() -> None:
 def outcomes(content: bytes, name: str = "users.csv", as_of: str = LONG_AGO) -> list[UserEvent | str]:
     """For each row its event, or the reason why there is none."""
     file_format, found = read(content, name)
-    told: list[UserEvent | str] = []
+    results: list[UserEvent | str] = []
     for row in found:
         try:
-            told.append(event(row, file_format, source=name, as_of=as_of, now=NOW))
+            results.append(event(row, file_format, source=name, as_of=as_of, now=NOW))
         except Malformed as error:
-            told.append(error.reason)
-    return told
+            results.append(error.reason)
+    return results
 
 
 def only(content: bytes, name: str = "users.csv", as_of: str = LONG_AGO) -> UserEvent:
@@ -91,7 +91,7 @@ def test_a_row_is_read_whole(form: str) -> None:
     )
 
 
-def test_a_row_that_tells_no_time_is_older_than_any_webhook_unless_the_files_time_is_told() -> None:
+def test_a_row_without_a_time_is_older_than_any_webhook_unless_the_files_time_is_given() -> None:
     assert only(b'{"id":"u1"}', "users.ndjson").version == 1_000_000
     assert only(b'{"id":"u1"}', "users.ndjson", "2026-03-01T10:00Z").version == 1_772_359_200_000_000
     assert (
@@ -113,7 +113,7 @@ def test_csv_as_spreadsheets_write_it() -> None:
     )
     found = [each for each in outcomes(content) if isinstance(each, UserEvent)]
     assert [each.profile["name"] for each in found] == ['Bee, "Ann"', "two lines", '5" tall']
-    # And each event tells the line where its row begins
+    # And each event names the line where its row begins
     assert [each.event_id for each in found] == ["users.csv:3", "users.csv:4", "users.csv:6"]
 
 
@@ -178,7 +178,7 @@ def test_a_bad_row_of_csv_costs_itself_and_no_other(row: bytes, reason: str) -> 
     assert ids(around % row)[3:] == ["last"] * 1000
 
 
-def test_a_rejected_row_tells_its_id_if_it_has_one() -> None:
+def test_a_rejected_row_shows_its_id_if_it_has_one() -> None:
     file_format, found = read(
         b'{"id":"u1","name":7}\n{"id":2,"name":7}\n{"id":true}\n{"id":"u4"\n{"id":"' + b"x" * 300 + b'"}', "u.jsonl"
     )

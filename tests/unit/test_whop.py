@@ -144,10 +144,10 @@ def test_a_file_that_cannot_be_read_is_asked_for_again(file: dict[str, str]) -> 
 
 
 def test_an_id_of_the_request_may_stand_in_either_header() -> None:
-    for name, value, told in [("request-id", "req_1", "req_1"), ("x-request-id", "two words", None)]:
-        answer = error_of(400, {}, {name: value, "request-id": told or "no word"}).answer
+    for name, value, seen in [("request-id", "req_1", "req_1"), ("x-request-id", "two words", None)]:
+        answer = error_of(400, {}, {name: value, "request-id": seen or "no word"}).answer
         assert answer
-        assert answer.request_id == told
+        assert answer.request_id == seen
 
 
 def test_a_taken_title_is_known_by_its_message_whatever_the_status() -> None:
@@ -177,7 +177,7 @@ def test_a_request_in_progress_may_still_be_carried_out() -> None:
     ("status", "outcome"),
     [(429, "none"), (401, "none"), (500, "possible"), (502, "pending"), (504, "pending")],
 )
-def test_the_status_tells_what_may_have_happened(status: int, outcome: str) -> None:
+def test_the_status_shows_what_may_have_happened(status: int, outcome: str) -> None:
     error = error_of(status, {})
     assert isinstance(error, Transient)
     assert error.effect == outcome
@@ -265,7 +265,7 @@ def test_a_list_that_cannot_be_read_is_no_empty_list(body: object) -> None:
 
 
 @pytest.mark.parametrize("content", [b"<html>Sign in to continue</html>", b"", b'{"id": "us', b'["user_1"]', b"null"])
-def test_a_change_is_not_done_because_somebody_answered_200(content: bytes) -> None:
+def test_a_change_is_not_done_because_something_answered_200(content: bytes) -> None:
     with pytest.raises(Transient) as caught:
         whop(lambda _: httpx.Response(200, content=content)).update_user("user_1", company="biz_0", changes={})
     assert (caught.value.reason, caught.value.effect) == ("whop_unreadable", "possible")
@@ -336,7 +336,7 @@ def test_a_file_without_a_place_to_upload_to_is_made_anew_later() -> None:
 
 @dataclass
 class Turns:
-    """A pace that remembers what it was asked and told."""
+    """A pace that remembers what it was asked and what Whop refused."""
 
     open: bool = True
     asked: list[str] = field(default_factory=list)
@@ -381,7 +381,7 @@ def test_a_call_that_gets_no_turn_is_not_made() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "message", "headers", "told"),
+    ("status", "message", "headers", "seen"),
     [
         (429, "Try again in 12 seconds.", {}, [("GET /users/{id}", 12)]),
         (429, "Slow down.", {}, [("GET /users/{id}", 0)]),
@@ -391,13 +391,13 @@ def test_a_call_that_gets_no_turn_is_not_made() -> None:
     ],
 )
 def test_only_a_rate_limit_closes_an_operation_for_a_while(
-    status: int, message: str, headers: dict[str, str], told: list[tuple[str, float]]
+    status: int, message: str, headers: dict[str, str], seen: list[tuple[str, float]]
 ) -> None:
     turns = Turns()
     body = {"error": {"message": message}}
     with pytest.raises(SyncError):
         whop(lambda _: httpx.Response(status, json=body, headers=headers), pace=turns).user("user_1", company="biz_0")
-    assert turns.refusals == told
+    assert turns.refusals == seen
 
 
 def test_every_call_names_key_and_version_and_an_upload_neither() -> None:
@@ -446,27 +446,27 @@ def test_an_idempotency_key_belongs_to_one_attempt_at_one_request() -> None:
 
 @dataclass
 class Watch:
-    """Remembers what a witness is told."""
+    """Remembers what a witness sees."""
 
     delivery: str | None = "msg_1"
-    told: list[tuple[str, int | None, str | None]] = field(default_factory=list)
+    seen: list[tuple[str, int | None, str | None]] = field(default_factory=list)
 
     def correlation_id(self) -> str | None:
         return self.delivery
 
     def whop_call(self, operation: str, *, status: int | None, seconds: float, request_id: str | None) -> None:
         assert 0 <= seconds < 60
-        self.told.append((operation, status, request_id))
+        self.seen.append((operation, status, request_id))
 
     def picture_uploaded(self) -> None:
-        self.told.append(("picture uploaded", None, None))
+        self.seen.append(("picture uploaded", None, None))
 
 
 def silent(request: httpx.Request) -> httpx.Response:
     raise httpx.ReadTimeout("no answer", request=request)
 
 
-def test_every_call_is_told_by_its_operation_and_never_by_whom_it_is_about() -> None:
+def test_every_call_is_logged_by_its_operation_and_never_by_whom_it_is_about() -> None:
     watch = Watch()
     answers = iter([200, 404, 429])
     client = whop(lambda _: httpx.Response(next(answers), json={}, headers={"x-request-id": "req_1"}), watch)
@@ -476,7 +476,7 @@ def test_every_call_is_told_by_its_operation_and_never_by_whom_it_is_about() -> 
             client.update_user("user_1", company="biz_0", changes={"name": "Ann"})
     with pytest.raises(Transient):
         whop(silent, watch).file("file_1")
-    assert watch.told == [
+    assert watch.seen == [
         ("GET /users/{id}", 200, "req_1"),
         ("PATCH /users/{id}", 404, "req_1"),
         ("PATCH /users/{id}", 429, "req_1"),
@@ -485,12 +485,12 @@ def test_every_call_is_told_by_its_operation_and_never_by_whom_it_is_about() -> 
 
 
 @pytest.mark.parametrize(("status", "more"), [(200, [("picture uploaded", None, None)]), (403, [])])
-def test_an_upload_is_told_and_counts_when_it_was_taken(status: int, more: list[object]) -> None:
+def test_an_upload_is_logged_and_counts_when_it_was_taken(status: int, more: list[object]) -> None:
     watch = Watch()
     file = File(id="file_1", status="pending", upload_url="https://storage.test/put")
     with suppress(Transient):
         whop(lambda _: httpx.Response(status), watch).upload(file, b"png")
-    assert watch.told == [("PUT upload", status, None), *more]
+    assert watch.seen == [("PUT upload", status, None), *more]
 
 
 @pytest.mark.parametrize(

@@ -193,7 +193,7 @@ def test_the_envelope_names_the_account_in_either_way(names: dict[str, str]) -> 
     assert announced(body | names).data["whop_company_id"] == ACCOUNT
 
 
-def test_an_updated_account_is_itself_what_the_event_is_about_whoever_the_envelope_names() -> None:
+def test_an_updated_account_is_itself_what_the_event_is_about_whichever_the_envelope_names() -> None:
     body = webhook("account.updated", webhooks_name="platform")
     assert body["account_id"] == PLATFORM
     assert announced(body).data["whop_company_id"] == ACCOUNT

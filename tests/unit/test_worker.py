@@ -249,7 +249,7 @@ def test_a_defect_in_parking_costs_only_that_event_too(monkeypatch: pytest.Monke
 
 
 def crashes(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str | None]]:
-    """The defects that were told, and the users whose events met them."""
+    """The defects that were logged, and the users whose events met them."""
     return [
         (getattr(line, "error", ""), getattr(line, "user_id", None)) for line in caplog.records if line.msg == "crash"
     ]

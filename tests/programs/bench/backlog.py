@@ -81,7 +81,7 @@ class Backlog:
             return []
 
     def settle(self, batch: list[UserEvent], postponed: dict[str, float]) -> None:
-        """`postponed` tells of events, by their ids, that are not done and when to come again, in seconds."""
+        """`postponed` gets the ids of events that are not done, and in how many seconds each comes again."""
         with self._changed:
             for number, each in enumerate(batch):
                 if each.event_id in postponed:

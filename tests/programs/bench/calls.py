@@ -139,7 +139,7 @@ def report_costs(engine: Engine, terminal: Terminal) -> None:
             ("new name, the same picture", event("b", 3, name="Anna", picture=second)),
             ("picture taken away", event("b", 4, picture=None)),
             ("newer, and nothing changed", event("a", 3, name="Anna")),
-            ("told twice", event("a", 3, name="Anna")),
+            ("sent twice", event("a", 3, name="Anna")),
             ("older than what is known", event("a", 2, name="Anna")),
         ]
         rows = []

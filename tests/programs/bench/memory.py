@@ -38,14 +38,14 @@ def report(engine: Engine, terminal: Terminal) -> None:
     terminal.table(("before", "at most", "Lambda gives"), rows)
 
 
-def _work(told: Connection, engine_url: str, api_url: str, origin: str) -> None:
-    """A process of its own, since the most that one ever held is all that a system tells."""
+def _work(results: Connection, engine_url: str, api_url: str, origin: str) -> None:
+    """A process of its own, since the most that one ever held is all that a system shows."""
     os.environ["POWERTOOLS_LOG_LEVEL"] = "CRITICAL"
     one = station(engine_url, api_url, origin, None)
     before = _peak()
     one.handle(*(created(f"u{number}", name="Ann", picture=f"{origin}/{number}.png") for number in range(PICTURES)))
     one.dynamodb.delete_table(TableName=one.table)
-    told.send((before, _peak()))
+    results.send((before, _peak()))
 
 
 def _peak() -> float:

@@ -20,8 +20,8 @@ th, td { text-align: left; padding: .4rem .6rem; border-bottom: 1px solid var(--
 th { font-weight: 600; opacity: .8; font-size: .85rem; }
 tbody td:empty::after { content: "-"; }
 code { font-size: .85em; border: 1px solid var(--line); padding: 0 .3em; border-radius: .3em; }
-img, .nobody { width: 2.5rem; height: 2.5rem; border-radius: 50%; object-fit: cover; display: block; }
-.nobody { background: var(--soft); }
+img, .faceless { width: 2.5rem; height: 2.5rem; border-radius: 50%; object-fit: cover; display: block; }
+.faceless { background: var(--soft); }
 .bad { color: var(--bad); } .good { color: var(--good); }
 @media (max-width: 640px) {
   body { margin: .5rem auto; }
@@ -177,7 +177,7 @@ def _code(value: Json) -> str:
 
 def _picture(file_id: Json) -> str:
     if file_id is None:
-        return '<span class="nobody"></span>'
+        return '<span class="faceless"></span>'
     return f'<img src="/_fake/pictures/{_text(file_id)}" alt="">'
 
 

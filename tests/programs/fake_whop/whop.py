@@ -106,7 +106,7 @@ class Reply:
 
 @dataclass(frozen=True, slots=True)
 class _Ticket:
-    """An admitted request. `end` is told the answer that Whop, as opposed to something on the way, gives."""
+    """An admitted request. `end` gets the answer that Whop, as opposed to something on the way, gives."""
 
     native: bool
     run: Callable[[float], Answer]
@@ -230,10 +230,10 @@ class Whop:
             if isinstance(admitted, _Ticket):
                 result = admitted.run(self._settle()) if fault is None or fault.happens else None
                 # A proxy's page is not Whop's answer; a crash and an open commit leave the key in use.
-                told = result if fault is not None and fault.kind == "html_error" else refusal or result
+                shown = result if fault is not None and fault.kind == "html_error" else refusal or result
                 unknown = fault is not None and fault.kind in ("stuck_idempotency", "late_commit")
-                if told is not None and not unknown:
-                    admitted.end(told)
+                if shown is not None and not unknown:
+                    admitted.end(shown)
             else:
                 result = admitted
             reply = _reply(fault, refusal or result)
@@ -241,7 +241,7 @@ class Whop:
         return reply
 
     def _settle(self) -> float:
-        """Do the work whose delayed time has come, in its order, and tell the time."""
+        """Do the work whose delayed time has come, in its order, and return the time."""
         now = self._clock()
         due = sorted((entry for entry in self._late if entry[0] <= now), key=lambda entry: entry[0])
         self._late = [entry for entry in self._late if entry[0] > now]
@@ -303,11 +303,11 @@ class Whop:
 
         if key is None:
             return _Ticket(native, run)
-        return _Ticket(native, run, lambda told: self._keys.end(credential.key, key, told, self.switches))
+        return _Ticket(native, run, lambda shown: self._keys.end(credential.key, key, shown, self.switches))
 
     def _authenticate(self, request: Request, operation: Operation) -> Credential:
         if operation.public and "authorization" not in request.headers:
-            return _NOBODY
+            return _ANONYMOUS
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
         credential = self.state.credentials.get(key)
         if scheme.lower() != "bearer" or credential is None:
@@ -332,7 +332,7 @@ class Whop:
         raise error
 
 
-_NOBODY = Credential("", "", frozenset())
+_ANONYMOUS = Credential("", "", frozenset())
 
 
 @dataclass(slots=True)
@@ -434,14 +434,14 @@ def _refusal(fault: Fault, switches: Switches, *, native: bool) -> Answer | None
     return None if error is None else error.answer(native=native)
 
 
-def _reply(fault: Fault | None, told: Answer | None) -> Reply:
+def _reply(fault: Fault | None, shown: Answer | None) -> Reply:
     if fault is not None and fault.kind == "connection_reset":
         return Reply(Answer(0, b""), "reset")
-    if told is None or (fault is not None and fault.kind in ("timeout_before", "timeout_after", "late_commit")):
+    if shown is None or (fault is not None and fault.kind in ("timeout_before", "timeout_after", "late_commit")):
         return Reply(Answer(0, b""), "silence")
     if fault is not None and fault.kind == "truncated_json":
-        return Reply(replace(told, body=told.body[: len(told.body) // 2]))
-    return Reply(told)
+        return Reply(replace(shown, body=shown.body[: len(shown.body) // 2]))
+    return Reply(shown)
 
 
 _LOGGED_HEADERS = ("api-version-date", "content-type", "idempotency-key", "user-agent", "x-correlation-id")

@@ -36,7 +36,7 @@ def main() -> int:
                 f" fails {whop.platform_failing:.0%} of the announcements"
             )
             report = run(stack, sizes, whop, terminal)
-            report.tell(terminal)
+            report.show(terminal)
             chart = options.charts / "load.svg"
             draw(
                 chart,

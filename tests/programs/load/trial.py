@@ -84,7 +84,7 @@ class Report:
         right = not (self.lost or self.doubled or self.wrong) and self.announced.hold
         return self.drained and self.accepted == self.sent and right
 
-    def tell(self, terminal: Terminal) -> None:
+    def show(self, terminal: Terminal) -> None:
         terminal.title("Report")
         terminal.expect(self.accepted == self.sent, f"{self.accepted} of {self.sent} deliveries accepted")
         if self.sent_again:
@@ -171,7 +171,7 @@ class _Trial:
         self._traffic = traffic
         self._failures = itertools.cycle(whop.failures)
         self._terminal = terminal
-        self._told_at = time.monotonic()
+        self._shown_at = time.monotonic()
         self._stopping = threading.Event()
         self._began_at = time.monotonic()
         self.moments: list[Moment] = []
@@ -235,18 +235,18 @@ class _Trial:
         return self._stack.deployment.waiting() or self._stack.deployment.unannounced()
 
     def _pass(self, done: Callable[[], bool]) -> None:
-        """Waits, tells how it goes, and lets Whop's failures take turns."""
+        """Waits, shows how it goes, and lets Whop's failures take turns."""
         while not done():
             self._stack.fake.switches.failure_kind = next(self._failures)
             if not self.moments or time.monotonic() - self._began_at - self.moments[-1].at > 1:
                 now = time.monotonic() - self._began_at
                 self.moments.append(Moment(now, len(self.answers), self._stack.deployment.waiting()))
-            if time.monotonic() - self._told_at > PROGRESS_SECONDS:
-                self._told_at = time.monotonic()
-                self._tell_progress()
+            if time.monotonic() - self._shown_at > PROGRESS_SECONDS:
+                self._shown_at = time.monotonic()
+                self._show_progress()
             time.sleep(0.2)
 
-    def _tell_progress(self) -> None:
+    def _show_progress(self) -> None:
         calls = self._stack.fake.calls
         limited = sum(call.status == 429 for call in calls)
         self._terminal.line(

@@ -15,7 +15,7 @@ SANDBOX_URL = "https://sandbox-api.whop.com/api/v1"
 
 @dataclass(frozen=True, slots=True)
 class WhopAccess:
-    """A Whop, and a platform's company with its key there. `sandbox` tells Whop's own from a stand-in."""
+    """A Whop, and a platform's company with its key there. `sandbox`: it is Whop's own, and no stand-in."""
 
     api_url: str
     company_id: str
@@ -23,7 +23,7 @@ class WhopAccess:
     sandbox: bool = False
 
     def accounts(self, *, since: datetime) -> list[dict[str, Any]]:
-        """The company's connected accounts created since then, as GET /companies tells them."""
+        """The company's connected accounts created since then, as GET /companies lists them."""
         query = {"parent_company_id": self.company_id, "created_after": since.isoformat(), "first": "50"}
         return list(self._pages("/companies", query))
 

@@ -50,7 +50,7 @@ class Backend:
         return self.ask_unsigned(method, path, content, self._signed(method, path, content))
 
     def ask_with_another_body(self, method: str, path: str, wishes: dict[str, Any]) -> httpx.Response:
-        """As somebody does who has seen a signed request."""
+        """As an attacker does who has seen a signed request."""
         return self.ask_unsigned(method, path, json.dumps(wishes).encode(), self._signed(method, path, b"{}"))
 
     def _signed(self, method: str, path: str, content: bytes) -> dict[str, str]:

@@ -258,10 +258,10 @@ def _run(
     environment = {**installing_environment(), **(environment or {})}
     with GuardedProcess(command, environment=environment, scratch=scratch) as process:
         if process.finish():
-            raise DeploymentError(f"{what} failed:\n{_telling_part(process.output())}")
+            raise DeploymentError(f"{what} failed:\n{_important_part(process.output())}")
 
 
-def _telling_part(output: str) -> str:
+def _important_part(output: str) -> str:
     """The end of a tool's output, and before it the lines on what failed first, which a rollback buries."""
     lines = output.splitlines()
     failed = [f"{line}\n{after}" for line, after in itertools.pairwise(lines[:-40]) if "_FAILED" in line]

@@ -1,4 +1,4 @@
-"""What the Makefile calls: `python -m simulate --seeds 2000`, or `--seed 7` for one story, told in full."""
+"""What the Makefile calls: `python -m simulate --seeds 2000`, or `--seed 7` for one story, printed in full."""
 
 import argparse
 import os

@@ -28,7 +28,7 @@ _COMPARISONS: Mapping[str, Callable[[Any, Any], bool]] = {
 _KEYWORDS = frozenset({"AND", "OR", "NOT", "IN", "SET", "REMOVE", "ADD", "DELETE"})
 
 
-class Unsupported(AssertionError):  # noqa: N818 - no error of the engine's, but of whoever asks
+class Unsupported(AssertionError):  # noqa: N818 - no error of the engine's, but of its caller
     """The simulated table does not know this: teach it, and the contract tests with it."""
 
 

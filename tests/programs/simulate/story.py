@@ -89,7 +89,7 @@ class Point(NamedTuple):
 class Decision(NamedTuple):
     """What is special about one call. Seconds before it arrives, seconds until its answer is read, and a fault.
 
-    `frozen`: the worker stands still after the answer, and whoever would end it for its time-out as well.
+    `frozen`: the worker stands still after the answer, and what would end it for its time-out as well.
     """
 
     before: float = 0.0

@@ -25,7 +25,7 @@ class Task:
     def _live(self) -> None:
         try:
             self._result = self._run()
-        except BaseException as error:  # noqa: BLE001 - a death is handed on to whoever waits, as a future does
+        except BaseException as error:  # noqa: BLE001 - a death is handed on to what waits, as a future does
             self._error = error
         self.over = True
         for task in self._waiting:
@@ -75,7 +75,7 @@ class Timeline:
             heapq.heappush(self._due, (until, next(self._numbers), self.current()))
             self.give_way()
         else:
-            self.now = until  # nobody else is due before
+            self.now = until  # no other is due before
 
     def give_way(self) -> None:
         """Back to those that are due; the caller has seen to it that it is woken."""
