@@ -234,6 +234,19 @@ class TestSwitchedOnLater:
         assert [(each.version, each.type) for each in known.announced()] == [(1, "user.suspended")]
 
 
+    def test_what_changed_while_it_was_off_is_announced_once_it_is_on_again(self, world: World) -> None:
+        world.handle(created(name="Ann"))
+        url, world.announcements_url = world.announcements_url, None
+        world.synchronization = world.assembled()
+        world.handle(event(version=2, kind="deleted", email=None))
+        world.announcements_url = url
+        world.synchronization = world.assembled()
+        world.handle(event(version=3, name="Anna"), age=RETRIES.arrival_patience)
+        assert [(each.version, each.type) for each in world.announced()] == [(1, "user.enrolled"), (2, "user.deleted")]
+        world.handle(event(version=4, name="Anna"), age=RETRIES.arrival_patience)
+        assert world.row()["announced"] == "2"
+
+
 def test_an_erased_user_who_comes_back_is_announced_under_higher_versions(world: World) -> None:
     world.handle(created(name="Ann"))
     world.wire.planned = {Point(2, "announce", 1): "refused"}

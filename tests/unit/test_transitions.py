@@ -114,6 +114,11 @@ class TestADeletion:
         progress = Progress(positions=standing("deleted", version=2), status="deleted")
         assert announced(row(before), progress) == [("user.deleted", {})]
 
+    def test_that_was_while_nothing_was_announced_is_announced_with_the_next_event(self) -> None:
+        gone = replace(row(None, said="deleted", status="deleted"), announced=Announced(count=1, known=ENROLLED))
+        assert announced(gone, Progress()) == [("user.deleted", {})]
+        assert announced(gone, Progress(positions=standing("active", version=2), status="enrolling")) == []
+
     def test_that_is_repeated_is_announced_once(self) -> None:
         progress = Progress(positions=standing("deleted", version=2), status="deleted")
         assert announced(row(DELETED, said="deleted", status="deleted"), progress) == []

@@ -78,7 +78,7 @@ def _known_after(before: Known | None, row: Row, progress: Progress) -> Known | 
     if progress.account is not None:
         # While a deletion is under way, the user still is what the platform knows.
         return before if standing == "deleted" else _with_account(standing)
-    if progress.status == "deleted":
+    if (progress.status or row.status) == "deleted":
         return Known("deleted")
     return Known("failed", progress.last_error) if progress.status == "failed" else before
 
