@@ -233,7 +233,6 @@ class TestSwitchedOnLater:
         known.handle(event(version=2, kind="suspended", email=None))
         assert [(each.version, each.type) for each in known.announced()] == [(1, "user.suspended")]
 
-
     def test_what_changed_while_it_was_off_is_announced_once_it_is_on_again(self, world: World) -> None:
         world.handle(created(name="Ann"))
         url, world.announcements_url = world.announcements_url, None

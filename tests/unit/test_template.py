@@ -26,7 +26,7 @@ from whop_sync.batches.retries import RETRIES
 from whop_sync.errors import AwaitsTurn
 from whop_sync.syncing.user_events import LAST_START_SECONDS
 from whop_sync.users.mappings import LEASE_SECONDS
-from whop_sync.users.schema import whop_webhook_key
+from whop_sync.users.schema import whop_account_key, whop_user_key, whop_webhook_key
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMESPACE = "WhopUserSync"
@@ -225,7 +225,9 @@ def test_a_saved_query_looks_at_what_is_logged(query: str) -> None:
     properties = RESOURCES[query]["Properties"]
     groups = {group["Ref"] for each in properties["LogGroupNames"] for group in alternatives(each)}
     assert {function["LoggingConfig"]["LogGroup"]["Ref"] for function in FUNCTIONS.values()} >= groups
-    assert {"ReceiveWebhookLogs", "UserCreatedLogs", "ProfileUpdatedLogs", "AnnounceLogs"} <= groups
+    assert {"ReceiveWebhookLogs", "UserCreatedLogs", "ProfileUpdatedLogs", "EnrollUserLogs", "AnnounceLogs"} <= groups
+    # What Whop's receiver logs names no user.
+    assert ("WhopWebhooksLogs" in groups) == (query != "UserQuery")
     source = (ROOT / "shared/whop_sync/journal.py").read_text()
     for field in re.findall(r"(?:fields|filter|by|ispresent\(|count_distinct\() ?([a-z_]+)", properties["QueryString"]):
         assert field == "ispresent" or f'"{field}"' in source, field
@@ -295,6 +297,14 @@ def only_under(condition: str, role: str) -> list[dict[str, Any]]:
     return [there for name, there, absent in conditional if name == condition and absent == {"Ref": "AWS::NoValue"}]
 
 
+@pytest.mark.parametrize("function", FUNCTIONS)
+def test_who_is_given_the_queue_of_announcements_may_send_to_it_and_no_other(function: str) -> None:
+    role = RESOURCES[FUNCTIONS[function]["Role"]["Fn::GetAtt"][0]]["Properties"]
+    sending = [each["Resource"] for each in statements(role) if each["Action"] == "sqs:SendMessage"]
+    is_given = "ANNOUNCEMENTS_QUEUE_URL" in FUNCTIONS[function].get("Environment", {}).get("Variables", {})
+    assert ("'AnnouncementsQueue'" in str(sending)) == is_given
+
+
 @pytest.mark.parametrize("worker", ["UserCreated", "ProfileUpdated"])
 def test_a_worker_may_announce_only_where_something_is_announced(worker: str) -> None:
     [sending] = [
@@ -316,6 +326,12 @@ def test_announcements_go_one_way_alone() -> None:
     [bus] = only_under("AnnouncesOnBus", "AnnounceRole")
     assert bus["Action"] == ["events:PutEvents", "events:DescribeEventBus"]
     assert bus["Resource"]["Fn::Sub"].endswith(":event-bus/${AnnouncementEventBus}")
+
+
+def test_who_announces_reads_of_the_table_no_users_row() -> None:
+    [reading] = [each for each in statements(RESOURCES["AnnounceRole"]["Properties"]) if "GetItem" in str(each)]
+    keys = [key("")["key"]["S"] for key in (whop_account_key, whop_user_key, whop_webhook_key)]
+    assert reading["Condition"] == {"ForAllValues:StringLike": {"dynamodb:LeadingKeys": [f"{key}*" for key in keys]}}
 
 
 def test_who_announces_writes_to_the_table_nothing_but_notes_on_whops_webhooks() -> None:
