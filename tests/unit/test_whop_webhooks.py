@@ -199,6 +199,16 @@ def test_an_updated_account_is_itself_what_the_event_is_about_whichever_the_enve
     assert announced(body).data["whop_company_id"] == ACCOUNT
 
 
+@pytest.mark.parametrize("envelope", [PLATFORM, None])
+def test_a_new_payout_method_names_its_account_itself(envelope: str | None) -> None:
+    body = webhook("payout_method.created") | {"account_id": envelope}
+    body["data"]["company"] = {"id": ACCOUNT}
+    assert announced(body).data["whop_company_id"] == ACCOUNT
+    for unnamed in (None, "biz_other", {"id": None}, {}):  # may be null
+        body["data"]["company"] = unnamed
+        assert announced(body | {"account_id": ACCOUNT}).data["whop_company_id"] == ACCOUNT
+
+
 def test_another_object_is_never_taken_for_the_account() -> None:
     body = webhook("payout.created")
     body["data"]["id"] = "biz_of_another"

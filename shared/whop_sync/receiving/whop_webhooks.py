@@ -63,6 +63,9 @@ EVENTS: Mapping[str, Mapping[str, Places]] = {
 """Those of Whop's events that matter to the platform of a connected account, and what is announced of each beside the
 account: ids, whose names end in `_id`, and words of Whop's."""
 
+_NAMES_ITS_ACCOUNT: Mapping[str, str] = {"account.updated": "id", "payout_method.created": "company.id"}
+"""Where an event's object itself names the account that it is about."""
+
 _ACCOUNT_ID = re.compile(r"biz_[A-Za-z0-9_-]{1,124}", re.ASCII)
 _USER_ID = re.compile(r"user_[A-Za-z0-9_-]{1,123}", re.ASCII)
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
@@ -136,10 +139,10 @@ def account_of(event_type: str, envelope: Mapping[str, Any], data: Mapping[str, 
     Documented: the envelope has `account_id`, or `company_id` in webhooks that are pinned to a version before
     2026-08-14 or to none; either may be null. Not documented is whether the envelope of a webhook for connected
     accounts (`child_resource_events`) names the connected account; that it does is assumed. So the object itself comes
-    first where it is the account.
+    first where it is the account or names it.
     """
-    own = data.get("id") if event_type.startswith("account.") else None
-    for found in (own, envelope.get("account_id"), envelope.get("company_id")):
+    place = _NAMES_ITS_ACCOUNT.get(event_type)
+    for found in (place and _at(data, place), envelope.get("account_id"), envelope.get("company_id")):
         if isinstance(found, str) and _ACCOUNT_ID.fullmatch(found):
             return found
     return None
@@ -244,14 +247,20 @@ def _value(name: str, data: Mapping[str, Any], places: Places) -> str | None:
     """The first value in its right form, None if there is none."""
     form = _USER_ID if name == "whop_user_id" else _ID if name.endswith("_id") else _WORD
     for place in places:
-        found: Any = data
-        for key in place.split("."):
-            found = found.get(key) if isinstance(found, dict) else None
+        found = _at(data, place)
         # The id of a verification is documented as a number.
         text = str(found) if isinstance(found, int) and not isinstance(found, bool) else found
         if isinstance(text, str) and form.fullmatch(text):
             return text
     return None
+
+
+def _at(data: Mapping[str, Any], place: str) -> Any:
+    """What stands at keys with dots between, None if nothing does."""
+    found: Any = data
+    for key in place.split("."):
+        found = found.get(key) if isinstance(found, dict) else None
+    return found
 
 
 def _claimed_id(headers: Mapping[str, str]) -> str | None:
