@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 import standardwebhooks
 import trustme
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, EndpointConnectionError
 
 from harness import Clock, World, aws_client, created, event
 from harness.hosts import (
@@ -40,7 +40,7 @@ from harness.hosts import (
 )
 from local_stack.engine import Engine
 from whop_sync.announcements import Announcement
-from whop_sync.announcing.event_bus import FOUND_FOR_SECONDS, EventBus
+from whop_sync.announcing.event_bus import LOOK_EVERY_SECONDS, EventBus
 from whop_sync.announcing.platform_url import checked_platform_url
 from whop_sync.announcing.queued_announcements import QueuedAnnouncements
 from whop_sync.announcing.webhooks import TIMEOUT_SECONDS, PlatformWebhook, announcement_keys
@@ -557,7 +557,7 @@ class TestTheBus:
         events.create_event_bus(Name=name)
         target.deliver(ENROLLED)  # at once: only that it is there is remembered
         events.delete_event_bus(Name=name)
-        clock.sleep(FOUND_FOR_SECONDS)
+        clock.sleep(LOOK_EVERY_SECONDS)
         with pytest.raises(OperatorNeeded):
             target.deliver(ENROLLED)
 
@@ -588,18 +588,37 @@ class TestTheBus:
             EventBus(Refusing(), "b", clock=Clock()).deliver(ENROLLED)  # type: ignore[arg-type]
         assert (error.value.reason, error.value.explanation) == ("event_bus_unavailable", "ThrottlingException")
 
-    @pytest.mark.parametrize("call", ["PutEvents", "DescribeEventBus"])
-    def test_that_cannot_be_asked_has_not_taken_it(self, call: str) -> None:
-        refusal = ClientError({"Error": {"Code": "AccessDeniedException", "Message": "s3cr3t"}}, call)
-
+    def test_that_cannot_be_asked_has_not_taken_it(self) -> None:
         class Broken:
-            def describe_event_bus(self, **_: object) -> None:
-                if call == "DescribeEventBus":
-                    raise refusal
+            def describe_event_bus(self, **_: object) -> None: ...
 
             def put_events(self, **_: object) -> None:
-                raise refusal
+                raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "s3cr3t"}}, "PutEvents")
 
         with pytest.raises(Transient) as error:
             EventBus(Broken(), "b", clock=Clock()).deliver(ENROLLED)  # type: ignore[arg-type]
         assert (error.value.reason, error.value.explanation) == ("event_bus_unavailable", "AccessDeniedException")
+
+    @pytest.mark.parametrize(
+        "failure",
+        [
+            ClientError({"Error": {"Code": "ThrottlingException", "Message": "s3cr3t"}}, "DescribeEventBus"),
+            EndpointConnectionError(endpoint_url="s3cr3t"),
+        ],
+    )
+    def test_that_cannot_be_looked_for_takes_it_all_the_same(self, failure: Exception) -> None:
+        looks, taken = [], []
+
+        class Events:
+            def describe_event_bus(self, **_: object) -> None:
+                looks.append(1)
+                raise failure
+
+            def put_events(self, *, Entries: list[Any]) -> dict[str, Any]:  # noqa: N803
+                taken.extend(Entries)
+                return {"FailedEntryCount": 0, "Entries": [{}]}
+
+        target = EventBus(Events(), "b", clock=Clock())  # type: ignore[arg-type]
+        target.deliver(ENROLLED)
+        target.deliver(ENROLLED)
+        assert (len(looks), len(taken)) == (1, 2)  # a look-up that hangs costs no more than one delivery its time

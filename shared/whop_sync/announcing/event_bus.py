@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from whop_sync.announcements import Announcement
 from whop_sync.announcing.bodies import body_of
@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 SOURCE = "whop-user-sync"
 
-FOUND_FOR_SECONDS = 120
-"""How long a bus that was there is taken to be there still."""
+LOOK_EVERY_SECONDS = 120
+"""How long a bus that was not missing is taken to be there."""
 
 
 class EventBus:
@@ -56,17 +56,19 @@ class EventBus:
 
     def _look_for_bus(self) -> None:
         """EventBridge answers 200 to an event for a bus that does not exist, and drops it
-        (https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevents.html)."""
+        (https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevents.html).
+
+        Only that the bus is missing holds an event back. What else keeps the look-up from an answer is left to the
+        call that counts.
+        """
         with self._looking:  # one call for all threads that wait for it
             if self._look_again_at is not None and self._clock() < self._look_again_at:
                 return
-            with aws_errors("event_bus_unavailable"):
-                try:
-                    self._client.describe_event_bus(Name=self._bus)
-                except ClientError as error:
-                    if aws_error_code(error) != "ResourceNotFoundException":
-                        raise
+            try:
+                self._client.describe_event_bus(Name=self._bus)
+            except (ClientError, BotoCoreError) as error:
+                if aws_error_code(error) == "ResourceNotFoundException":
                     raise OperatorNeeded(
                         "event_bus_missing", "there is no event bus of the name in AnnouncementEventBus"
                     ) from None
-            self._look_again_at = self._clock() + FOUND_FOR_SECONDS
+            self._look_again_at = self._clock() + LOOK_EVERY_SECONDS

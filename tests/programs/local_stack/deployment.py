@@ -177,7 +177,8 @@ def deploy(
 ) -> Deployment:
     """Deploys what `build` wrote, sets its secrets, and returns once the stack takes webhooks.
 
-    `parameters` are the template's, and `announcement_secrets` go with AnnounceTo=webhook. Raises DeploymentError.
+    `parameters` are the template's, an empty one its default, and `announcement_secrets` go with AnnounceTo=webhook.
+    Raises DeploymentError.
     """
     settings = {
         "AwsEndpointUrl": engine.url,
@@ -189,7 +190,7 @@ def deploy(
         "deploy",
         *("--template-file", built / "template.yaml", "--stack-name", stack, "--resolve-s3"),
         *("--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset"),
-        *("--parameter-overrides", *(_override(name, value) for name, value in settings.items())),
+        *("--parameter-overrides", *(_override(name, value) for name, value in settings.items() if value)),
         # SAM looks every five seconds whether a deployment is through; this one takes less than one.
         environment={
             "AWS_ENDPOINT_URL": engine.url,
