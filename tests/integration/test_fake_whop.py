@@ -523,8 +523,16 @@ def test_before_the_change_the_company_goes_into_the_body(whop: FakeWhop) -> Non
     assert error(api.set_profile(user, name="Joan"))["param"] == "account_id"
     assert error(api.set_profile(user, account_id=None, account="x"))["type"] == "invalid_request_error"
     assert whop.profile(user).name == "Jane"
+    shown = api.http.get(f"/users/{user}", params={"company_id": PLATFORM_COMPANY})
+    assert shown.json()["name"] == "Jane"
+    assert error(api.http.get(f"/users/{user}", params={"account_id": PLATFORM_COMPANY}))["param"] == "account_id"
     api.set_profile(user, account_id=None, name="Everywhere")
     assert api.profile(user, account_id=None)["name"] == "Everywhere"
+
+
+def test_the_old_name_of_the_account_is_refused_when_a_user_is_read_later(api: Api) -> None:
+    response = api.http.get(f"/users/{api.user()}", params={"company_id": PLATFORM_COMPANY})
+    assert (response.status_code, error(response)["message"]) == (400, "company_id: unknown parameter")
 
 
 def test_the_version_that_moves_account_id_is_a_switch(whop: FakeWhop) -> None:

@@ -3,7 +3,7 @@
 import json
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -184,6 +184,34 @@ def test_nothing_is_sent_that_the_sdk_of_the_date_does_not_send(fake: FakeWhop, 
         if release in releases and parameter[0] in made
     }
     assert made - sdk.keys() == {call for call, releases in UNKNOWN_CALLS.items() if release in releases}
+
+
+def parts(calls: Mapping[str, Request]) -> Iterator[tuple[str, dict[str, str], dict[str, Any]]]:
+    """Each call with each of its parameters alone: (call, query, body)."""
+    values: dict[str, Any] = {"string": "x", "boolean": True, "integer": 1, "number": 1.5, "object": {}, "array": []}
+    for call, request in calls.items():
+        for name in request.query:
+            yield call, {name: "x"}, {}
+        for name, parameter in request.body.items():
+            yield call, {}, {name: values[parameter.kinds[0]]}
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_the_fake_knows_every_parameter_that_the_sdk_of_the_date_may_send(fake: FakeWhop, release: str) -> None:
+    """Clients other than ours are held against it, too."""
+    headers = {"Authorization": f"Bearer {PLATFORM_KEY}", "Api-Version-Date": RELEASES[release]}
+    unknown, statuses = [], []
+    with http_client() as http:
+        for call, query, body in parts(known()[release]):
+            method, path = call.replace("{id}", "me" if "/accounts" in call else "x").split()
+            sent = None if method == "GET" else body
+            answer = http.request(method, fake.api_url + path, params=query, headers=headers, json=sent)
+            statuses.append(answer.status_code)
+            if "unknown parameter" in answer.text:
+                unknown.append((call, *query, *body))
+    assert unknown == []
+    assert len(statuses) > 70
+    assert {401, 403, 429} & {*statuses} <= {403}  # nothing was refused before it was read
 
 
 def test_no_call_of_the_client_is_left_out() -> None:

@@ -47,11 +47,13 @@ _READ_QUERY = {
 
 
 def retrieve(ask: Ask) -> Answer:
-    """GET /users/{id}. Documented: with account_id it shows that account's values for name and picture."""
-    check_query(ask.query, _READ_QUERY if _account_id_in_query(ask) else set())
+    """GET /users/{id}. Documented: with an account it shows that account's values for name and picture. The account is
+    `company_id` where PATCH takes it in the body (whop-sdk 0.0.40) and `account_id` later."""
+    account_field = "account_id" if _account_id_in_query(ask) else "company_id"
+    check_query(ask.query, _READ_QUERY if _account_id_in_query(ask) else {account_field})
     user = _named(ask)
-    account_id = ask.query.get("account_id")
-    company = None if account_id is None else _company(ask, account_id, "account_id")
+    account_id = ask.query.get(account_field)
+    company = None if account_id is None else _company(ask, account_id, account_field)
     return answer(_object(ask, ask.state.profile(user, company.id if company else None)))
 
 

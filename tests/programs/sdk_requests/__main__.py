@@ -86,7 +86,7 @@ class Release:
         found: dict[str, Any] = {}
         for key in display.keys if display else []:
             if isinstance(key, ast.Constant):
-                name = str(key.value)
+                name = str(key.value).removesuffix("_")  # added where the name is a word of Python
                 found[name] = taken.get(name) or taken.get(f"{name}_") or {"kinds": ["string"]}
         return dict(sorted(found.items()))
 
