@@ -11,8 +11,9 @@ from simulate.table import Table
 from whop_sync.events import Field, Position, UserEvent
 from whop_sync.syncing.enrollment import Enrollment
 from whop_sync.syncing.synchronization import Synchronization
-from whop_sync.users.mappings import Busy, Claim, Mappings, Progress
+from whop_sync.users.mappings import Busy, Claim, Mappings
 from whop_sync.users.schema import Attempt
+from whop_sync.users.writes import Progress
 from whop_sync.whop.client import Search, Whop
 
 type Patch = Callable[[pytest.MonkeyPatch], None]

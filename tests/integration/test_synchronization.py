@@ -19,7 +19,8 @@ from whop_sync.errors import AwaitsTurn, Permanent, Transient
 from whop_sync.events import Kind
 from whop_sync.syncing.deadlines import Deadline
 from whop_sync.syncing.enrollment import ORPHAN_WAIT_SECONDS
-from whop_sync.users.mappings import LEASE_SECONDS, Progress
+from whop_sync.users.mappings import LEASE_SECONDS
+from whop_sync.users.writes import Progress
 from whop_sync.whop.client import CALL_SECONDS, PAGE_SIZE
 
 PICTURE_PATIENCE_SECONDS = RETRIES.picture_patience

@@ -13,8 +13,9 @@ from whop_sync.errors import Reason
 from whop_sync.events import Position, Standing
 from whop_sync.pictures.errors import PictureRefused
 from whop_sync.syncing.transitions import known_before, with_account, with_commit
-from whop_sync.users.mappings import Claim, Progress
+from whop_sync.users.mappings import Claim
 from whop_sync.users.schema import Announced, Attempt, Known, Row, Status, announced_attributes, read_row
+from whop_sync.users.writes import Progress
 
 ANN = Account("user_1", "biz_1")
 IDS = {"whop_user_id": "user_1", "whop_company_id": "biz_1"}

@@ -14,8 +14,9 @@ from whop_sync.syncing.deadlines import Deadline
 from whop_sync.syncing.enrollment import Enrollment, Located, NotLocated, Origin
 from whop_sync.syncing.profiles import Fetched, Profiles
 from whop_sync.syncing.transitions import known_before, with_account, with_commit
-from whop_sync.users.mappings import Busy, Claim, Mappings, Progress, email_differs
+from whop_sync.users.mappings import Busy, Claim, Mappings
 from whop_sync.users.schema import Announced, Shown, Status
+from whop_sync.users.writes import Progress, email_differs
 from whop_sync.whop.client import CALL_SECONDS
 
 type Announce = Callable[[Announcement], None]

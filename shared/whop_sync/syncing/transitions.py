@@ -21,8 +21,9 @@ from whop_sync.accounts import Account
 from whop_sync.announcements import Announcement, UserAnnouncement, announcement_id
 from whop_sync.errors import SyncError
 from whop_sync.events import Standing, standing_of
-from whop_sync.users.mappings import Claim, Progress, email_differs
+from whop_sync.users.mappings import Claim
 from whop_sync.users.schema import Announced, AnnouncedState, Known, Row
+from whop_sync.users.writes import Progress, email_differs
 
 _GAINED: Mapping[AnnouncedState | None, UserAnnouncement] = {
     None: "user.enrolled",

@@ -1,4 +1,4 @@
-"""How workers take and write the row of a user. What it holds is `schema`'s.
+"""How workers take and write the row of a user. What it holds is `schema`'s, what is written into it `writes`' to say.
 
 How two workers stay out of each other's way:
 
@@ -21,8 +21,7 @@ What is announced to the platform is recorded by the write that makes it true:
 
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from botocore.exceptions import ClientError
@@ -30,17 +29,13 @@ from botocore.exceptions import ClientError
 from whop_sync.accounts import Account
 from whop_sync.aws.boundary import aws_error_code, aws_errors
 from whop_sync.errors import Permanent, Transient
-from whop_sync.events import PROFILE_FIELDS, UNDATED, Field, Position, ProfileField, UserEvent, standing_of
+from whop_sync.events import Field, Position, ProfileField, UserEvent
 from whop_sync.users.schema import (
-    ERASED_ATTRIBUTES,
     Announced,
     Attempt,
     Attributes,
     Item,
     Row,
-    Shown,
-    Status,
-    announced_attributes,
     attempt_attributes,
     earlier_attributes,
     iso,
@@ -52,6 +47,18 @@ from whop_sync.users.schema import (
     whop_account_key,
     whop_user_key,
 )
+from whop_sync.users.writes import (
+    Progress,
+    claim_update,
+    commit_attributes,
+    erased_attributes,
+    mapping_attributes,
+    position_attributes,
+    released_attributes,
+    standing_attributes,
+    tombstone_attributes,
+    update_of,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
@@ -59,9 +66,6 @@ if TYPE_CHECKING:
 
 LEASE_SECONDS = 180
 """Longer than a worker's timeout, so that Lambda has ended a worker before its lease ends."""
-
-_FREE: Attributes = {"lease_id": None, "lease_until": None}
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,54 +85,6 @@ class Busy:
     """Another worker has the user, for this many seconds at most."""
 
     seconds_left: float
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Progress:
-    """What a worker achieved, for the commit.
-
-    Attributes:
-        positions: of the fields that are settled now.
-        shown: what is known now of what Whop shows.
-        attempt: the enrollment attempt as it is now.
-        account: who the user is on Whop now.
-        enrolled_email: the salted hash of the e-mail of their connected account, None if not known.
-        status: what the row is to say; None leaves it as it is.
-        last_error: what the row is to say of what went wrong.
-        is_pending: whether a request to Whop may still be under way. The lease is then left to run out, so that the
-            request cannot take effect on top of what the next worker writes.
-        announced: what is announced about the user; None leaves it as it is. As long as some of it is unsent, the
-            lease is kept.
-    """
-
-    positions: Mapping[Field, Position] = field(default_factory=dict)
-    shown: Shown = field(default_factory=Shown)
-    attempt: Attempt | None = None
-    account: Account | None = None
-    enrolled_email: str | None = None
-    status: Status | None = None
-    last_error: str | None = None
-    is_pending: bool = False
-    announced: Announced | None = None
-
-
-def email_differs(row: Row, progress: Progress) -> bool:
-    """Whether the newest e-mail is another one than that of the user's connected account."""
-    newest = {**row.positions, **progress.positions}.get("email")
-    has_account = progress.account is not None and progress.account.company_id is not None
-    return (
-        has_account
-        and newest is not None
-        and newest.content != "none"
-        and progress.enrolled_email not in (None, newest.content)
-    )
-
-
-def sign_in_differs(row: Row, progress: Progress) -> bool:
-    """Whether the platform names another Whop user than the one the user has."""
-    newest = {**row.positions, **progress.positions}.get("sign_in")
-    account = progress.account
-    return newest is not None and account is not None and newest.content not in ("none", account.whop_user_id)
 
 
 class Mappings:
@@ -165,50 +121,15 @@ class Mappings:
 
     def _take(self, event: UserEvent, lease_id: str, now: float, *, is_repeatable: bool) -> tuple[bool, Item]:
         """Tries to claim; returns whether it did, and the item as it was."""
-        wanted = [
-            "attribute_not_exists(whop_user_id) AND (attribute_not_exists(#standing) OR #standing <> :deleted)",
-            "attribute_exists(whop_user_id) AND #standing = :deleted",
-            "attribute_exists(unannounced)",
-        ]
-        values: dict[str, Any] = {
-            ":lease": {"S": lease_id},
-            ":until": number(now + LEASE_SECONDS),
-            ":now": number(now),
-            ":iso": iso(now),
-            ":user": {"S": event.user_id},
-            ":event": {"S": event.event_id},
-            ":enrolling": {"S": "enrolling"},
-            ":repeatable": {"BOOL": is_repeatable},
-            ":deleted": {"S": "deleted"},
-        }
-        for name, position in event.positions.items():
-            attribute = position_attribute(name)
-            values[f":{attribute}"] = {"S": str(position)}
-            wanted.append(f"attribute_not_exists({attribute}) OR {attribute} < :{attribute}")
-        update = (
-            "SET lease_id = :lease, lease_until = :until, user_id = :user, last_event_id = :event, updated_at = :iso,"
-            " created_at = if_not_exists(created_at, :iso), #status = if_not_exists(#status, :enrolling),"
-            " enrollment_attempt = if_not_exists(enrollment_attempt, :lease),"
-            " enrollment_repeatable = if_not_exists(enrollment_repeatable, :repeatable),"
-            " enrollment_started_at = if_not_exists(enrollment_started_at, :now)"
+        claim = claim_update(
+            event, lease_id=lease_id, now=now, lease_until=now + LEASE_SECONDS, is_repeatable=is_repeatable
         )
-        if profile := [name for name in PROFILE_FIELDS if name in event.positions]:
-            values[":fields"] = {"SS": profile}
-            update += " ADD unsettled :fields"
-        earlier = " AND ".join(f"attribute_not_exists({name}_version)" for name in PROFILE_FIELDS)
         with aws_errors("dynamodb_unavailable"):
             try:
                 answer = self._client.update_item(
                     TableName=self._table,
                     Key=user_key(event.user_id),
-                    UpdateExpression=update,
-                    # Our own lease counts as free: after a lost answer the AWS SDK sends the same claim once more.
-                    ConditionExpression=(
-                        f"(attribute_not_exists(lease_id) OR lease_until < :now OR lease_id = :lease) AND {earlier}"
-                        f" AND ({' OR '.join(f'({each})' for each in wanted)})"
-                    ),
-                    ExpressionAttributeNames={"#status": "status", "#standing": "standing"},
-                    ExpressionAttributeValues=values,
+                    **claim,
                     ReturnValues="ALL_OLD",
                     ReturnValuesOnConditionCheckFailure="ALL_OLD",
                 )
@@ -233,7 +154,7 @@ class Mappings:
                 self._client.update_item(
                     TableName=self._table,
                     Key=user_key(user_id),
-                    **_update(attributes, unchanged, was),
+                    **update_of(attributes, unchanged, was),
                 )
             except ClientError as error:
                 if aws_error_code(error) != "ConditionalCheckFailedException":
@@ -253,7 +174,7 @@ class Mappings:
     def note_standing(self, claim: Claim, position: Position) -> None:
         """Writes a standing ahead of the commit, so that it holds while Whop is asked for what follows from it."""
         positions: Mapping[Field, Position] = {"standing": position}
-        self._update_held(claim, {**_position_attributes(positions), **_standing_attributes(claim.row, positions)})
+        self._update_held(claim, {**position_attributes(positions), **standing_attributes(claim.row, positions)})
 
     def reopen_attempt(self, claim: Claim, attempt: Attempt) -> None:
         """Notes that Whop is about to be asked for an account once more: its list gets its time again."""
@@ -268,14 +189,6 @@ class Mappings:
         Raises Permanent("whop_user_taken") if the Whop user belongs to another platform user already, which happens
         when two platform users have one e-mail.
         """
-        mapping: Attributes = {
-            "whop_user_id": {"S": account.whop_user_id},
-            "whop_company_id": {"S": account.company_id} if account.company_id else None,
-            "enrolled_email": {"S": enrolled_email} if enrolled_email else None,
-            "former_whop_user_id": None,
-            "former_whop_company_id": None,
-            **(announced_attributes(announced) if announced else {}),
-        }
         reverse = {
             **whop_user_key(account.whop_user_id),
             "user_id": {"S": claim.user_id},
@@ -283,7 +196,7 @@ class Mappings:
         }
         taken = self._transact(
             claim,
-            mapping,
+            mapping_attributes(account, enrolled_email, announced),
             {
                 "Put": {
                     "TableName": self._table,
@@ -316,14 +229,11 @@ class Mappings:
 
     def commit(self, claim: Claim, progress: Progress) -> None:
         """Writes what was achieved. Gives the lease back, unless something is left to announce: then `release` does."""
-        self._update_held(claim, self._committed(claim, progress))
+        self._update_held(claim, commit_attributes(claim.row, progress, now=self._clock()))
 
     def release(self, claim: Claim, progress: Progress, *, is_announced: bool) -> None:
         """Gives the lease back after a commit that kept it. What is in the queue by now goes out of the row."""
-        over: Attributes = {
-            **({"unannounced": None} if is_announced else {}),
-            **({} if progress.is_pending else _FREE),
-        }
+        over = released_attributes(is_announced=is_announced, is_pending=progress.is_pending)
         if over:
             self._update_held(claim, over)
 
@@ -333,13 +243,7 @@ class Mappings:
         if account is None:
             self.commit(claim, progress)
             return
-        tombstone: Attributes = {
-            **self._committed(claim, progress),
-            "whop_user_id": None,
-            "whop_company_id": None,
-            "former_whop_user_id": {"S": account.whop_user_id},
-            "former_whop_company_id": {"S": account.company_id} if account.company_id else None,
-        }
+        tombstone = tombstone_attributes(claim.row, account, progress, now=self._clock())
         is_anothers = self._transact(claim, tombstone, self._freed(account.whop_user_id, claim.user_id))
         if is_anothers:  # an operator released the Whop user, and another user has it now
             self._update_held(claim, tombstone)
@@ -354,28 +258,6 @@ class Mappings:
                 "ExpressionAttributeNames": {"#key": "key"},
                 "ExpressionAttributeValues": {":user": {"S": user_id}},
             }
-        }
-
-    def _committed(self, claim: Claim, progress: Progress) -> Attributes:
-        avatar, since = progress.shown.avatar, progress.shown.picture_unavailable_since
-        announced = progress.announced
-        return {
-            "updated_at": iso(self._clock()),
-            **({} if progress.is_pending or (announced and announced.unsent) else _FREE),
-            **(announced_attributes(announced) if announced else {}),
-            **({"status": {"S": progress.status}} if progress.status else {}),
-            "last_error": {"S": progress.last_error} if progress.last_error else None,
-            "unsettled": {"SS": sorted(progress.shown.unsettled)} if progress.shown.unsettled else None,
-            "avatar_sha256": {"S": avatar.sha256} if avatar else None,
-            "avatar_file_id": {"S": avatar.file_id} if avatar else None,
-            "avatar_attached": {"BOOL": avatar.attached} if avatar else None,
-            "picture_unavailable_since": None if since is None else number(since),
-            "enrolled_email": {"S": progress.enrolled_email} if progress.enrolled_email else None,
-            "email_differs": {"BOOL": True} if email_differs(claim.row, progress) else None,
-            "sign_in_differs": {"BOOL": True} if sign_in_differs(claim.row, progress) else None,
-            **attempt_attributes(progress.attempt),
-            **_position_attributes(progress.positions),
-            **_standing_attributes(claim.row, progress.positions),
         }
 
     # -- for operators ---------------------------------------------------------------------------------------------
@@ -452,14 +334,7 @@ class Mappings:
         if known is not None and known.company_id is not None:
             with aws_errors("dynamodb_unavailable"):
                 self._client.delete_item(TableName=self._table, Key=whop_account_key(known.company_id))
-        positions = deletion.positions
-        emptied: Attributes = {
-            **dict.fromkeys(ERASED_ATTRIBUTES),
-            "status": {"S": "deleted"},
-            "updated_at": iso(self._clock()),
-            **_position_attributes(positions),
-            **_standing_attributes(claim.row, positions),
-        }
+        emptied = erased_attributes(claim.row, deletion.positions, now=self._clock())
         account = claim.row.account
         if account is None or self._transact(claim, emptied, self._freed(account.whop_user_id, claim.user_id)):
             self._update_held(claim, emptied)
@@ -473,7 +348,7 @@ class Mappings:
                 self._client.update_item(
                     TableName=self._table,
                     Key=user_key(claim.user_id),
-                    **_update(attributes, "lease_id = :lease", {":lease": {"S": claim.lease_id}}),
+                    **update_of(attributes, "lease_id = :lease", {":lease": {"S": claim.lease_id}}),
                 )
             except ClientError as error:
                 if aws_error_code(error) == "ConditionalCheckFailedException":
@@ -488,7 +363,7 @@ class Mappings:
         *more: "TransactWriteItemTypeDef",
     ) -> bool:
         """Writes the row, its reverse item and `more`, or nothing. True if the reverse item belongs to another user."""
-        update = _update(attributes, "lease_id = :lease", {":lease": {"S": claim.lease_id}})
+        update = update_of(attributes, "lease_id = :lease", {":lease": {"S": claim.lease_id}})
         row: Any = {"Update": {"TableName": self._table, "Key": user_key(claim.user_id), **update}}
         with aws_errors("dynamodb_unavailable"):
             try:
@@ -515,44 +390,6 @@ def _claim(event: UserEvent, lease_id: str, row: Row, now: float, deadline: floa
         row=row,
         attempt=attempt or Attempt(id=lease_id, is_open=False, is_repeatable=is_repeatable, started_at=now),
     )
-
-
-def _position_attributes(positions: Mapping[Field, Position]) -> Attributes:
-    return {position_attribute(name): {"S": str(position)} for name, position in positions.items()}
-
-
-def _standing_attributes(row: Row, positions: Mapping[Field, Position]) -> Attributes:
-    """The standing that follows, and since when it holds: the time of the event that said so, if it had one."""
-    if not {"standing", "flag"} & positions.keys():
-        return {}
-    merged = {**row.positions, **positions}
-    standing = standing_of(merged)
-    attributes: Attributes = {"standing": {"S": standing}}
-    if standing == row.standing and row.standing_since is not None:
-        return attributes
-    said = [merged[name] for name in ("standing", "flag") if name in merged and merged[name].content == standing]
-    if not said or max(said).time == UNDATED:
-        return attributes
-    try:
-        since = _EPOCH + timedelta(microseconds=max(said).time)
-    except OverflowError:  # no year that anybody lives in
-        return attributes
-    text = since.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return {**attributes, "standing_since": {"S": text}}
-
-
-def _update(attributes: Attributes, condition: str, values: Mapping[str, Any]) -> Any:
-    """An update that sets attributes, and takes out those whose value is None."""
-    present = {name: value for name, value in attributes.items() if value is not None}
-    set_ = [f"#{name} = :{name}" for name in present]
-    removed = [f"#{name}" for name, value in attributes.items() if value is None]
-    clauses = (("SET", set_), ("REMOVE", removed))
-    return {
-        "UpdateExpression": " ".join(f"{action} {', '.join(names)}" for action, names in clauses if names),
-        "ConditionExpression": condition,
-        "ExpressionAttributeNames": {f"#{name}": name for name in attributes},
-        "ExpressionAttributeValues": {**{f":{name}": value for name, value in present.items()}, **values},
-    }
 
 
 def _lease_lost() -> Transient:

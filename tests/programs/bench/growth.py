@@ -11,7 +11,8 @@ from harness import created, event
 from local_stack.engine import Engine
 from local_stack.terminal import Terminal
 from whop_sync.events import Position
-from whop_sync.users.mappings import Claim, Mappings, Progress
+from whop_sync.users.mappings import Claim, Mappings
+from whop_sync.users.writes import Progress
 
 
 def report_rows(engine: Engine, terminal: Terminal, *, sizes: tuple[int, ...], claims: int) -> None:
