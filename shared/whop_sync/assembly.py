@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from whop_sync.announcing.queued_announcements import Delivery, Target
     from whop_sync.aws.custom_resources import Check
     from whop_sync.aws.queues import Queue
+    from whop_sync.aws.secrets import Secret, UnavailableReason
     from whop_sync.backend_api.chat_tokens import ChatTokens
     from whop_sync.backend_api.enrolling import EnrollUser
     from whop_sync.backend_api.lookups import LookUp
@@ -66,7 +67,6 @@ def receiver() -> "Receiver | MisconfiguredReceiver":
     import boto3
 
     from whop_sync.aws.queues import Queue
-    from whop_sync.aws.secrets import Secret
     from whop_sync.config import receiver_config
     from whop_sync.journal import Journal
     from whop_sync.receiving.deliveries import MisconfiguredReceiver, Receiver
@@ -81,11 +81,8 @@ def receiver() -> "Receiver | MisconfiguredReceiver":
         return MisconfiguredReceiver(problem=str(error), journal=journal)
     aws = _aws(connect=1, read=2, attempts=2)
     sqs = boto3.client("sqs", config=aws)
-    secret = Secret(
-        boto3.client("secretsmanager", config=aws),
-        config.signing_secrets_arn,
-        unavailable="signing_secrets_unavailable",
-        clock=time.monotonic,
+    secret = _secret(
+        boto3.client("secretsmanager", config=aws), config.signing_secrets_arn, "signing_secrets_unavailable"
     )
     return Receiver(
         platform=platform,
@@ -107,7 +104,6 @@ def whop_receiver() -> "WhopReceiver | MisconfiguredWhopReceiver":
     import boto3
 
     from whop_sync.aws.queues import Queue
-    from whop_sync.aws.secrets import Secret
     from whop_sync.config import whop_receiver_config
     from whop_sync.journal import Journal
     from whop_sync.receiving.whop_webhooks import MisconfiguredWhopReceiver, WhopReceiver, whop_webhook_keys
@@ -118,12 +114,7 @@ def whop_receiver() -> "WhopReceiver | MisconfiguredWhopReceiver":
     except ValueError as error:
         return MisconfiguredWhopReceiver(problem=str(error), journal=journal)
     aws = _aws(connect=1, read=1, attempts=2)
-    secret = Secret(
-        boto3.client("secretsmanager", config=aws),
-        config.secrets_arn,
-        unavailable="whop_webhook_secrets_unavailable",
-        clock=time.monotonic,
-    )
+    secret = _secret(boto3.client("secretsmanager", config=aws), config.secrets_arn, "whop_webhook_secrets_unavailable")
     return WhopReceiver(
         keys=lambda: whop_webhook_keys(secret.text()),
         queue=Queue(boto3.client("sqs", config=aws), config.announcements_queue_url),
@@ -326,17 +317,11 @@ def _announcement_target(target: "WebhookTarget | EventBusTarget", aws: "Config"
         return EventBus(boto3.client("events", config=aws), target.bus, clock=time.monotonic)
     from whop_sync.announcing.platform_url import checked_platform_url
     from whop_sync.announcing.webhooks import PlatformWebhook, announcement_keys
-    from whop_sync.aws.secrets import Secret
     from whop_sync.internet.requests import PublicHttp
 
     http = PublicHttp(allowed_origin=target.allowed_origin)
     url = checked_platform_url(target.url, http=http, own_webhook_url=target.own_webhook_url)
-    secret = Secret(
-        boto3.client("secretsmanager", config=aws),
-        target.secrets_arn,
-        unavailable="announcement_secrets_unavailable",
-        clock=time.monotonic,
-    )
+    secret = _secret(boto3.client("secretsmanager", config=aws), target.secrets_arn, "announcement_secrets_unavailable")
     return PlatformWebhook(
         url=url, keys=lambda: announcement_keys(secret.text()), http=http, clock=time.time, timer=time.monotonic
     )
@@ -481,13 +466,12 @@ def whop_client(
     proxied: bool = False,
 ) -> "Whop":
     """The client of Whop's API, for the functions and for the operators' tool."""
-    from whop_sync.aws.secrets import Secret
     from whop_sync.whop.api_key import parse_api_key
     from whop_sync.whop.client import CALL_TIMEOUT, Whop, http_client
     from whop_sync.whop.generations import chosen_generation
 
     generation = chosen_generation(config.enrollment, config.api_version)
-    secret = Secret(secrets_manager, config.api_key_arn, unavailable="whop_api_key_unavailable", clock=time.monotonic)
+    secret = _secret(secrets_manager, config.api_key_arn, "whop_api_key_unavailable")
     return Whop(
         http_client(timeout or CALL_TIMEOUT, proxied=proxied),
         url=config.api_url,
@@ -498,6 +482,12 @@ def whop_client(
         country=country,
         pace=pace,
     )
+
+
+def _secret(secrets_manager: Any, arn: str, unavailable: "UnavailableReason") -> "Secret":
+    from whop_sync.aws.secrets import Secret
+
+    return Secret(secrets_manager, arn, unavailable=unavailable, clock=time.monotonic)
 
 
 def _aws(*, connect: float, read: float, attempts: int, connections: int = 10, **more: Any) -> "Config":
