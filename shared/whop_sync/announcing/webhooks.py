@@ -19,7 +19,7 @@ from whop_sync.announcing.bodies import body_of
 from whop_sync.aws.secrets import pasted_texts
 from whop_sync.errors import OperatorNeeded, Reason, Transient
 from whop_sync.http_headers import retry_after
-from whop_sync.internet.requests import PublicHttp
+from whop_sync.internet.requests import USER_AGENT, PublicHttp
 from whop_sync.internet.streams import NotPublicError, RequestDeadline
 from whop_sync.standard_webhooks import sign, signing_key
 
@@ -33,7 +33,7 @@ _HEADERS = (
     ("Content-Type", "application/json"),
     ("Accept", "*/*"),
     ("Accept-Encoding", "identity"),
-    ("User-Agent", "whop-user-sync/1 (+https://docs.whop.com)"),
+    USER_AGENT,
 )
 
 

@@ -23,6 +23,9 @@ from whop_sync.tls import default_context
 MAX_URL_LENGTH = 8192
 """Longer than any server is expected to take (RFC 9110, 4.1: at least 8000)."""
 
+USER_AGENT = ("User-Agent", "whop-user-sync/1 (+https://docs.whop.com)")
+"""Some hosts refuse clients that do not say who they are and where to read about them."""
+
 MAX_HEADERS_BYTES = 16 * 1024
 """Of an answer, all together."""
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 import httpcore
 import httpx
 
-from whop_sync.internet.requests import BadUrlError, PublicHttp, parsed_url
+from whop_sync.internet.requests import USER_AGENT, BadUrlError, PublicHttp, parsed_url
 from whop_sync.internet.streams import NotPublicError, RequestDeadline
 from whop_sync.pictures.errors import PictureRefused, PictureUnavailable
 
@@ -27,12 +27,11 @@ TIMEOUT_SECONDS = 15.0
 
 MAX_REDIRECTS = 3
 
-# Accept names what can be used: hosts that convert pictures send AVIF to those who take any image. Some hosts refuse
-# clients that do not say who they are and where to read about them.
+# Accept names what can be used: hosts that convert pictures send AVIF to those who take any image.
 _HEADERS = (
     ("Accept", "image/png, image/jpeg, image/webp, image/gif, */*;q=0.1"),
     ("Accept-Encoding", "identity"),
-    ("User-Agent", "whop-user-sync/1 (+https://docs.whop.com)"),
+    USER_AGENT,
 )
 
 _SIGNATURES = ((b"\x89PNG\r\n\x1a\n", "png"), (b"\xff\xd8\xff", "jpg"), (b"GIF87a", "gif"), (b"GIF89a", "gif"))
