@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from botocore.config import Config
 
     from whop_sync.announcements import Announcement
-    from whop_sync.announcing.queued_announcements import Delivery, Target
+    from whop_sync.announcing.queued_announcements import Handled, Target
     from whop_sync.aws.custom_resources import Check
     from whop_sync.aws.queues import Queue
     from whop_sync.aws.secrets import Secret, UnavailableReason
@@ -270,7 +270,7 @@ def _announce_through(queue: "Queue") -> "Announce":
 
 
 @_without_garbage_collection()
-def announcer() -> "Worker[Announcement, Delivery]":
+def announcer() -> "Worker[Announcement, Handled]":
     """The announcements of one queue, brought to the platform."""
     from concurrent.futures import ThreadPoolExecutor
 

@@ -27,8 +27,8 @@ from whop_sync.receiving.signatures import Proof
 from whop_sync.receiving.whop_webhooks import (
     EVENTS,
     SIGNATURE,
-    Ignored,
     MisconfiguredWhopReceiver,
+    NotAnnounced,
     WhopReceiver,
     read,
     whop_webhook_keys,
@@ -225,7 +225,7 @@ def test_the_owner_of_an_account_is_found_at_every_version(version: str | None) 
 @pytest.mark.parametrize("nameless", [None, "", "ann@people.test", "user_1", 7, {"id": "biz_1"}])
 def test_an_event_that_names_no_account_is_ignored_with_that_reason(nameless: object) -> None:
     found = read(json.dumps(webhook("payout.created") | {"account_id": nameless}).encode(), PROOF)
-    assert isinstance(found, Ignored)
+    assert isinstance(found, NotAnnounced)
     assert found.reason
     assert found.reason.reason == "no_account"
 
@@ -268,7 +268,7 @@ def test_a_repetition_is_announced_under_the_same_id_and_another_webhook_under_a
 )
 def test_an_event_that_does_not_matter_is_ignored(event: str) -> None:
     body = webhook("payout.created") | {"type": event, "data": None}
-    assert read(json.dumps(body).encode(), PROOF) == Ignored(event_type=event)
+    assert read(json.dumps(body).encode(), PROOF) == NotAnnounced(event_type=event)
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ class Target(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Delivery:
+class Handled:
     """What became of an announcement.
 
     Attributes:
@@ -55,24 +55,24 @@ class QueuedAnnouncements:
             position=(announcement.version or 0, announcement.occurred_at),
         )
 
-    def handle(self, content: Announcement, *, age: float, deadline: float) -> Delivery:  # noqa: ARG002
+    def handle(self, content: Announcement, *, age: float, deadline: float) -> Handled:  # noqa: ARG002
         """Brings the announcement to the platform. Raises Transient."""
         if content.user_id is not None:
             self.target.deliver(content)
-            return Delivery(outcome="delivered", announcement=content)
+            return Handled(outcome="delivered", announcement=content)
         if self.announced.contains(content.id):
-            return Delivery(outcome="repeated", announcement=content)
+            return Handled(outcome="repeated", announcement=content)
         user_id = self._user_of(content)
         if user_id is None:
             if age < self.retries.arrival_patience:  # the account may just be being made
                 raise AwaitsTurn("unknown_account", "no user has the account that Whop's webhook is about")
-            return Delivery(outcome="unknown_account", announcement=content)
+            return Handled(outcome="unknown_account", announcement=content)
         addressed = replace(content, user_id=user_id)
         self.target.deliver(addressed)
         self.announced.add(content.id)
-        return Delivery(outcome="delivered", announcement=addressed)
+        return Handled(outcome="delivered", announcement=addressed)
 
-    def done(self, content: Announcement, result: Delivery, *, age: float) -> None:  # noqa: ARG002
+    def done(self, content: Announcement, result: Handled, *, age: float) -> None:  # noqa: ARG002
         self.journal.announcement(result.outcome, result.announcement, age=age)
 
     def retried(

@@ -53,7 +53,7 @@ _FIRST_BACKOFF, _MAX_BACKOFF = 0.5, 4.0
 _OF_THE_USER = ("no_email", "user_deleted")
 
 
-class Wanted(Protocol):
+class EnrollRequest(Protocol):
     """What a request is about. `dropped` says why its picture was left out, None if none was."""
 
     @property
@@ -64,7 +64,7 @@ class Wanted(Protocol):
 
 
 class Reader(Protocol):
-    def read(self, http_event: HttpEvent, *, now: float) -> Wanted:
+    def read(self, http_event: HttpEvent, *, now: float) -> EnrollRequest:
         """Raises Malformed, whose explanation is a sentence, and Permanent for a user who is not to be enrolled."""
 
 
@@ -119,30 +119,30 @@ class EnrollUser:
         user_id = None
         try:
             user_id = parameter(http_event, "user_id")
-            wanted = self._read(http_event, user_id, began)
+            request = self._read(http_event, user_id, began)
         except Malformed as error:
             self.journal.request("EnrollUser", "refused", user_id=user_id, error=error)
             return bad_request(error)
         except Permanent as error:
             self.journal.request("EnrollUser", "refused", user_id=user_id, error=error)
             return not_chosen(error)
-        event = wanted.event
+        event = request.event
         result = self._bring(event, began)
         if isinstance(result, Transient):
             return self._queue(event, result)
         if isinstance(result, Permanent):
             return self._recorded(event, result)
-        dropped: Mapping[ProfileField, SyncError] = {"picture": wanted.dropped} if wanted.dropped else {}
+        dropped: Mapping[ProfileField, SyncError] = {"picture": request.dropped} if request.dropped else {}
         self.journal.event(result.outcome, event, age=self.clock() - began, refused={**dropped, **result.refused})
         if result.email_differs:
             self.journal.email_differs()
         return self._recorded(event)
 
-    def _read(self, http_event: HttpEvent, user_id: str | None, now: float) -> Wanted:
-        wanted = self.reader.read(http_event, now=now)
-        if wanted.event.user_id != user_id:
+    def _read(self, http_event: HttpEvent, user_id: str | None, now: float) -> EnrollRequest:
+        request = self.reader.read(http_event, now=now)
+        if request.event.user_id != user_id:
             raise Malformed("bad_request", "data.id is not the id in the path.")
-        return wanted
+        return request
 
     def _bring(self, event: UserEvent, began: float) -> Result | Transient | Permanent:
         """Does what a worker does, again and again while there is time. Returns why it is not done, if it is not."""

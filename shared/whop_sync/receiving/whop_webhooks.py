@@ -1,7 +1,7 @@
 """Whop's own webhooks: a genuine event about a connected account becomes an announcement to the platform.
 
     HTTP event ──▶ Standard Webhooks ──▶ read() ──▶ Announcement   the queue of announcements
-                    │ Unauthentic         ├─▶ Ignored             nowhere: not one of the events below
+                    │ Unauthentic         ├─▶ NotAnnounced        nowhere: not one of the events below
                     ▼                     └─▶ Malformed           nowhere: logged, counted, an alarm
                    401
 
@@ -29,18 +29,18 @@ from whop_sync.receiving.requests import CLAIMED_ID, EVENT_TYPE, lower_case, raw
 from whop_sync.receiving.signatures import Proof, Standard, parse_secrets
 from whop_sync.values import json_object, microseconds
 
-type Places = tuple[str, ...]
+type Paths = tuple[str, ...]
 """Where a value may stand in `data`, keys with dots between; the first that is filled counts."""
 
-_IDENTITY_PROFILE: Mapping[str, Places] = {"identity_profile_id": ("id",), "status": ("status",)}
-_PAYOUT: Mapping[str, Places] = {
+_IDENTITY_PROFILE: Mapping[str, Paths] = {"identity_profile_id": ("id",), "status": ("status",)}
+_PAYOUT: Mapping[str, Paths] = {
     "payout_id": ("id",),
     "payout_request_id": ("payout_request_id",),
     "status": ("status",),
     "status_detail": ("status_detail",),
 }
 
-EVENTS: Mapping[str, Mapping[str, Places]] = {
+EVENTS: Mapping[str, Mapping[str, Paths]] = {
     # `owner_user` before 2026-08-21, when accounts were called companies.
     "account.updated": {"whop_user_id": ("owner.id", "owner_user.id"), "status": ("status",)},
     "verification.succeeded": {"verification_id": ("id",), "status": ("status",)},
@@ -102,27 +102,27 @@ def whop_webhook_keys(text: str) -> tuple[bytes, ...]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Ignored:
+class NotAnnounced:
     """Not announced: another kind of event, or, with a `reason`, one that names no account."""
 
     event_type: str
     reason: SyncError | None = None
 
 
-def read(body: bytes, proof: Proof) -> Announcement | Ignored:
+def read(body: bytes, proof: Proof) -> Announcement | NotAnnounced:
     """What a genuine webhook says. Raises Malformed if it is not the envelope that Whop documents."""
     envelope = json_object(body)
     event_type, data = envelope.get("type"), envelope.get("data")
     if not isinstance(event_type, str) or not event_type:
         raise Malformed("no_event_type", "the body has no type")
     if event_type not in EVENTS:
-        return Ignored(event_type=event_type)
+        return NotAnnounced(event_type=event_type)
     if not isinstance(data, dict):
         raise Malformed("unexpected_shape", "data is not an object")
     account = account_of(event_type, envelope, data)
     if account is None:
-        return Ignored(event_type=event_type, reason=Permanent("no_account", "the event names no account"))
-    found = {name: _value(name, data, places) for name, places in EVENTS[event_type].items()}
+        return NotAnnounced(event_type=event_type, reason=Permanent("no_account", "the event names no account"))
+    found = {name: _value(name, data, paths) for name, paths in EVENTS[event_type].items()}
     return Announcement(
         id=announcement_id(proof.delivery_id or ""),
         type=f"whop.{event_type}",
@@ -141,8 +141,8 @@ def account_of(event_type: str, envelope: Mapping[str, Any], data: Mapping[str, 
     accounts (`child_resource_events`) names the connected account; that it does is assumed. So the object itself comes
     first where it is the account or names it.
     """
-    place = _NAMES_ITS_ACCOUNT.get(event_type)
-    for found in (place and _at(data, place), envelope.get("account_id"), envelope.get("company_id")):
+    path = _NAMES_ITS_ACCOUNT.get(event_type)
+    for found in (path and _at(data, path), envelope.get("account_id"), envelope.get("company_id")):
         if isinstance(found, str) and _ACCOUNT_ID.fullmatch(found):
             return found
     return None
@@ -243,11 +243,11 @@ class MisconfiguredWhopReceiver:
         return try_again()
 
 
-def _value(name: str, data: Mapping[str, Any], places: Places) -> str | None:
+def _value(name: str, data: Mapping[str, Any], paths: Paths) -> str | None:
     """The first value in its right form, None if there is none."""
     form = _USER_ID if name == "whop_user_id" else _ID if name.endswith("_id") else _WORD
-    for place in places:
-        found = _at(data, place)
+    for path in paths:
+        found = _at(data, path)
         # The id of a verification is documented as a number.
         text = str(found) if isinstance(found, int) and not isinstance(found, bool) else found
         if isinstance(text, str) and form.fullmatch(text):
@@ -255,10 +255,10 @@ def _value(name: str, data: Mapping[str, Any], places: Places) -> str | None:
     return None
 
 
-def _at(data: Mapping[str, Any], place: str) -> Any:
+def _at(data: Mapping[str, Any], path: str) -> Any:
     """What stands at keys with dots between, None if nothing does."""
     found: Any = data
-    for key in place.split("."):
+    for key in path.split("."):
         found = found.get(key) if isinstance(found, dict) else None
     return found
 
