@@ -44,6 +44,14 @@ def test_no_id_of_an_event_is_used_twice_be_it_in_the_body_or_in_a_header(preset
     assert first is None or len({found.event_id, first, second}) == 3
 
 
+@pytest.mark.parametrize("kind", ["created", "updated"])
+def test_a_new_name_does_not_take_the_picture_away(kind: str) -> None:
+    platform = PLATFORMS["standard"]
+    webhook = about(sample("standard", platform, kind, now=NOW), platform, PERSON, now=NOW)
+    assert webhook.event is not None
+    assert webhook.event.profile == {"name": "Bea Cee", "picture": PERSON.picture}
+
+
 def test_an_event_is_found_by_the_name_that_its_sender_gives_it() -> None:
     webhook = sample("clerk", PLATFORMS["clerk"], "user.deleted", now=NOW)
     assert json.loads(webhook.body)["type"] == "user.deleted"
