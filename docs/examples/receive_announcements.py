@@ -4,6 +4,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from standardwebhooks import Webhook, WebhookVerificationError  # pip install standardwebhooks
 
 STATES = {f"user.{state}" for state in "enrolled enrollment_failed recovered suspended restored deleted".split()}
+webhook = Webhook(os.environ["ANNOUNCEMENT_SECRET"])
 users = {}  # by your id: a table of your database
 
 
@@ -11,13 +12,13 @@ class Announcements(BaseHTTPRequestHandler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers["content-length"]))
         try:
-            announcement = Webhook(os.environ["ANNOUNCEMENT_SECRET"]).verify(body, dict(self.headers.items()))
+            announcement = webhook.verify(body, dict(self.headers.items()))
         except (WebhookVerificationError, ValueError):  # not signed with this secret, or too long ago
             return self.answer(401)
         new = {"state": announcement["type"], **announcement["data"]}
         if new["state"] in STATES and new["version"] > users.get(new["user_id"], {"version": 0})["version"]:
             users[new["user_id"]] = new  # else it came before, or a later one did
-            print(new["user_id"], new["state"], new.get("whop_user_id"), flush=True)
+            print(new["user_id"], new["state"], new.get("whop_user_id") or new.get("reason", ""), flush=True)
         self.answer(204)
 
     def answer(self, status):

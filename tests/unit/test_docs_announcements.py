@@ -269,5 +269,27 @@ def test_a_receiver_refuses_what_another_secret_signed_what_is_old_and_what_was_
 
 
 @pytest.mark.parametrize("example", ["receive_announcements.py", "receive_announcements.mjs"])
+def test_a_receiver_does_not_start_without_its_secret_rather_than_refuse_everything(
+    example: str, tmp_path: Path
+) -> None:
+    environment = {name: value for name, value in os.environ.items() if name != "ANNOUNCEMENT_SECRET"}
+    started = subprocess.run(
+        command(example, tmp_path),
+        env={**environment, "PORT": str(free_port())},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert started.returncode == 1
+    assert "ANNOUNCEMENT_SECRET" in started.stderr or "Expected secret to be" in started.stderr
+
+
+def test_a_receiver_shows_why_a_user_was_not_enrolled(receiver: Receiver) -> None:
+    assert receiver.post(*signed(announcement(1, "user.enrollment_failed", "u3", reason="whop_refused"))) == 204
+    assert receiver.printed() == ["u3 user.enrollment_failed whop_refused"]
+
+
+@pytest.mark.parametrize("example", ["receive_announcements.py", "receive_announcements.mjs"])
 def test_a_receiver_is_short_enough_to_be_read(example: str) -> None:
     assert len((EXAMPLES / example).read_text().splitlines()) <= 30
