@@ -145,16 +145,19 @@ def _show(terminal: Terminal, found: up.Running) -> None:
     )
     terminal.line("make invoke        every function with every sample event, in containers")
     terminal.line("make down")
-    terminal.title("For your own backend, and for the aws command")
+    terminal.title("To paste: for your own backend, and for the commands whop-user-sync and aws")
     backend = {
         "WEBHOOK_URL": found.webhook_url,
         "WEBHOOK_SECRET": found.signing_secret,
         "USERS_URL": found.users_url.removesuffix("/"),
+        "ANNOUNCEMENT_SECRET": ANNOUNCEMENT_SECRET,
     }
     terminal.line("export " + " ".join(f"{name}={shlex.quote(text)}" for name, text in backend.items()))
     names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION")
     terminal.line("export " + " ".join(f"{name}={NO_ACCOUNT[name]}" for name in names))
-    terminal.line(f"aws --endpoint-url {found.engine_url} dynamodb scan --table-name {found.stack}-user-mappings")
+    terminal.line(f"export AWS_ENDPOINT_URL={found.engine_url} WHOP_USER_SYNC_STACK={found.stack}")
+    terminal.line(".venv/bin/python -m whop_user_sync check")
+    terminal.line(f"aws dynamodb scan --table-name {found.stack}-user-mappings")
     terminal.line()
 
 

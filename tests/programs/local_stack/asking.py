@@ -1,5 +1,7 @@
 """A part of `make demo`: the platform's backend asks who a user is on Whop, and for a token to chat as them."""
 
+import json
+
 from local_stack.backend import Backend
 from local_stack.stack import LocalStack
 from local_stack.terminal import Terminal
@@ -12,7 +14,7 @@ def show_answers(terminal: Terminal, stack: LocalStack, *, enrolled: str, refuse
     answer = backend.look_up(enrolled)
     found = answer.json()
     terminal.line(f"GET /users/{enrolled}")
-    terminal.table(("field", "value"), [(name, str(value)) for name, value in found.items()])
+    terminal.table(("field", "value"), [(name, _shown(value)) for name, value in found.items()])
     terminal.expect(answer.status_code == 200, f"user {enrolled} is found", found=answer.status_code)
     again = backend.look_up_whop_user(found.get("whop_user_id") or "-")
     terminal.expect(again.json() == found, "and found by the id that Whop knows them by", found=again.status_code)
@@ -38,3 +40,8 @@ def show_answers(terminal: Terminal, stack: LocalStack, *, enrolled: str, refuse
     )
     logs = [line for name in ("look-up-user", "mint-chat-token") for line in stack.deployment.log_lines(name)]
     terminal.expect(bool(token) and not any(token in line for line in logs), "the token is in no log line")
+
+
+def _shown(value: object) -> str:
+    """As the answer has it, without the quotes around a text."""
+    return value if isinstance(value, str) else json.dumps(value)

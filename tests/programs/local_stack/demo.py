@@ -394,6 +394,6 @@ def _show_end(terminal: Terminal, *, sandbox: bool) -> None:
     if not sandbox:
         terminal.line("WHOP_API_KEY=... WHOP_COMPANY_ID=biz_... DEMO_EMAIL=you@your-domain make demo")
         terminal.line("                         the same on Whop's sandbox")
-    terminal.line("sam build && sam deploy --guided")
-    terminal.line("                         your own AWS account")
+    terminal.line("sam build && sam deploy --parameter-overrides WhopEnvironment=sandbox WhopCompanyId=biz_...")
+    terminal.line("                         your own AWS account, and four steps more: README.md")
     terminal.line()
