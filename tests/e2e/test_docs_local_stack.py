@@ -1,6 +1,7 @@
 """The first commands that a reader types after the demo, as docs/local-stack.md prints them."""
 
 import os
+import re
 import subprocess
 from collections.abc import Iterator
 
@@ -20,6 +21,12 @@ def make(command: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
+def run(line: str) -> str:
+    result = make(line)
+    assert result.returncode == 0, f"{line}\n{result.stdout}{result.stderr}"
+    return result.stdout
+
+
 @pytest.fixture
 def lines() -> Iterator[list[str]]:
     if running():
@@ -33,10 +40,14 @@ def lines() -> Iterator[list[str]]:
 @pytest.mark.timeout(600)
 def test_the_first_commands_do_what_the_docs_say(lines: list[str]) -> None:
     printed = {}
-    for line in lines:
-        result = make(line)
-        assert result.returncode == 0, f"{line}\n{result.stdout}{result.stderr}"
-        printed[line] = result.stdout
+    for line in lines[:-1]:
+        printed[line] = run(line)
     [trace] = [text for line, text in printed.items() if line.startswith("make trace")]
     assert "synced" in trace
+    # And an event of Whop's that a person lets happen, as docs/whop-webhooks.md prints it
+    [account] = re.findall(r"biz_\w+", trace)[:1]
+    sh = [block.text for block in Page("docs/whop-webhooks.md").code() if block.language == "sh"]
+    [event] = [line for text in sh for line in text.splitlines() if line.startswith("curl ")]
+    assert '"attempts": [200]' in run(event.replace("biz_…", account))
+    run(lines[-1])
     assert running() is None

@@ -271,4 +271,8 @@ def test_a_person_sends_an_event_by_the_page_and_sees_what_came_of_it(whop: Fake
     assert whop.sent_webhooks[0].id == shown["id"]
     assert shown["id"] in httpx.get(whop.control_url, trust_env=False).text
     unknown = httpx.post(f"{whop.control_url}/_fake/events", json={**order, "account_id": "biz_x"}, trust_env=False)
-    assert unknown.status_code == 400
+    assert (unknown.status_code, unknown.json()["error"][:38]) == (400, "there is no connected account biz_x: t")
+    misspelt = httpx.post(f"{whop.control_url}/_fake/events", json={**order, "event": "payout.x"}, trust_env=False)
+    assert misspelt.status_code == 400
+    assert "no webhook takes payout.x, only " in misspelt.json()["error"]
+    assert "payout.updated" in misspelt.json()["error"]

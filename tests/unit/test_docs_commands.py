@@ -23,6 +23,7 @@ NOT_RUN = {
     r"(make|whop-user-sync) preview .*(HEADERS|--headers)": "needs the reader's captured delivery",
     r"whop-user-sync (?!platform|preview|import)": "needs a stack",
     r"whop-user-sync import .*--stack": "needs a stack",
+    r"curl http://127\.0\.0\.1:4680/_fake/events ": "run by tests/e2e/test_docs_local_stack.py",
 }
 """Which lines are not run here, and why."""
 

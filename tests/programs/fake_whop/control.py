@@ -112,7 +112,15 @@ def _set_balance(whop: Whop, body: dict[str, Any]) -> Body:
 
 def _emit(whop: Whop, body: dict[str, Any]) -> Body:
     """{"event": "payout.updated", "account_id": "biz_...", "data": {...}}, of which the last may be missing."""
-    sent = whop.emit(body["event"], body["account_id"], body.get("data"))
+    event, account_id = body["event"], body["account_id"]
+    with whop.lock:
+        state = whop.settled()
+    if account_id not in state.companies:
+        raise ValueError(f"there is no connected account {account_id}: the page at / lists those there are")
+    if not any(event in hook.events for hook in state.hooks.values()):
+        taken = sorted({each for hook in state.hooks.values() for each in hook.events})
+        raise ValueError(f"no webhook takes {event}, only {', '.join(taken) or 'nothing: create one first'}")
+    sent = whop.emit(event, account_id, body.get("data"))
     return {"sent": [_sent(each) for each in sent]}
 
 
