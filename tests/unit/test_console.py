@@ -25,6 +25,7 @@ from whop_user_sync.console.sources import (
     QueueState,
     RejectedRow,
     UserPage,
+    deliveries_in,
     import_run,
 )
 from whop_user_sync.desktop import has_desktop
@@ -334,6 +335,17 @@ def test_contents_are_shown_only_where_they_are_asked_for(sources: StubSources, 
     assert "secret-body" not in browser.get("/parked").text
     assert "secret-body" in browser.get("/parked/body?event_id=msg_1").text
     assert browser.get("/parked/body?event_id=other").status_code == 404
+
+
+def test_a_webhook_of_whop_goes_on_as_its_announcement_and_an_announcement_alone_is_no_delivery() -> None:
+    def line(message: str, **fields: str) -> LogLine:
+        return LogLine(at=LINE.at, function="any", message=message, fields=fields)
+
+    came = line("whop webhook", outcome="accepted", event_id="whop_msg_1")
+    announced = line("announcement", outcome="delivered", event_id="whop_msg_1", user_id="u1")
+    own = line("announcement", outcome="retried", event_id="msg_2", user_id="u2")
+    [shown] = deliveries_in([came, own, announced])
+    assert (shown.event_id, shown.outcome, shown.user_id) == ("whop_msg_1", "delivered", "u1")
 
 
 def test_deliveries_are_filtered_and_refreshed_as_rows_alone(sources: StubSources, guard: Guard) -> None:

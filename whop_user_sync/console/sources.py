@@ -7,7 +7,7 @@ import itertools
 import json
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -168,12 +168,7 @@ class Sources:
 
     def deliveries(self, *, hours: float, wanted: Mapping[str, str]) -> list[Delivery]:
         """Newest first. `wanted` are values that a delivery's own lines must show: outcome, reason, user_id."""
-        ways: dict[str, list[LogLine]] = {}
-        for line in self._logs.find({}, since=time.time() - hours * 3600):
-            event_id = line.fields.get("event_id") or line.fields.get("claimed_event_id")
-            if event_id and line.message != "announcement":  # which is no webhook that came
-                ways.setdefault(str(event_id), []).append(line)
-        found = [Delivery(event_id=event_id, lines=lines) for event_id, lines in ways.items()]
+        found = deliveries_in(self._logs.find({}, since=time.time() - hours * 3600))
         chosen = [each for each in found if all(str(getattr(each, name)) == text for name, text in wanted.items())]
         return sorted(chosen, key=lambda each: each.at, reverse=True)
 
@@ -346,6 +341,22 @@ def _seconds(at: str) -> float:
         return datetime.fromisoformat(at).timestamp()
     except ValueError:
         return 0.0
+
+
+def deliveries_in(lines: Iterable[LogLine]) -> list[Delivery]:
+    """The webhooks that lines of the log speak of, each with its lines in their order.
+
+    An announcement alone is no webhook that came. One of Whop's came, and goes on as an announcement under its id.
+    """
+    ways: dict[str, list[LogLine]] = {}
+    for line in lines:
+        if event_id := line.fields.get("event_id") or line.fields.get("claimed_event_id"):
+            ways.setdefault(str(event_id), []).append(line)
+    return [
+        Delivery(event_id=event_id, lines=way)
+        for event_id, way in ways.items()
+        if any(line.message != "announcement" for line in way)
+    ]
 
 
 def import_run(run: Mapping[str, Any], counts: Mapping[str, int] | None) -> ImportRun:
