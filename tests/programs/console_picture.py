@@ -34,6 +34,12 @@ PEOPLE = (
 REFUSED = ("1005", "mary@example.com", "Mary Jackson")
 """Has an address that takes no mail, which Whop refuses."""
 
+OUTCOMES = ("enrolled",) * len(PEOPLE) + ("synced",) * 2 + ("parked", "rejected")
+"""Of all deliveries of the story, when each is done."""
+
+PATIENCE = 120
+"""Seconds for one step, also on a busy machine."""
+
 
 def play(stack: LocalStack) -> None:
     """Users who are enrolled and change their name, one whom Whop refuses, and a delivery that is not genuine."""
@@ -43,17 +49,24 @@ def play(stack: LocalStack) -> None:
         if user_id == PEOPLE[0][0]:
             user["avatar_url"] = stack.pictures.url("c2410c")
         Delivery(body("created", user)).send(url)
-    for user_id, _, name in PEOPLE[:2]:
-        _await(stack, user_id, "synced")
-        Delivery(body("updated", {"id": user_id, "name": f"Dr {name}"})).send(url)
     for user_id, *_ in PEOPLE:
         _await(stack, user_id, "synced")
     _await(stack, REFUSED[0], "failed")
+    for user_id, _, name in PEOPLE[:2]:
+        update = Delivery(body("updated", {"id": user_id, "name": f"Dr {name}"}))
+        update.send(url)
+        _await(stack, user_id, "synced", by=update)
     Delivery(body("updated", {"id": PEOPLE[0][0], "name": "Not Ada"})).send(url, secret=WRONG_SECRET)
 
 
-def _await(stack: LocalStack, user_id: str, status: str) -> None:
-    if not becomes_true(lambda: (stack.deployment.row(f"user#{user_id}") or {}).get("status") == status, 120):
+def _await(stack: LocalStack, user_id: str, status: str, *, by: Delivery | None = None) -> None:
+    """Who is synced already stays so while an update is handled: `by` is the delivery that has to be recorded."""
+
+    def recorded() -> bool:
+        row = stack.deployment.row(f"user#{user_id}") or {}
+        return row.get("status") == status and (by is None or row.get("last_event_id") == by.id)
+
+    if not becomes_true(recorded, PATIENCE):
         raise SystemExit(f"user {user_id} did not become {status}")
 
 
@@ -74,9 +87,16 @@ def take(address: str) -> None:
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=list(QUIET))
         page = browser.new_page(viewport={"width": WIDTH, "height": 560})
+        page.set_default_timeout(PATIENCE * 1000)
         page.goto(address)
         page.get_by_role("link", name="Deliveries", exact=True).click()
         page.get_by_role("table").wait_for()
+        # The last line of a delivery is written after its row. The page asks anew every three seconds.
+        page.wait_for_function(
+            """outcomes => outcomes === [...document.querySelectorAll("tbody .outcome")]
+                .map(each => each.textContent).sort().join()""",
+            arg=",".join(sorted(OUTCOMES)),
+        )
         PICTURE.parent.mkdir(exist_ok=True)
         page.screenshot(path=PICTURE, full_page=True)
         browser.close()
