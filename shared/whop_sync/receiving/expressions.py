@@ -6,7 +6,7 @@ covers must not say who a user is. It is decided on the parsed expression, so ev
 
 import base64
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import jmespath
 import jmespath.exceptions
@@ -14,9 +14,6 @@ import jmespath.functions
 
 from whop_sync.errors import Malformed
 from whop_sync.values import decode_json
-
-type Document = Mapping[str, Any]
-"""A parsed body with `delivery` beside its own keys."""
 
 type Place = str
 """A part of a document: "" the whole, "delivery", "delivery.headers", one key below one of these; or _BODY."""
@@ -27,6 +24,28 @@ _BODY: Place = "body"
 _CONTAINERS = frozenset(("", "delivery", "delivery.headers"))
 _SHAPE_FUNCTIONS = frozenset(("keys", "length", "type"))
 """They read of an object no more than which keys it has, which for all but the headers is known beforehand."""
+
+
+class DeliveryFacts(TypedDict):
+    """What is known of a delivery beside its body.
+
+    - `headers`: names in lower case. No signature covers them.
+    - `received_at`, `judged_at`: Unix seconds of when it came, and of now, which is later for one that was parked.
+    - `signed_at`: microseconds that the signature covers, None where it covers none.
+    - `replayable`: the signature covers the body alone, so that a copy can be sent again at any time.
+    """
+
+    headers: Mapping[str, str]
+    received_at: float
+    judged_at: float
+    signed_at: int | None
+    replayable: bool
+
+
+class Document(TypedDict):
+    """A parsed body with `delivery` beside its own keys, which only expressions know."""
+
+    delivery: DeliveryFacts
 
 
 class _Functions(jmespath.functions.Functions):

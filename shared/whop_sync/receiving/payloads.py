@@ -5,11 +5,12 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import cast
 
 from whop_sync import values
 from whop_sync.errors import Malformed, Permanent
 from whop_sync.events import Kind, Standing, UserEvent
-from whop_sync.receiving.expressions import Document, find, problem, reads
+from whop_sync.receiving.expressions import DeliveryFacts, Document, find, problem, reads
 
 MAX_CLOCK_LEAD = timedelta(days=1)
 """A time further ahead than this is a wrong unit or clock. Taken as it is, it would outrank every later change."""
@@ -148,16 +149,14 @@ def parse(
         judged_at: Unix seconds of now, where that is not `received_at`: of a delivery that was parked meanwhile.
         replayable: whether the signature covers the body alone, so that a copy can be sent again at any time.
     """
-    return {
-        **values.json_object(body),
-        "delivery": {
-            "headers": headers,
-            "received_at": received_at,
-            "signed_at": None if signed_at is None else _signed_microseconds(signed_at, received_at),
-            "judged_at": received_at if judged_at is None else judged_at,
-            "replayable": replayable,
-        },
+    facts: DeliveryFacts = {
+        "headers": headers,
+        "received_at": received_at,
+        "judged_at": received_at if judged_at is None else judged_at,
+        "signed_at": None if signed_at is None else _signed_microseconds(signed_at, received_at),
+        "replayable": replayable,
     }
+    return cast("Document", {**values.json_object(body), "delivery": facts})
 
 
 def identify(document: Document, preset: Preset) -> str | None:
@@ -294,7 +293,7 @@ def _version(document: Document, preset: Preset, expressions: Sequence[str]) -> 
 
 def _event_time(document: Document, preset: Preset) -> int:
     """Microseconds, 0 if nothing that is signed names a time. A time ahead is treated as in a version."""
-    signed_at: int = document["delivery"]["signed_at"] or 0
+    signed_at = document["delivery"]["signed_at"] or 0
     found = _first_time(document, preset.event_time)
     if found is None or found == signed_at:
         return signed_at
