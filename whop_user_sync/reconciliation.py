@@ -133,14 +133,13 @@ class Reconciliation:
         if not is_newer and (position is None or not _was_given(position, name)):
             return False
         company_id = account.company_id
-        return self._asked(lambda: self.whop.account(company_id)).get("title") not in set(
-            titles(self.title_format, event)
-        )
+        title = self._asked(lambda: self.whop.account(company_id)).get("title")
+        return title not in {*titles(self.title_format, event)}
 
     def _user(self, whop_user_id: str, company: str | None) -> dict[str, Any]:
         return self._asked(lambda: self.whop.user(whop_user_id, company=company))
 
-    def _asked(self, ask: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+    def _asked[Document](self, ask: Callable[[], Document]) -> Document:
         for attempt in range(_TRIES):
             try:
                 return ask()

@@ -22,7 +22,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, cast
 from urllib.parse import quote
 
 import httpx
@@ -42,6 +42,7 @@ from whop_sync.whop.answers import (
 from whop_sync.whop.generations import (
     GENERATIONS,
     TOKENS_TAKE_ACCOUNT_ID,
+    AccountDocument,
     Generation,
     api_version,
     owner_of,
@@ -221,7 +222,7 @@ class Whop:
             if reason:
                 raise AccountExists(reason, "Whop has an account like this already", answer=error.answer) from None
             raise
-        return self._account(document, parent)
+        return self._account(cast("AccountDocument", document), parent)
 
     @property
     def create_is_repeatable(self) -> bool:
@@ -277,7 +278,7 @@ class Whop:
                         )
         return Search(began_at=began_at)
 
-    def _page(self, query: Mapping[str, str]) -> tuple[list[dict[str, Any]], str | None, float | None]:
+    def _page(self, query: Mapping[str, str]) -> tuple[list[AccountDocument], str | None, float | None]:
         """One page of the list, the cursor of the next one, and when Whop answered by its clock."""
         page, at = self._call_accounts("GET", params=query)
         try:
@@ -287,7 +288,7 @@ class Whop:
             raise Transient("whop_unreadable", "Whop's list has no data or no page_info") from None
 
     def _call_accounts(self, method: str, **request: Any) -> tuple[dict[str, Any], float | None]:
-        """The document, and the time of the answer by Whop's clock."""
+        """An account or a page of them, and the time of the answer by Whop's clock."""
         try:
             return self._dated_call(f"{method} {self._generation.path}", **request)
         except Permanent as error:
@@ -299,7 +300,7 @@ class Whop:
                 "whop_gone", explanation, answer=error.answer, retry_after=OPERATOR_RETRY_SECONDS
             ) from None
 
-    def _account(self, document: Mapping[str, Any], parent: str) -> Account:
+    def _account(self, document: AccountDocument, parent: str) -> Account:
         # POST /accounts takes the parent from the key, so Whop does not refuse the key of another company.
         actual = document.get("parent_account")
         if isinstance(actual, dict) and actual.get("id", parent) != parent:
@@ -310,17 +311,17 @@ class Whop:
             raise Transient("whop_unreadable", "Whop's account names no owner", effect="possible")
         return Account(whop_user_id=whop_user_id, company_id=account_id)
 
-    def own_account(self) -> dict[str, Any]:
+    def own_account(self) -> AccountDocument:
         """GET /accounts/me: the account of the API key. Wants the permission company:balance:read."""
-        return self._call("GET /accounts/{id}", "me")
+        return cast("AccountDocument", self._call("GET /accounts/{id}", "me"))
 
-    def account(self, account_id: str) -> dict[str, Any]:
+    def account(self, account_id: str) -> AccountDocument:
         """GET /companies/{id} or /accounts/{id}: a connected account, or the own one.
 
         Wants the permission company:basic:read, or company:balance:read for the newer call. Raises Permanent if there
         is no such account.
         """
-        return self._call(f"GET {self._generation.path}/{{id}}", account_id)
+        return cast("AccountDocument", self._call(f"GET {self._generation.path}/{{id}}", account_id))
 
     def update_account(self, account_id: str, changes: Mapping[str, Any]) -> None:
         """PATCH /accounts/{id} of a connected account; only the keys sent change."""

@@ -18,7 +18,7 @@ Sources:
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, TypedDict
 
 from whop_sync.errors import Reason, WhopAnswer
 
@@ -42,6 +42,26 @@ IN_PROGRESS = "idempotency_request_in_progress"
 # Observed by two integrators: the one sign that another account of the parent has this title. Status and code of that
 # answer are unknown.
 _TITLE_TAKEN = "already created an account with the same name"
+
+
+class AccountDocument(TypedDict, total=False):
+    """An account as Whop shows it, as far as it is read here. What a value is, is checked where it is read.
+
+    - `id`: biz_...
+    - `title`, `email`: what it was made with.
+    - `owner`, `owner_user`: an object with the `id` of the Whop user; see `owner_of`.
+    - `parent_account`: an object with the `id` of the company whose connected account it is.
+    - `external_id`, `metadata`: what names our user.
+    """
+
+    id: object
+    title: object
+    email: object
+    owner: object
+    owner_user: object
+    parent_account: object
+    external_id: object
+    metadata: object
 
 
 def api_version(text: str) -> ApiVersion:
@@ -83,7 +103,7 @@ class Generation(Protocol):
         """The list queries that together find a user's account, the quickest first. Only the last of them lists all
         accounts, limited by `since`. No query is trusted alone: `is_of` decides."""
 
-    def is_of(self, account: Mapping[str, Any], user_id: str) -> bool:
+    def is_of(self, account: AccountDocument, user_id: str) -> bool:
         """Whether a listed account is that user's."""
 
 
@@ -117,7 +137,7 @@ class _Companies:
     def list_queries(self, *, parent: str, user_id: str, since: Mapping[str, str]) -> Iterator[dict[str, str]]:  # noqa: ARG002
         yield {"parent_company_id": parent, **since}
 
-    def is_of(self, account: Mapping[str, Any], user_id: str) -> bool:
+    def is_of(self, account: AccountDocument, user_id: str) -> bool:
         return _metadata(account).get("internal_user_id") == user_id
 
 
@@ -161,7 +181,7 @@ class _Accounts:
         yield {"external_id": own_id}  # the owner may have changed the title
         yield dict(since)  # an account made as a company has no external id
 
-    def is_of(self, account: Mapping[str, Any], user_id: str) -> bool:
+    def is_of(self, account: AccountDocument, user_id: str) -> bool:
         # Only the platform may change an external id, so it counts before the metadata.
         own_id = account.get("external_id") or _metadata(account).get("external_id")
         return own_id == external_id(user_id) if own_id else _metadata(account).get("internal_user_id") == user_id
@@ -204,17 +224,17 @@ def _title_taken(refusal: WhopAnswer) -> Reason | None:
     return "title_taken" if _TITLE_TAKEN in (refusal.message or "").lower() else None
 
 
-def owner_of(account: Mapping[str, Any]) -> str | None:
+def owner_of(account: AccountDocument) -> str | None:
     """The Whop user who owns a connected account: `owner` in the newer documents, `owner_user` in the older ones.
 
     Whop's quickstart of September 2026 shows the old key beside the new call, so both are read, whichever call answers.
     """
-    for key in ("owner", "owner_user"):
-        owner = account.get(key)
+    for owner in (account.get("owner"), account.get("owner_user")):
         if isinstance(owner, dict) and isinstance(owner.get("id"), str) and owner["id"]:
             return str(owner["id"])
     return None
 
 
-def _metadata(account: Mapping[str, Any]) -> Mapping[str, Any]:
-    return account.get("metadata") or {}
+def _metadata(account: AccountDocument) -> Mapping[str, object]:
+    metadata = account.get("metadata")
+    return metadata if isinstance(metadata, dict) else {}
