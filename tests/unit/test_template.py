@@ -4,6 +4,7 @@ import itertools
 import json
 import re
 import subprocess
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -553,6 +554,14 @@ class TestWorker:
         # A wait that the other side names is two seconds at least for each receive before.
         assert sum(2 * number for number in range(receives)) > RETRIES.long_patience
         assert RETRIES.patience < RETRIES.long_patience < self.queue(source)["MessageRetentionPeriod"]
+
+
+@pytest.mark.parametrize("began", range(0, 900, 30))
+def test_one_webhook_of_whop_that_meets_a_wrong_secret_raises_the_alarm(began: int) -> None:
+    alarm = RESOURCES["WhopWebhooksRejectedAlarm"]["Properties"]
+    attempts = [began, began + 30, began + 150, began + 630]  # the first ones of Whop's guide
+    in_a_period = Counter(moment // alarm["Period"] for moment in attempts)
+    assert max(in_a_period.values()) > alarm["Threshold"]
 
 
 @pytest.mark.parametrize("alarm", ["UserCreatedBehindAlarm", "ProfileUpdatedBehindAlarm", "AnnouncementsBehindAlarm"])
