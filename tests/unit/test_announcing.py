@@ -315,7 +315,10 @@ class TestPlatformUrl:
             ("https://api.shop.test:0/s3cr3t", "is not valid"),
             *(
                 (f"https://{host}/s3cr3t", "public internet")
-                for host in ("127.0.0.1", "10.0.0.1", "169.254.169.254", "[::1]", "[::ffff:127.0.0.1]", "localhost")
+                for host in (
+                    *("127.0.0.1", "10.0.0.1", "169.254.169.254", "[::1]", "[::ffff:127.0.0.1]", "localhost"),
+                    *("127.1", "2130706433", "0x7f.0.0.1", "10.0.0.1.", "localhost.", "shop.localhost"),
+                )
             ),
             *(
                 (url, "this stack's own API")

@@ -1,6 +1,7 @@
 """The URL of the platform's backend that takes announcements: what it must be, checked before the first one is sent."""
 
-import ipaddress
+import socket
+from contextlib import suppress
 
 import httpx
 
@@ -35,8 +36,10 @@ def checked_platform_url(url: str, *, http: PublicHttp, own_webhook_url: str) ->
 
 def _is_inside(host: str) -> bool:
     """Whether the host is an address, as text, that no delivery could go to. Names are looked up at each delivery."""
+    name = host.removesuffix(".")
+    with suppress(OSError):  # a look-up takes 127.1 for an address, too
+        name = socket.inet_ntoa(socket.inet_aton(name))
     try:
-        ipaddress.ip_address(host)
+        return not is_public(name)
     except ValueError:
-        return host == "localhost"
-    return not is_public(host)
+        return name == "localhost" or name.endswith(".localhost")
