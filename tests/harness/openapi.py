@@ -2,8 +2,9 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Self
 
 import yaml
 from jsonschema import Draft202012Validator
@@ -12,6 +13,7 @@ from referencing import Registry, Resource
 from referencing.jsonschema import DRAFT202012
 
 from local_stack import ROOT
+from whop_sync.aws.api_gateway import HttpAnswer
 
 FROM_API_GATEWAY = {"403", "429"}
 """Statuses that API Gateway answers, before any function runs."""
@@ -44,6 +46,25 @@ def operations() -> dict[str, dict[str, Any]]:
 def answers(route: str) -> dict[str, Any]:
     """The documented answers of a route by their status, as text."""
     return {str(status): _resolved(answer) for status, answer in operations()[route]["responses"].items()}
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer for the platform's backend."""
+
+    status: int
+    headers: dict[str, str]
+    body: dict[str, Any]
+
+    @classmethod
+    def documented(cls, route: str, answer: HttpAnswer) -> Self:
+        """A function's answer, which has to be one that docs/openapi.yaml has for the route."""
+        check_answer(route, answer)
+        return cls(answer["statusCode"], answer["headers"], json.loads(answer["body"]))
+
+    @property
+    def error(self) -> tuple[int, str]:
+        return self.status, self.body["error"]
 
 
 def check_answer(route: str, answer: Mapping[str, Any]) -> None:

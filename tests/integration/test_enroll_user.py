@@ -15,7 +15,7 @@ from fake_whop import ALL_SCOPES, Fault
 from harness import WORKER_SECONDS, Clock, World
 from harness.crashing_worker import Mortals, running_mortals
 from harness.faults import Point
-from harness.openapi import check_answer
+from harness.openapi import Answer
 from local_stack.engine import Engine
 from whop_sync.aws.queues import Queue
 from whop_sync.backend_api.enrolling import CALL_SECONDS, WAIT_SECONDS, WORK_SECONDS, EnrollUser, Handler
@@ -40,17 +40,6 @@ def user(user_id: str = "u1", **data: Any) -> dict[str, Any]:
     return {"type": "user.created", "data": {name: value for name, value in whole.items() if value is not ...}}
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    status: int
-    headers: dict[str, str]
-    body: dict[str, Any]
-
-    @property
-    def error(self) -> tuple[int, str]:
-        return self.status, self.body["error"]
-
-
 @dataclass
 class Backend:
     """The function behind API Gateway, with queues that exist."""
@@ -68,8 +57,7 @@ class Backend:
         text = body if isinstance(body, str) else json.dumps(body)
         request: Any = {"pathParameters": {"user_id": user_id}, "body": text, **event}
         answer = self.function().answer(request)
-        check_answer(ROUTE, answer)
-        return Answer(answer["statusCode"], answer["headers"], json.loads(answer["body"]))
+        return Answer.documented(ROUTE, answer)
 
     def function(self) -> EnrollUser:
         return EnrollUser(

@@ -129,20 +129,8 @@ def reason_of(error: PictureRefused | PictureUnavailable, url: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA(key_type=trustme.KeyType.ECDSA)
-
-
-@pytest.fixture(scope="module")
 def host_tls(authority: trustme.CA) -> ssl.SSLContext:
     return server_tls(authority, "cdn.test", "inside.test", "half.test", "1.2.3.4", "2606:4700::1111")
-
-
-@pytest.fixture(scope="module")
-def trust(authority: trustme.CA) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
-    return context
 
 
 @pytest.fixture

@@ -1,0 +1,20 @@
+"""What integration tests share: an authority of their own, whose hosts are trusted."""
+
+import ssl
+
+import pytest
+import trustme
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    """Issues the certificates of hosts on loopback."""
+    return trustme.CA(key_type=trustme.KeyType.ECDSA)
+
+
+@pytest.fixture(scope="module")
+def trust(authority: trustme.CA) -> ssl.SSLContext:
+    """What a client has that trusts the authority."""
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return context
