@@ -3,6 +3,7 @@
 `World.settle` plays the queue: it delivers an event again after the wait the worker asked for, until it is done.
 """
 
+import time
 import uuid
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -54,6 +55,23 @@ class Clock:
 
     def sleep(self, seconds: float) -> None:
         self.now += seconds
+
+
+@dataclass
+class Later:
+    """The clocks of a started function, in place of the module `time`: they run ahead by what passed."""
+
+    seconds: float = 0.0
+    now: float | None = None
+
+    def monotonic(self) -> float:
+        return time.monotonic() + self.seconds
+
+    def time(self) -> float:
+        return self.now or time.time()
+
+    def five_minutes_pass(self) -> None:
+        self.seconds += 300
 
 
 def event(

@@ -1,9 +1,11 @@
-"""What integration tests share: an authority of their own, whose hosts are trusted."""
+"""What integration tests share: an authority of their own, whose hosts are trusted, and a function's clocks."""
 
 import ssl
 
 import pytest
 import trustme
+
+from harness import Later
 
 
 @pytest.fixture(scope="module")
@@ -18,3 +20,11 @@ def trust(authority: trustme.CA) -> ssl.SSLContext:
     context = ssl.create_default_context()
     authority.configure_trust(context)
     return context
+
+
+@pytest.fixture
+def later(monkeypatch: pytest.MonkeyPatch) -> Later:
+    """The clocks of functions that are started in this process."""
+    later = Later()
+    monkeypatch.setattr("whop_sync.assembly.time", later)
+    return later

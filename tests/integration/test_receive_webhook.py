@@ -4,13 +4,13 @@ import base64
 import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from types import ModuleType
 from typing import Any
 
 import pytest
 
+from harness import Later
 from harness.openapi import check_answer
 from harness.senders import NOW, SENDERS, USER
 from harness.template_stack import Surroundings, load
@@ -30,30 +30,6 @@ def surroundings(engine: Engine) -> Surroundings:
     surroundings = Surroundings(engine)
     surroundings.set_signing_secrets(SECRET)
     return surroundings
-
-
-@dataclass
-class Later:
-    """The receiver's clocks, which run ahead by what passed."""
-
-    seconds: float = 0.0
-    now: float | None = None
-
-    def monotonic(self) -> float:
-        return time.monotonic() + self.seconds
-
-    def time(self) -> float:
-        return self.now or time.time()
-
-    def five_minutes_pass(self) -> None:
-        self.seconds += 300
-
-
-@pytest.fixture
-def later(monkeypatch: pytest.MonkeyPatch) -> Later:
-    later = Later()
-    monkeypatch.setattr("whop_sync.assembly.time", later)
-    return later
 
 
 @pytest.fixture

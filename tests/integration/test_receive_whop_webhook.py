@@ -3,7 +3,6 @@ sends over HTTP to a message in a real queue."""
 
 import json
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,6 +13,7 @@ import httpx
 import pytest
 
 from fake_whop import PLATFORM_COMPANY, PLATFORM_KEY, FakeWhop, Sent, Switches
+from harness import Later
 from harness.openapi import check_answer
 from harness.template_stack import Surroundings, load
 from local_stack import ROOT
@@ -23,19 +23,6 @@ from whop_sync.receiving.whop_webhooks import EVENTS
 
 SWITCHED_ON = {"AnnounceTo": "webhook", "PlatformUrl": "https://shop.test/announcements", "WhopWebhooks": "true"}
 TWO_MINUTES = 121.0
-
-
-class Later:
-    """The function's clocks, which run ahead by what passed."""
-
-    def __init__(self) -> None:
-        self.seconds = 0.0
-
-    def monotonic(self) -> float:
-        return time.monotonic() + self.seconds
-
-    def time(self) -> float:
-        return time.time()
 
 
 @contextmanager
@@ -111,13 +98,6 @@ class Stage:
 
 
 type Start = Callable[[dict[str, str]], ModuleType]
-
-
-@pytest.fixture
-def later(monkeypatch: pytest.MonkeyPatch) -> Later:
-    later = Later()
-    monkeypatch.setattr("whop_sync.assembly.time", later)
-    return later
 
 
 @pytest.fixture
