@@ -321,6 +321,10 @@ class TestPlatformUrl:
                 )
             ),
             *(
+                (f"https://{host}/s3cr3t", "public internet")
+                for host in ("LOCALHOST:3000", "my-mac.local", "my-mac.local.", "host.docker.internal", "backend")
+            ),
+            *(
                 (url, "this stack's own API")
                 for url in (
                     OWN_URL,

@@ -8,6 +8,10 @@ import httpx
 from whop_sync.internet.addresses import is_public
 from whop_sync.internet.requests import BadUrlError, PublicHttp, parsed_url
 
+_NEVER_PUBLIC = frozenset(("localhost", "local", "internal", "invalid"))
+"""Last parts of names that public DNS never has: https://www.iana.org/assignments/special-use-domain-names, and
+`internal` by ICANN's resolution of 2024-07-29."""
+
 
 def checked_platform_url(url: str, *, http: PublicHttp, own_webhook_url: str) -> httpx.URL:
     """Raises ValueError, with a sentence for the operator that holds no part of the URL.
@@ -35,11 +39,12 @@ def checked_platform_url(url: str, *, http: PublicHttp, own_webhook_url: str) ->
 
 
 def _is_inside(host: str) -> bool:
-    """Whether the host is an address, as text, that no delivery could go to. Names are looked up at each delivery."""
-    name = host.removesuffix(".")
+    """Whether no delivery could go to this host, by its text alone. Other names are looked up at each delivery."""
+    name = host.lower().removesuffix(".")
     with suppress(OSError):  # a look-up takes 127.1 for an address, too
         name = socket.inet_ntoa(socket.inet_aton(name))
     try:
         return not is_public(name)
     except ValueError:
-        return name == "localhost" or name.endswith(".localhost")
+        *above, last = name.split(".")
+        return not above or last in _NEVER_PUBLIC
