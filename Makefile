@@ -15,7 +15,7 @@ NODE := .local/node/.installed
 
 # No command here may reach an AWS account by chance, and none phones home. Only a command of the operators' tool that
 # names a stack, with no other target beside it, goes by the AWS settings of its caller.
-TOOL_COMMANDS := parked redrive discard trace tail console import verify
+TOOL_COMMANDS := check parked redrive discard trace tail console import verify
 OPERATING := $(and $(STACK),$(if $(filter-out $(TOOL_COMMANDS),$(or $(MAKECMDGOALS),help)),,yes))
 ifndef OPERATING
 unexport AWS_PROFILE AWS_DEFAULT_PROFILE AWS_SESSION_TOKEN AWS_ENDPOINT_URL AWS_REGION
@@ -59,7 +59,7 @@ CHOSEN = $(OF_STACK) $(if $(USER_ID),--user "$$USER_ID") $(if $(REASON),--reason
 PYTEST := .venv/bin/python -m pytest --quiet
 WITH_TOOLS := PATH="$(CURDIR)/$(TOOLS)/bin:$$PATH" PYTHON="$(CURDIR)/$(TOOLS)/bin/python"
 
-.PHONY: help demo up send down invoke event preview parked redrive discard trace tail console import verify load bench simulate sandbox sdk test containers lint validate build lock
+.PHONY: help demo up send down invoke event preview check parked redrive discard trace tail console import verify load bench simulate sandbox sdk test containers lint validate build lock
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -85,6 +85,9 @@ event: $(DEV) ## Sign the sample events for now: a signature is good for five mi
 preview: $(DEV) ## Show what a webhook's body would become (PRESET= FILE= HEADERS= SECRET= OVERRIDES= SIGNATURE_...=)
 	@$(if $(SECRET),WHOP_USER_SYNC_SIGNING_SECRET="$$SECRET") $(TOOL) preview "$$FILE" $(if $(PRESET),--preset "$$PRESET") \
 		$(if $(HEADERS),--headers "$$HEADERS") $(if $(OVERRIDES),--overrides "$$OVERRIDES") $(ARGS)
+
+check: $(DEV) ## Find what keeps it from working (STACK=name, else that of `make up`)
+	@$(TOOL) check $(OF_STACK) $(ARGS)
 
 parked: $(DEV) ## List what could not be handled (STACK=name, else that of `make up`; USER_ID= REASON= DELIVERY=)
 	@$(TOOL) parked $(CHOSEN) $(ARGS)
