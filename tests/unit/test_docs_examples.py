@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -19,6 +19,9 @@ from typing import TYPE_CHECKING, cast
 
 import jwt
 import pytest
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
+from botocore.credentials import Credentials
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from local_stack import ROOT
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
     from whop_sync.aws.queues import Queue as SqsQueue
 
 EXAMPLES = ROOT / "docs/examples"
+NODE_PACKAGES = ROOT / ".local/node/node_modules"
 SECRET = "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
 USER = {"id": "12345", "email": "ada@acme.test", "name": "Ada Lovelace", "avatar_url": "https://cdn.acme.test/ada.png"}
 EVENT = {"type": "user.created", "timestamp": "2026-01-05T09:30:00Z", "data": USER}
@@ -83,7 +87,7 @@ def served(answer: Callable[[BaseHTTPRequestHandler, str], HttpAnswer]) -> Itera
             self.end_headers()
             self.wfile.write(found["body"].encode())
 
-        do_GET = do_POST  # noqa: N815 - the base class looks for these names
+        do_GET = do_PUT = do_POST  # noqa: N815 - the base class looks for these names
 
         def log_message(self, *_: object) -> None: ...
 
@@ -158,14 +162,53 @@ def test_an_example_is_short_enough_to_be_read(example: str) -> None:
     assert len((EXAMPLES / example).read_text().splitlines()) <= 15
 
 
-def test_the_example_for_a_backend_signs_as_api_gateway_wants_it() -> None:
-    asked: list[tuple[str, str, str]] = []
+ASKERS = {
+    "py": "import ask; print(ask.whop_user('shop 1')['whop_user_id'], ask.chat_token('u1'));"
+    " ask.ask('PUT', '/users/u1', type='user.created')",
+    "mjs": "import { ask, chatToken, whopUser } from './ask.mjs';"
+    "console.log((await whopUser('shop 1')).whop_user_id, await chatToken('u1'));"
+    "await ask('PUT', '/users/u1', { type: 'user.created' })",
+}
+
+
+def runner(example: str, folder: Path) -> Sequence[str]:
+    """How a program that imports an example of this ending is run, from a folder that has what it imports."""
+    if example == "py":
+        return sys.executable, "-c"
+    node = shutil.which("node")
+    if not node or not (NODE_PACKAGES / "@smithy" / "signature-v4").exists():
+        pytest.skip("node is not installed, or npm, which brings the packages that sign")
+    (folder / "node_modules").symlink_to(NODE_PACKAGES)
+    shutil.copy(EXAMPLES / "ask.mjs", folder)
+    return node, "--input-type=module", "-e"
+
+
+def is_signed(request: BaseHTTPRequestHandler, body: str) -> bool:
+    """Whether AWS's own library, given the same request and time, comes to the same signature."""
+    proof = re.fullmatch(
+        r"AWS4-HMAC-SHA256 Credential=AKIDEXAMPLE/\d{8}/us-east-1/execute-api/aws4_request,"
+        r" SignedHeaders=(\S+), Signature=(\S+)",
+        request.headers["authorization"],
+    )
+    assert proof, request.headers["authorization"]
+    headers = {name: request.headers[name] for name in proof[1].split(";") if name != "host"}
+    url = f"http://{request.headers['host']}{request.path}"
+    again = AWSRequest(request.command, url, headers, body.encode())
+    again.context["timestamp"] = request.headers["x-amz-date"]
+    signer = SigV4Auth(Credentials("AKIDEXAMPLE", "secret"), "execute-api", "us-east-1")
+    text = signer.string_to_sign(again, signer.canonical_request(again))
+    return bool(signer.signature(text, again) == proof[2])
+
+
+@pytest.mark.parametrize("example", ASKERS)
+def test_the_example_for_a_backend_signs_as_api_gateway_wants_it(example: str, tmp_path: Path) -> None:
+    asked: list[tuple[str, str, bool]] = []
 
     def answer(request: BaseHTTPRequestHandler, body: str) -> HttpAnswer:
-        scope = re.search(r"Credential=AKIDEXAMPLE/\d{8}/(\S+),", request.headers["authorization"])
-        asked.append((f"{request.command} {request.path}", body, scope[1] if scope else ""))
+        asked.append((f"{request.command} {request.path}", body, is_signed(request, body)))
         return {"statusCode": 200, "headers": {}, "body": json.dumps({"token": "t", "whop_user_id": "user_1"})}
 
+    command = runner(example, tmp_path)
     with served(answer) as origin:
         settings = environment(
             "",
@@ -174,13 +217,23 @@ def test_the_example_for_a_backend_signs_as_api_gateway_wants_it() -> None:
             AWS_SECRET_ACCESS_KEY="secret",
             AWS_DEFAULT_REGION="us-east-1",
         )
-        program = "import ask; print(ask.whop_user('shop 1')['whop_user_id'], ask.chat_token('u1'))"
         result = subprocess.run(
-            [sys.executable, "-c", program], env=settings, capture_output=True, text=True, timeout=60, check=False
+            [*command, ASKERS[example]],
+            cwd=tmp_path,
+            env=settings,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
         )
-    assert result.stdout == "user_1 t\n", result.stderr
-    scope = "us-east-1/execute-api/aws4_request"
-    assert asked == [("GET /users/shop%201", "", scope), ("POST /users/u1/chat-token", "", scope)]
+    assert (result.returncode, result.stdout) == (0, "user_1 t\n"), result.stderr
+    put = "".join(body for line, body, _ in asked if line.startswith("PUT"))
+    assert json.loads(put) == {"type": "user.created"}
+    assert asked == [
+        ("GET /users/shop%201", "", True),
+        ("POST /users/u1/chat-token", "", True),
+        ("PUT /users/u1", put, True),
+    ]
 
 
 # -- relays for platforms that sign with keys of their own or send no webhooks -----------------------------------------
