@@ -37,6 +37,11 @@ _OF_ANNOUNCEMENTS = ("announcements", "announcements-dead-letters")
 
 _MAY_NOT = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError")
 _SIGNED_OUT = ("ExpiredToken", "ExpiredTokenException", "InvalidClientTokenId", "UnrecognizedClientException")
+_WRONG_SIGNATURE = ("SignatureDoesNotMatch", "InvalidSignatureException")
+_WRONG_TIME = ("RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture")
+_SIGNED_AT_A_WRONG_TIME = ("Signature expired", "Signature not yet current")
+"""How the message of a wrong signature begins where the clock is what is wrong with it
+(https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-troubleshooting.html)."""
 _WHERE = "Check the name of the stack, AWS_PROFILE and AWS_REGION."
 
 
@@ -130,13 +135,16 @@ def explained(error: ClientError | BotoCoreError, *, stack: str | None, needed: 
             return f"{error} Is it running?"
         case ClientError():
             code, operation = error.response["Error"]["Code"], error.operation_name
+            message = error.response["Error"].get("Message", "")
+            if code in _WRONG_TIME or (code in _WRONG_SIGNATURE and message.startswith(_SIGNED_AT_A_WRONG_TIME)):
+                return "AWS refuses requests with the time of this machine: its clock is minutes off. Set it."
             if code in NO_QUEUE:
                 return f"There is no stack {stack} here: its queues do not exist. {_WHERE}"
             if code in ("ResourceNotFoundException", "ResourceNotFoundError"):
                 return f"There is no stack {stack} here: {operation} found nothing. {_WHERE}"
             if code in _MAY_NOT:
                 return f"You are not allowed to {operation}. This command needs: {needed}"
-            if code in _SIGNED_OUT:
+            if code in (*_SIGNED_OUT, *_WRONG_SIGNATURE):
                 return f"AWS does not take these credentials ({code}): sign in again."
             return f"AWS refused {operation}: {code}."
         case _:

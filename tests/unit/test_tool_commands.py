@@ -17,7 +17,7 @@ import click
 import httpx
 import pytest
 import typer
-from botocore.exceptions import BotoCoreError
+from botocore.exceptions import BotoCoreError, ClientError
 
 from local_stack import ROOT
 from whop_sync.config import WhopConfig
@@ -28,7 +28,7 @@ from whop_user_sync.commands import parked as parked_commands
 from whop_user_sync.output import Output
 from whop_user_sync.parked import Parked
 from whop_user_sync.sending import Webhook
-from whop_user_sync.stack import Stack
+from whop_user_sync.stack import Stack, explained
 
 
 def commands(group: Any = None, *before: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
@@ -41,6 +41,29 @@ def commands(group: Any = None, *before: str) -> Iterator[tuple[tuple[str, ...],
 
 
 ALL = dict(commands())
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "part"),
+    [
+        (
+            "SignatureDoesNotMatch",
+            "Signature expired: 20261126T010000Z is now earlier than ...",
+            "clock is minutes off",
+        ),
+        ("InvalidSignatureException", "Signature not yet current: 20261126T03 is still later ...", "clock is minutes"),
+        ("RequestTimeTooSkewed", "The difference between the request time and ...", "clock is minutes off"),
+        ("RequestExpired", "Request has expired.", "clock is minutes off"),
+        ("SignatureDoesNotMatch", "The request signature we calculated does not match ...", "sign in again"),
+        ("InvalidSignatureException", "The request signature we calculated does not match ...", "sign in again"),
+        ("ExpiredToken", "The security token included in the request is expired", "sign in again"),
+        ("AccessDenied", "", "not allowed to ListQueues. This command needs: sqs:ListQueues"),
+        ("Throttling", "Rate exceeded", "AWS refused ListQueues: Throttling."),
+    ],
+)
+def test_what_aws_refuses_is_explained_by_what_to_do(code: str, message: str, part: str) -> None:
+    error = ClientError({"Error": {"Code": code, "Message": message}}, "ListQueues")
+    assert part in explained(error, stack="shop", needed="sqs:ListQueues")
 
 
 def test_the_commands_are_found() -> None:
