@@ -134,6 +134,7 @@ def worker() -> "Worker[UserEvent, Result]":
     from whop_sync.batches.worker import Worker
     from whop_sync.config import worker_config
     from whop_sync.journal import Journal
+    from whop_sync.pictures.fetching import TIMEOUT_SECONDS
     from whop_sync.syncing.user_events import UserEvents
     from whop_sync.whop.client import CALL_SECONDS, CALL_TIMEOUT
     from whop_sync.whop.rate_limit import MAX_WAIT_SECONDS
@@ -151,6 +152,7 @@ def worker() -> "Worker[UserEvent, Result]":
         max_wait=MAX_WAIT_SECONDS,
         timeout=CALL_TIMEOUT,
         call_seconds=CALL_SECONDS,
+        picture_seconds=TIMEOUT_SECONDS,
     )
     return Worker(
         messages=UserEvents(handler=synchronization, journal=journal),
@@ -172,9 +174,10 @@ def _synchronization(
     max_wait: float,
     timeout: "httpx.Timeout",
     call_seconds: float,
+    picture_seconds: float,
 ) -> "Synchronization":
     """The way of an event to Whop. No call takes longer than `call_seconds`: the wait for its slot, `max_wait` at most,
-    then the sum of the timeouts."""
+    then the sum of the timeouts. No picture takes longer to fetch than `picture_seconds`."""
     from concurrent.futures import ThreadPoolExecutor
 
     from whop_sync.aws.queues import Queue
@@ -206,7 +209,11 @@ def _synchronization(
     )
     profiles = Profiles(
         whop=whop,
-        pictures=PictureFetcher(clock=time.monotonic, http=PublicHttp(allowed_origin=config.picture_allowed_origin)),
+        pictures=PictureFetcher(
+            clock=time.monotonic,
+            http=PublicHttp(allowed_origin=config.picture_allowed_origin),
+            seconds=picture_seconds,
+        ),
         pool=ThreadPoolExecutor(max_workers=BATCH_SIZE),
         company=config.whop.company_id,
         clock=time.time,
@@ -231,7 +238,13 @@ def enroll_user() -> "EnrollUser":
     import boto3
 
     from whop_sync.aws.queues import Queue
-    from whop_sync.backend_api.enrolling import CALL_SECONDS, CALL_TIMEOUT, MAX_SLOT_WAIT_SECONDS, EnrollUser
+    from whop_sync.backend_api.enrolling import (
+        CALL_SECONDS,
+        CALL_TIMEOUT,
+        MAX_SLOT_WAIT_SECONDS,
+        PICTURE_SECONDS,
+        EnrollUser,
+    )
     from whop_sync.config import enroll_config
     from whop_sync.journal import Journal
     from whop_sync.receiving.enroll_requests import RequestReader
@@ -255,6 +268,7 @@ def enroll_user() -> "EnrollUser":
             max_wait=MAX_SLOT_WAIT_SECONDS,
             timeout=CALL_TIMEOUT,
             call_seconds=CALL_SECONDS,
+            picture_seconds=PICTURE_SECONDS,
         ),
         created=Queue(sqs, config.user_created_queue_url),
         changed=Queue(sqs, config.profile_updated_queue_url),

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
@@ -23,6 +23,8 @@ from whop_sync.backend_api.lookups import LookUp
 from whop_sync.errors import AwaitsTurn, Transient
 from whop_sync.events import UserEvent
 from whop_sync.journal import Journal
+from whop_sync.pictures.errors import PictureUnavailable
+from whop_sync.pictures.fetching import Picture, PictureFetcher
 from whop_sync.receiving.enroll_requests import RequestReader
 from whop_sync.users.directory import Directory
 from whop_sync.users.mappings import LEASE_SECONDS
@@ -337,6 +339,58 @@ def test_a_lost_create_that_is_not_listed_is_left_to_a_worker(world: World, back
     world.settle(event)
     assert backend.put(user(name="Ann")).status == 200
     assert len(world.fake.companies()) == 1
+
+
+@pytest.mark.parametrize("call", ["create", "PATCH /users/{id}"])
+def test_a_call_without_an_answer_is_not_waited_for(
+    world: World, backend: Backend, caplog: pytest.LogCaptureFixture, call: str
+) -> None:
+    """It may take effect later, so the user's row is kept for longer than any caller waits."""
+    world.fake.fault(Fault(world.create_call if call == "create" else call, "timeout_after", times=None))
+    began = world.clock()
+    answer = backend.put(user(name="Ann"))
+    assert (answer.status, world.clock()) == (202, began)
+    [line] = [vars(record) for record in caplog.records if vars(record).get("what") == "EnrollUser"]
+    assert line["reason"] != "busy"
+    assert [event.user_id for event in backend.received()] == ["u1"]
+
+
+def test_a_picture_whose_host_knows_it_a_moment_late_is_shown(world: World, backend: Backend) -> None:
+    url = world.pictures.url("00aa00")
+    backend.handler = _Late(world, missing=1)
+    assert backend.put(user(name="Ann", avatar_url=url)).status == 200
+    assert world.shown()[1]
+
+
+def test_a_picture_that_does_not_come_costs_the_caller_two_tries_and_no_name(world: World, backend: Backend) -> None:
+    backend.handler = late = _Late(world, missing=99)
+    answer = backend.put(user(name="Ann", avatar_url=world.pictures.url("00aa00")))
+    assert answer.status == 202
+    assert answer.body["user"]["whop_user_id"] == world.row()["whop_user_id"]
+    assert world.shown() == ("Ann", None)
+    assert late.fetched == 2
+    [event] = backend.received()
+    world.settle(event)
+    assert world.shown()[1]
+
+
+class _Late:
+    """A worker's way, with a picture host that does not know a picture the first times."""
+
+    def __init__(self, world: World, *, missing: int) -> None:
+        self.fetched, self.missing = 0, missing
+        inner = replace(world.synchronization, call_seconds=CALL_SECONDS)
+        self.pictures = inner.profiles.pictures
+        self.inner = replace(inner, profiles=replace(inner.profiles, pictures=cast("PictureFetcher", self)))
+
+    def handle(self, event: UserEvent, *, age: float, deadline: float) -> Any:
+        return self.inner.handle(event, age=age, deadline=deadline)
+
+    def fetch(self, url: str) -> Picture:
+        self.fetched += 1
+        if self.fetched <= self.missing:
+            raise PictureUnavailable("picture_not_found", "the picture's host answered 404")
+        return self.pictures.fetch(url)
 
 
 def test_an_enrolled_user_whose_profile_is_not_done_is_202_with_who_they_are(world: World, backend: Backend) -> None:

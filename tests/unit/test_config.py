@@ -9,8 +9,9 @@ from botocore.exceptions import ClientError
 from fake_whop.protocol import KNOWN_VERSIONS
 from harness import Clock
 from local_stack import ROOT
-from whop_sync import config
+from whop_sync import assembly, config
 from whop_sync.aws.secrets import MAX_AGE_SECONDS, Secret, pasted_texts
+from whop_sync.backend_api.enrolling import CALL_SECONDS, PICTURE_SECONDS
 from whop_sync.errors import OperatorNeeded
 from whop_sync.receiving.platforms import PLATFORMS
 from whop_sync.receiving.signatures import signing_keys
@@ -35,6 +36,21 @@ WORKER = {
 def _settings(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in WORKER.items():
         monkeypatch.setenv(name, value)
+
+
+def test_a_person_who_waits_waits_less_for_whop_and_for_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "USER_CREATED_QUEUE_URL": "https://sqs.test/created",
+        "PROFILE_UPDATED_QUEUE_URL": "https://sqs.test/updated",
+    }.items():
+        monkeypatch.setenv(name, value)
+    waiting: Any = assembly.enroll_user().handler
+    messages: Any = assembly.worker().messages
+    working = messages.handler
+    assert (waiting.call_seconds, waiting.profiles.pictures.seconds) == (CALL_SECONDS, PICTURE_SECONDS)
+    assert waiting.profiles.pictures.seconds < working.profiles.pictures.seconds
+    assert waiting.call_seconds < working.call_seconds
 
 
 def chosen() -> Generation:

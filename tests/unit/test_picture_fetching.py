@@ -63,9 +63,9 @@ class Internet:
             raise TimeoutError(f"{address}:{port}")
         raise ConnectionRefusedError(f"{address}:{port}")
 
-    def avatars(self, allowed_origin: str | None = None) -> PictureFetcher:
+    def avatars(self, allowed_origin: str | None = None, *, seconds: float = TIMEOUT_SECONDS) -> PictureFetcher:
         http = PublicHttp(allowed_origin=allowed_origin, resolve=self.resolve, connect=self.connect)
-        return PictureFetcher(clock=lambda: self.now, http=http)
+        return PictureFetcher(clock=lambda: self.now, http=http, seconds=seconds)
 
 
 def reason(avatars: PictureFetcher, url: str) -> str:
@@ -120,6 +120,14 @@ class TestAddresses:
         assert reason(internet.avatars(), "https://cdn.test/a.png") == "picture_unavailable"
         assert internet.connections == [(address, 443) for address in (*dead, "1.1.1.1")]
         assert internet.now - began <= TIMEOUT_SECONDS - MIN_CONNECT_SECONDS
+
+    @pytest.mark.parametrize("seconds", [2.0, 5.0])
+    def test_a_fetch_takes_no_longer_than_it_may(self, seconds: float) -> None:
+        dead = [f"93.184.215.{number}" for number in range(1, 40)]
+        internet = Internet({"cdn.test": [dead]}, dead=dead)
+        began = internet.now
+        assert reason(internet.avatars(seconds=seconds), "https://cdn.test/a.png") == "picture_unavailable"
+        assert seconds - MIN_CONNECT_SECONDS <= internet.now - began <= seconds
 
     def test_an_address_that_is_found_twice_is_tried_once(self) -> None:
         internet = Internet({"cdn.test": [["1.1.1.1", "1.1.1.1"]]})

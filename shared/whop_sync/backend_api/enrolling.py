@@ -43,6 +43,9 @@ CALL_SECONDS = 13 + MAX_SLOT_WAIT_SECONDS
 """No call takes longer: the wait for a slot, then the sum of the timeouts and a margin. All are shorter than those of a
 worker, since a caller waits."""
 
+PICTURE_SECONDS = 5.0
+"""How long a caller waits for a picture: one that takes longer is left to a worker, which gives it more time."""
+
 LAST_TRY_SECONDS = WORK_SECONDS - CALL_SECONDS
 """When the last try begins after one that failed: later, it could ask Whop for nothing."""
 
@@ -51,6 +54,9 @@ _FIRST_BACKOFF, _MAX_BACKOFF = 0.5, 4.0
 
 # What stands in the way is about the user, and the row says it.
 _OF_THE_USER = ("no_email", "user_deleted")
+
+# What stands in the way is the host of the user's picture.
+_OF_A_PICTURE = ("picture_not_found", "picture_unavailable", "picture_untrusted")
 
 
 class EnrollRequest(Protocol):
@@ -192,11 +198,19 @@ class EnrollUser:
 
 
 def pause_after(error: Transient, tries: int) -> float | None:
-    """Seconds until the next try, None if the caller should not wait for it: until an operator has acted, or another
-    event has come. `tries` have failed before."""
+    """Seconds until the next try, None if the caller should not wait for it: until an operator has acted, another event
+    has come, or a call that Whop did not answer can be under way no longer. `tries` have failed before.
+
+        call ──── no answer in time ──┤ the row's lease is kept ────────────────────┤ the next try
+                                      └ 202: it lasts longer than any caller waits
+
+    A picture's host gets a second chance, since some know a new picture a moment late, and no third.
+    """
     if error.reason == "busy":
         return _POLL_SECONDS
-    if isinstance(error, OperatorNeeded):
+    if isinstance(error, OperatorNeeded) or error.effect == "pending":
+        return None
+    if error.reason in _OF_A_PICTURE and tries:
         return None
     if isinstance(error, AwaitsTurn) or error.retry_after is not None:
         return error.retry_after

@@ -23,7 +23,7 @@ MAX_BYTES = 5 * 1024 * 1024
 """Whop documents no limit for a user's picture; 5 MB is its limit for a company's logo."""
 
 TIMEOUT_SECONDS = 15.0
-"""For the whole of a fetch, name look-ups and redirects included."""
+"""For the whole of a fetch while no person waits, name look-ups and redirects included."""
 
 MAX_REDIRECTS = 3
 
@@ -66,14 +66,15 @@ class Picture:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PictureFetcher:
-    """`clock` counts seconds from any moment."""
+    """`clock` counts seconds from any moment; a fetch gets so many `seconds`."""
 
     clock: Callable[[], float]
     http: PublicHttp = field(default_factory=PublicHttp)
+    seconds: float = TIMEOUT_SECONDS
 
     def fetch(self, url: str) -> Picture:
         """Raises PictureRefused or PictureUnavailable, whose texts never hold the URL."""
-        deadline = RequestDeadline(self.clock, self.clock() + TIMEOUT_SECONDS)
+        deadline = RequestDeadline(self.clock, self.clock() + self.seconds)
         try:
             return self._follow(url, deadline)
         except BadUrlError as error:
