@@ -177,8 +177,7 @@ def deploy(
 ) -> Deployment:
     """Deploys what `build` wrote, sets its secrets, and returns once the stack takes webhooks.
 
-    `parameters` are the template's, an empty one its default, and `announcement_secrets` go with AnnounceTo=webhook.
-    Raises DeploymentError.
+    `parameters` are the template's, and `announcement_secrets` go with AnnounceTo=webhook. Raises DeploymentError.
     """
     settings = {
         "AwsEndpointUrl": engine.url,
@@ -190,7 +189,7 @@ def deploy(
         "deploy",
         *("--template-file", built / "template.yaml", "--stack-name", stack, "--resolve-s3"),
         *("--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset"),
-        *("--parameter-overrides", *(_override(name, value) for name, value in settings.items() if value)),
+        *("--parameter-overrides", *(_override(name, value) for name, value in settings.items())),
         # SAM looks every five seconds whether a deployment is through; this one takes less than one.
         environment={
             "AWS_ENDPOINT_URL": engine.url,
@@ -209,8 +208,9 @@ def deploy(
 
 
 def _override(name: str, value: str) -> str:
-    """A parameter as SAM reads it. It takes one escape off each quote, so JSON's own become code points."""
-    if '"' not in value:
+    """A parameter as SAM reads it. It takes one escape off each quote, so JSON's own become code points. Without quotes
+    it takes no empty value."""
+    if value and '"' not in value:
         return f"{name}={value}"
     return f'{name}="' + value.replace('\\"', r"\u0022").replace('"', '\\"') + '"'
 
