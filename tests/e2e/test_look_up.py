@@ -281,4 +281,4 @@ def test_the_functions_that_answer_may_read_one_row_and_change_nothing(resources
 def test_the_routes_about_users_are_for_callers_of_aws(resources: dict[str, Any]) -> None:
     routes = [one["Properties"] for one in resources.values() if one["Type"] == "AWS::ApiGatewayV2::Route"]
     open_ = {route["RouteKey"] for route in routes if route.get("AuthorizationType") != "AWS_IAM"}
-    assert open_ == {"POST /webhooks"}
+    assert open_ == {"POST /webhooks", "POST /whop-webhooks"}  # which the sender's signature proves
