@@ -135,7 +135,8 @@ sdk: $(DEV) ## Read from the releases of Whop's official SDK what each sends, fo
 
 test: $(DEV) $(SAM) $(ENGINE) $(NODE) ## Run every test
 	$(PYTEST) tests/unit tests/integration --numprocesses auto
-	$(PYTEST) tests/e2e
+	@# Two stacks side by side: more of them would be too slow for the tests' patience on two cores.
+	$(PYTEST) tests/e2e --numprocesses 2 --dist loadfile
 
 containers: $(DEV) $(SAM) $(ENGINE) ## Run the built functions in Docker's containers (skipped where no daemon answers)
 	$(PYTEST) tests/containers -rs
