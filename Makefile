@@ -134,7 +134,7 @@ sdk: $(DEV) ## Read from the releases of Whop's official SDK what each sends, fo
 	@PYTHONPATH=shared:tests:tests/programs .venv/bin/python -m sdk_requests
 
 test: $(DEV) $(SAM) $(ENGINE) $(NODE) ## Run every test
-	$(PYTEST) tests/unit tests/integration --numprocesses auto
+	$(PYTEST) tests/unit tests/integration --numprocesses auto --dist worksteal
 	@# Two stacks side by side: more of them would be too slow for the tests' patience on two cores.
 	$(PYTEST) tests/e2e --numprocesses 2 --dist loadfile
 

@@ -671,7 +671,7 @@ def test_the_announcer_logs_nothing_of_what_it_sends_or_is_answered(engine: Engi
         assert leaks(ended.all) == []
 
 
-@pytest.mark.parametrize("host", [f"{WORD}.invalid", "localtest.invalid"])
+@pytest.mark.parametrize("host", [f"{WORD}.test", "no-such-host.test"])
 def test_a_backend_that_is_not_there_is_not_named(engine: Engine, tmp_path: Path, host: str) -> None:
     surroundings = announcing(engine, "", f"https://{host}/{WORD}")
     ended = run(of_function("announce"), surroundings.environment("announce"), tmp_path, step(batch(announced("u1"))))

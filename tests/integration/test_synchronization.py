@@ -630,9 +630,14 @@ class TestPicture:
     def test_who_brings_an_e_mail_later_signs_up_then(self, world: World) -> None:
         world.failure(created(email=None, name="Ann", picture=world.pictures.url("ff0000")))
         world.wire.reset()
+        asked_for = threading.Event()
+        meanwhile: list[bool] = []
+        world.wire.planned = {
+            Point(1, PICTURE, 1): Meanwhile("before", asked_for.set),
+            Point(1, "POST /companies", 1): Meanwhile("before", lambda: meanwhile.append(asked_for.wait(3))),
+        }
         world.handle(event(version=2, name="Ann", picture=world.pictures.url("ff0000")))
-        calls = calls_of(world)
-        assert calls.index(PICTURE) < calls.index("record account")
+        assert meanwhile == [True]
 
     def test_a_picture_that_whop_refuses_to_attach_does_not_hold_back_the_name(self, world: World) -> None:
         world.handle(created(name="Ann"))
