@@ -30,6 +30,7 @@ from whop_sync.receiving.signatures import (
     parse_secrets,
 )
 from whop_sync.standard_webhooks import sign
+from whop_sync.times import iso
 from whop_sync.values import microseconds
 from whop_user_sync.preview.captured import header_lines
 
@@ -221,7 +222,7 @@ def _moment(value: str | float) -> int | None:
 def _moved(value: str | float, moment: int, now: float) -> str | float:
     """The time of this moment, written as `value` writes it."""
     if isinstance(value, str) and not value.isdigit():
-        return datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return iso(now)
     scale = round(moment / float(value))  # 1,000,000 for seconds, 1,000 for milliseconds, 1 for microseconds
     moved = round(now * 1_000_000 / scale)
     return str(moved) if isinstance(value, str) else moved

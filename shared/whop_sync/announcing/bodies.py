@@ -1,9 +1,9 @@
 """What the platform receives of an announcement."""
 
-from datetime import UTC, datetime
 from typing import Any
 
 from whop_sync.announcements import Announcement
+from whop_sync.times import iso
 
 
 def body_of(announcement: Announcement) -> dict[str, Any]:
@@ -12,9 +12,8 @@ def body_of(announcement: Announcement) -> dict[str, Any]:
     data: dict[str, Any] = {"user_id": announcement.user_id}
     if announcement.version is not None:
         data["version"] = announcement.version
-    occurred_at = datetime.fromtimestamp(announcement.occurred_at, UTC)
     return {
         "type": announcement.type,
-        "timestamp": occurred_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "timestamp": iso(announcement.occurred_at),
         "data": data | dict(announcement.data),
     }

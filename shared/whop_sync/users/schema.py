@@ -12,9 +12,10 @@ Five kinds of items share the table:
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Literal, TypedDict
 
+from whop_sync import times
 from whop_sync.accounts import Account
 from whop_sync.announcements import Announcement, announcement_id
 from whop_sync.events import FIELDS, PROFILE_FIELDS, Field, Position, ProfileField, Standing, UserEvent, standing_of
@@ -303,8 +304,8 @@ def number(seconds: float) -> dict[str, str]:
     return {"N": f"{seconds:.3f}"}
 
 
-def iso(seconds: float) -> Text:
-    return {"S": datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")}
+def iso(when: datetime | float) -> Text:
+    return {"S": times.iso(when)}
 
 
 def attempt_attributes(attempt: Attempt | None) -> Attributes:

@@ -218,8 +218,7 @@ def standing_attributes(row: Row, positions: Mapping[Field, Position]) -> Attrib
         since = _EPOCH + timedelta(microseconds=max(said).time)
     except OverflowError:  # a year that no calendar here has
         return attributes
-    text = since.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return {**attributes, "standing_since": {"S": text}}
+    return {**attributes, "standing_since": iso(since)}
 
 
 def update_of(attributes: Attributes, condition: str, values: Mapping[str, Any]) -> RowUpdate:
