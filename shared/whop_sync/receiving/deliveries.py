@@ -32,7 +32,7 @@ from whop_sync.receiving.payloads import (
     user_id_of,
 )
 from whop_sync.receiving.platforms import Platform
-from whop_sync.receiving.requests import CLAIMED_ID, EVENT_TYPE, lower_case, raw_body, response, try_again
+from whop_sync.receiving.requests import CLAIMED_ID, loggable_event_type, lower_case, raw_body, response, try_again
 from whop_sync.receiving.signatures import Scheme
 from whop_sync.values import is_data_url
 
@@ -252,7 +252,7 @@ class Receiver:
                 self.journal.delivery("accepted", event=event, error=dropped)
                 return "accepted"
             case Ignored(event_id=event_id, event_type=event_type, event=left_out, reason=reason):
-                shown = event_type if EVENT_TYPE.fullmatch(event_type) else None
+                shown = loggable_event_type(event_type)
                 self.journal.delivery("ignored", event_id=event_id, event=left_out, event_type=shown, error=reason)
                 return "ignored"
             case Unreadable(event_id=event_id, user_id=user_id, error=error):

@@ -11,7 +11,7 @@ from whop_sync.errors import Unauthentic
 RETRY_AFTER_SECONDS = 5
 
 # What may stand in a log line although a sender wrote it: words of a program, neither sentences nor addresses.
-EVENT_TYPE = re.compile(r"[A-Za-z0-9._:/-]{1,64}", re.ASCII)
+_EVENT_TYPE = re.compile(r"[A-Za-z0-9._:/-]{1,64}", re.ASCII)
 CLAIMED_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}", re.ASCII)
 
 
@@ -24,6 +24,11 @@ def raw_body(http_event: HttpEvent) -> bytes:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raise Unauthentic("malformed_body") from None
+
+
+def loggable_event_type(event_type: str) -> str | None:
+    """The name that a sender gives its event, None if it may not be logged."""
+    return event_type if _EVENT_TYPE.fullmatch(event_type) else None
 
 
 def lower_case(http_event: HttpEvent) -> dict[str, str]:

@@ -25,7 +25,7 @@ from whop_sync.aws.api_gateway import HttpAnswer, HttpEvent
 from whop_sync.aws.queues import Queue
 from whop_sync.errors import Malformed, OperatorNeeded, Permanent, SyncError, Transient, Unauthentic
 from whop_sync.journal import Journal
-from whop_sync.receiving.requests import CLAIMED_ID, EVENT_TYPE, lower_case, raw_body, response, try_again
+from whop_sync.receiving.requests import CLAIMED_ID, loggable_event_type, lower_case, raw_body, response, try_again
 from whop_sync.receiving.signatures import Proof, Standard, parse_secrets
 from whop_sync.values import json_object, microseconds
 
@@ -219,7 +219,7 @@ class WhopReceiver:
                 whop_company_id=found.data["whop_company_id"],
             )
         else:
-            shown = found.event_type if EVENT_TYPE.fullmatch(found.event_type) else None
+            shown = loggable_event_type(found.event_type)
             self.journal.whop_webhook(
                 "ignored", event_id=_loggable(proof.delivery_id), event_type=shown, error=found.reason
             )
