@@ -3,21 +3,19 @@
 import json
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
 
 from harness import Clock
+from harness.batches import sqs_record, staying
 from whop_sync import config
 from whop_sync.announcements import Announcement
 from whop_sync.announcing.platform_url import checked_platform_url
 from whop_sync.announcing.queued_announcements import LAST_START_SECONDS, QueuedAnnouncements
 from whop_sync.announcing.webhooks import TIMEOUT_SECONDS, announcement_keys
-from whop_sync.aws.queues import Queue
 from whop_sync.batches.retries import RETRIES
-from whop_sync.batches.worker import Record, Worker
 from whop_sync.errors import OperatorNeeded, Transient
 from whop_sync.internet.requests import PublicHttp
 from whop_sync.journal import Journal
@@ -77,36 +75,18 @@ class Bench:
         self.parked.append((details["reason"], details["event_id"], details.get("user_id", "")))
 
     def change_message_visibility(self, *, ReceiptHandle: str, VisibilityTimeout: int, **_: Any) -> None:  # noqa: N803
-        self.postponed[ReceiptHandle] = VisibilityTimeout
+        self.postponed[ReceiptHandle.removeprefix("receipt-")] = VisibilityTimeout
 
     def run(self, *bodies: Announcement | str, age: float = 0, seconds_left: float = 60) -> list[int]:
         """The places of the messages that stay in the queue."""
-        queue = Queue(self, "queue")  # type: ignore[arg-type]
         journal = Journal()
-        records: list[Record] = [
-            {
-                "messageId": f"m{place}",
-                "receiptHandle": f"m{place}",
-                "body": body if isinstance(body, str) else body.to_json(),
-                "attributes": {
-                    "SentTimestamp": str(int((self.clock() - age) * 1000)),
-                    "ApproximateReceiveCount": "1",
-                },
-            }
-            for place, body in enumerate(bodies)
+        texts = [body if isinstance(body, str) else body.to_json() for body in bodies]
+        records = [
+            sqs_record(text, sent_at=self.clock() - age, message_id=f"m{place}") for place, text in enumerate(texts)
         ]
-        with ThreadPoolExecutor(10) as pool:
-            worker = Worker(
-                messages=QueuedAnnouncements(target=self, directory=self, announced=self, journal=journal),  # type: ignore[arg-type]
-                queue=queue,
-                dead_letters=queue,
-                journal=journal,
-                clock=self.clock,
-                pool=pool,
-                jitter=lambda low, high: (low + high) / 2,
-            )
-            answer = worker.handle(records, seconds_left=seconds_left)
-        return sorted(int(failure["itemIdentifier"][1:]) for failure in answer["batchItemFailures"])
+        messages = QueuedAnnouncements(target=self, directory=self, announced=self, journal=journal)  # type: ignore[arg-type]
+        stay = staying(records, messages, self, journal, self.clock, seconds_left=seconds_left)
+        return sorted(int(message_id[1:]) for message_id in stay)
 
 
 def spoilt(**changed: Any) -> str:

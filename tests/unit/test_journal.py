@@ -13,9 +13,8 @@ from typing import Any, get_args
 import pytest
 
 from harness import Clock, event
+from harness.batches import sqs_record, staying
 from whop_sync.announcements import Announcement
-from whop_sync.aws.queues import Queue
-from whop_sync.batches.worker import Record, Worker
 from whop_sync.errors import OperatorNeeded, Permanent, Reason, SyncError, Transient, Unauthentic
 from whop_sync.events import UserEvent
 from whop_sync.journal import AnnouncementOutcome, DeliveryOutcome, EventOutcome, Journal, RequestOutcome
@@ -80,17 +79,8 @@ def work(journal: Journal, behaviour: Callable[[], Result], *, age: float = 3) -
             return behaviour()
 
     clock = Clock()
-    queue = Queue(Queues(), "queue")  # type: ignore[arg-type]
-    record: Record = {
-        "messageId": "m1",
-        "receiptHandle": "r1",
-        "body": event().to_json(),
-        "attributes": {"SentTimestamp": str(int((clock() - age) * 1000)), "ApproximateReceiveCount": "1"},
-    }
-    with ThreadPoolExecutor(1) as pool:
-        events = UserEvents(handler=Handler(), journal=journal)
-        worker = Worker(messages=events, queue=queue, dead_letters=queue, journal=journal, clock=clock, pool=pool)
-        worker.handle([record], seconds_left=120)
+    record = sqs_record(event().to_json(), sent_at=clock() - age)
+    staying([record], UserEvents(handler=Handler(), journal=journal), Queues(), journal, clock, seconds_left=120)
 
 
 def failing(error: SyncError) -> Callable[[], Result]:

@@ -3,7 +3,6 @@
 import json
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,9 +10,10 @@ import pytest
 from botocore.exceptions import ClientError
 
 from harness import Clock, event
+from harness.batches import sqs_record, staying
 from whop_sync.aws.queues import Queue
 from whop_sync.batches.retries import RETRIES
-from whop_sync.batches.worker import Record, Worker
+from whop_sync.batches.worker import Record
 from whop_sync.errors import AwaitsTurn, OperatorNeeded, Permanent, Transient, WhopAnswer
 from whop_sync.events import UserEvent
 from whop_sync.journal import Journal
@@ -58,31 +58,13 @@ class Bench:
 
     def run(self, *records: Record, seconds_left: float = 120) -> set[str]:
         """The ids of the messages that stay in the queue."""
-        queue = Queue(self.sqs, "queue")  # type: ignore[arg-type]
-        with ThreadPoolExecutor(10) as pool:
-            journal = Journal()
-            worker = Worker(
-                messages=UserEvents(handler=self, journal=journal),
-                queue=queue,
-                dead_letters=queue,
-                journal=journal,
-                clock=self.clock,
-                pool=pool,
-                jitter=lambda low, high: (low + high) / 2,
-            )
-            answer = worker.handle(records, seconds_left=seconds_left)
-        return {failure["itemIdentifier"] for failure in answer["batchItemFailures"]}
+        journal = Journal()
+        messages = UserEvents(handler=self, journal=journal)
+        return staying(records, messages, self.sqs, journal, self.clock, seconds_left=seconds_left)
 
     def record(self, body: UserEvent | str, *, id: str = "m1", receives: int = 1, age: float = 0) -> Record:  # noqa: A002
-        return {
-            "messageId": id,
-            "receiptHandle": f"receipt-{id}",
-            "body": body if isinstance(body, str) else body.to_json(),
-            "attributes": {
-                "SentTimestamp": str(int((self.clock() - age) * 1000)),
-                "ApproximateReceiveCount": str(receives),
-            },
-        }
+        text = body if isinstance(body, str) else body.to_json()
+        return sqs_record(text, sent_at=self.clock() - age, message_id=id, receives=receives)
 
     def reasons(self) -> list[str]:
         return [message["MessageAttributes"]["reason"]["StringValue"] for message in self.sqs.parked]
