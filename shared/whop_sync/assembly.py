@@ -66,7 +66,7 @@ def receiver() -> "Receiver | MisconfiguredReceiver":
 
     import boto3
 
-    from whop_sync.aws.queues import Queue
+    from whop_sync.aws.queues import EventQueues, Queue
     from whop_sync.config import receiver_config
     from whop_sync.journal import Journal
     from whop_sync.receiving.deliveries import MisconfiguredReceiver, Receiver
@@ -87,8 +87,9 @@ def receiver() -> "Receiver | MisconfiguredReceiver":
     return Receiver(
         platform=platform,
         signing_keys=lambda: signing_keys(secret.text(), platform.scheme),
-        created=Queue(sqs, config.user_created_queue_url),
-        changed=Queue(sqs, config.profile_updated_queue_url),
+        queues=EventQueues(
+            created=Queue(sqs, config.user_created_queue_url), changed=Queue(sqs, config.profile_updated_queue_url)
+        ),
         parked=Queue(sqs, config.parked_deliveries_queue_url),
         journal=journal,
         clock=time.time,
@@ -237,7 +238,7 @@ def enroll_user() -> "EnrollUser":
     less time than a worker's, and waits less for its slot."""
     import boto3
 
-    from whop_sync.aws.queues import Queue
+    from whop_sync.aws.queues import EventQueues, Queue
     from whop_sync.backend_api.enrolling import (
         CALL_SECONDS,
         CALL_TIMEOUT,
@@ -270,8 +271,9 @@ def enroll_user() -> "EnrollUser":
             call_seconds=CALL_SECONDS,
             picture_seconds=PICTURE_SECONDS,
         ),
-        created=Queue(sqs, config.user_created_queue_url),
-        changed=Queue(sqs, config.profile_updated_queue_url),
+        queues=EventQueues(
+            created=Queue(sqs, config.user_created_queue_url), changed=Queue(sqs, config.profile_updated_queue_url)
+        ),
         directory=Directory(dynamodb, config.sync.user_mappings_table),
         journal=journal,
         clock=time.time,

@@ -17,7 +17,7 @@ from harness.crashing_worker import Mortals, running_mortals
 from harness.faults import Point
 from harness.openapi import Answer
 from local_stack.engine import Engine
-from whop_sync.aws.queues import Queue
+from whop_sync.aws.queues import EventQueues, Queue
 from whop_sync.backend_api.enrolling import CALL_SECONDS, WAIT_SECONDS, WORK_SECONDS, EnrollUser, Handler
 from whop_sync.backend_api.lookups import LookUp
 from whop_sync.errors import AwaitsTurn, Transient
@@ -65,8 +65,7 @@ class Backend:
         return EnrollUser(
             reader=RequestReader(enroll_if=self.enroll_if),
             handler=self.handler or replace(self.world.synchronization, call_seconds=CALL_SECONDS),
-            created=self.created,
-            changed=self.changed,
+            queues=EventQueues(created=self.created, changed=self.changed),
             directory=Directory(self.world.dynamodb, self.world.table),
             journal=Journal(),
             clock=self.world.clock,

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from harness import World
-from whop_sync.aws.queues import Queue
+from whop_sync.aws.queues import EventQueues, Queue
 from whop_sync.events import UserEvent
 from whop_sync.journal import Journal
 from whop_sync.receiving.deliveries import Receiver
@@ -36,8 +36,7 @@ class Platform:
         self.receiver = Receiver(
             platform=platform,
             signing_keys=lambda: platform.scheme.keys(SECRET),
-            created=queue,
-            changed=queue,
+            queues=EventQueues(created=queue, changed=queue),
             parked=queue,
             journal=Journal(),
             clock=self.world.clock,

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from whop_sync.aws.api_gateway import HttpAnswer
-from whop_sync.aws.queues import Queue
+from whop_sync.aws.queues import EventQueues, Queue
 from whop_sync.errors import Transient
 from whop_sync.events import Kind, UserEvent
 from whop_sync.journal import Journal
@@ -66,8 +66,7 @@ class Endpoint:
         self.receiver = Receiver(
             platform=self.platform,
             signing_keys=self._keys,
-            created=queue("created"),
-            changed=queue("changed"),
+            queues=EventQueues(created=queue("created"), changed=queue("changed")),
             parked=queue("parked"),
             journal=Journal(),
             clock=lambda: NOW,

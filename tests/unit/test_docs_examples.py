@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 
 from local_stack import ROOT
 from whop_sync.aws.api_gateway import HttpAnswer
+from whop_sync.aws.queues import EventQueues
 from whop_sync.events import UserEvent
 from whop_sync.journal import Journal
 from whop_sync.receiving.deliveries import Receiver
@@ -106,8 +107,7 @@ def url(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     receiver = Receiver(
         platform=platform,
         signing_keys=lambda: platform.scheme.keys(SECRET),
-        created=sink,
-        changed=sink,
+        queues=EventQueues(created=sink, changed=sink),
         parked=sink,
         journal=Journal(),
         clock=time.time,

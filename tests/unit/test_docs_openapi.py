@@ -25,7 +25,7 @@ from harness.openapi import (
 )
 from harness.pages import Page
 from whop_sync.aws.api_gateway import HttpAnswer
-from whop_sync.aws.queues import Queue
+from whop_sync.aws.queues import EventQueues, Queue
 from whop_sync.backend_api.chat_tokens import ChatTokens
 from whop_sync.backend_api.enrolling import EnrollUser
 from whop_sync.backend_api.lookups import LookUp
@@ -209,8 +209,7 @@ def enroll(found: Entry | Transient | None, handling: Handling | None = None, **
     function = EnrollUser(
         reader=RequestReader(enroll_if="data.name"),
         handler=handling,
-        created=cast("Queue", handling),
-        changed=cast("Queue", handling),
+        queues=EventQueues(created=cast("Queue", handling), changed=cast("Queue", handling)),
         directory=cast("Directory", Table(found)),
         journal=Journal(),
         clock=time.time,

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from standardwebhooks import Webhook
 
 from local_stack import ROOT
-from whop_sync.aws.queues import Queue
+from whop_sync.aws.queues import EventQueues, Queue
 from whop_sync.events import UserEvent
 from whop_sync.journal import Journal
 from whop_sync.receiving.deliveries import MAX_BODY_BYTES, Receiver
@@ -72,8 +72,7 @@ def received(body: bytes, headers: dict[str, str], platform: Platform, secret: s
     receiver = Receiver(
         platform=platform,
         signing_keys=lambda: parse_secrets(secret, platform.scheme),
-        created=queue,
-        changed=queue,
+        queues=EventQueues(created=queue, changed=queue),
         parked=parked,
         journal=Journal(),
         clock=lambda: NOW,

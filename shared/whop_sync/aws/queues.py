@@ -5,10 +5,12 @@ import json
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from whop_sync.aws.boundary import aws_errors
 from whop_sync.errors import SyncError, Transient
+from whop_sync.events import UserEvent
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -113,6 +115,19 @@ class Queue:
                     if value
                 },
             )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EventQueues:
+    """The queues of the two workers. `created` takes the events that may enroll a user, `changed` all others, so that
+    sign-ups do not wait behind changes."""
+
+    created: Queue
+    changed: Queue
+
+    def send(self, event: UserEvent) -> None:
+        """Stores an event in the queue of its kind. Raises Transient."""
+        (self.created if event.kind == "created" else self.changed).send(event.to_json())
 
 
 def _batches(bodies: Iterable[str]) -> Iterator[list[str]]:

@@ -15,7 +15,7 @@ from typing import Protocol
 import httpx
 
 from whop_sync.aws.api_gateway import HttpAnswer, HttpEvent
-from whop_sync.aws.queues import Queue
+from whop_sync.aws.queues import EventQueues
 from whop_sync.backend_api.http_api import answer, parameter
 from whop_sync.backend_api.refusals import (
     FAILED_RETRY_SECONDS,
@@ -94,12 +94,9 @@ class Handler(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnrollUser:
-    """`created` and `changed` are the queues that the receiver sends such events to."""
-
     reader: Reader
     handler: Handler
-    created: Queue
-    changed: Queue
+    queues: EventQueues
     directory: Directory
     journal: Journal
     clock: Callable[[], float]
@@ -170,7 +167,7 @@ class EnrollUser:
     def _queue(self, event: UserEvent, error: Transient) -> HttpAnswer:
         """Leaves an event to the workers that is not done."""
         try:
-            (self.created if event.kind == "created" else self.changed).send(event.to_json())
+            self.queues.send(event)
         except Transient as unstored:
             self.journal.request("EnrollUser", "failed", user_id=event.user_id, error=unstored)
             return not_stored()

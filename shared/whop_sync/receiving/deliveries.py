@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Literal, NotRequired, TypedDict
 
 from whop_sync.aws.api_gateway import HttpAnswer, HttpEvent
-from whop_sync.aws.queues import Queue
+from whop_sync.aws.queues import EventQueues, Queue
 from whop_sync.errors import Malformed, OperatorNeeded, Permanent, SyncError, Transient, Unauthentic
 from whop_sync.events import UserEvent
 from whop_sync.journal import DeliveryOutcome, Journal
@@ -161,10 +161,7 @@ def understood(delivery: Delivery, platform: Platform, *, now: float) -> Accepte
 class Receiver:
     platform: Platform
     signing_keys: Callable[[], Sequence[bytes]]
-    created: Queue
-    """Takes the events that may enroll a user at once, before all others."""
-    changed: Queue
-    """Takes all other events."""
+    queues: EventQueues
     parked: Queue
     journal: Journal
     clock: Callable[[], float]
@@ -248,7 +245,7 @@ class Receiver:
         """Stores what was accepted and logs the verdict. Raises Transient when it could not be stored."""
         match verdict:
             case Accepted(event=event, dropped=dropped):
-                (self.created if event.kind == "created" else self.changed).send(event.to_json())
+                self.queues.send(event)
                 self.journal.delivery("accepted", event=event, error=dropped)
                 return "accepted"
             case Ignored(event_id=event_id, event_type=event_type, event=left_out, reason=reason):

@@ -8,7 +8,7 @@ from typing import Any
 from local_stack.sending import SECRET, Delivery, body
 from local_stack.terminal import Terminal
 from whop_sync.aws.api_gateway import HttpEvent
-from whop_sync.aws.queues import Queue
+from whop_sync.aws.queues import EventQueues, Queue
 from whop_sync.journal import Journal
 from whop_sync.receiving.deliveries import Receiver
 from whop_sync.receiving.platforms import PLATFORMS
@@ -35,8 +35,7 @@ def report(terminal: Terminal, *, webhooks: int) -> None:
     receiver = Receiver(
         platform=platform,
         signing_keys=lambda: keys,
-        created=queue,
-        changed=queue,
+        queues=EventQueues(created=queue, changed=queue),
         parked=queue,
         journal=Journal(),
         clock=time.time,
