@@ -11,7 +11,7 @@ def test_nothing_is_lost_or_doubled_and_the_newest_wins_under_load(stack: LocalS
     # which no worker has to wait for orphans
     whop = Whop(limit=50, window=10, failing=0.05, platform_failing=0.2, failures=("error_500_after", "truncated_json"))
     # When 200 webhooks about 40 users are posted. An event that waited some times for its turn and then fails waits for
-    # minutes: the worker counts how often SQS handed it out, which is all that SQS tells.
+    # minutes: the worker counts how often SQS handed it out, which is all that SQS shows.
     report = run(stack, Sizes(webhooks=200, users=40), whop, Terminal(), patience=600)
     # Then every one of them is accepted, every user is on Whop as their newest events say, once, and the platform was
     # sent all that their rows count
