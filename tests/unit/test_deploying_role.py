@@ -9,8 +9,13 @@ import pytest
 
 from harness.cloudformation import template
 from local_stack import ROOT
+from whop_sync.assembly import MAX_STACK_NAME_LENGTH
 
 STATEMENTS: list[dict[str, Any]] = json.loads((ROOT / "docs/deploying-role.json").read_text())["Statement"]
+
+START_LENGTH = 25
+"""Of the stack's name and a hyphen, as docs/deploying-from-ci.md has it: so much stands in every name of 64 characters
+that CloudFormation makes."""
 
 NEEDED: dict[str, tuple[str, str]] = {
     "AWS::ApiGatewayV2::Api": ("apigateway:POST apigateway:PATCH apigateway:DELETE", "apigateway:R::/apis"),
@@ -69,14 +74,25 @@ def listed(value: str | list[str]) -> list[str]:
     return [value] if isinstance(value, str) else value
 
 
-def allows(action: str, resource: str) -> bool:
+def allows(action: str, resource: str, stack: str = "S") -> bool:
+    filled_in = {"REGION": "R", "ACCOUNT": "A", "STACK": stack, "START": f"{stack}-"[:START_LENGTH]}
     patterns = [
-        pattern.replace("REGION", "R").replace("ACCOUNT", "A").replace("STACK", "S")
+        re.sub("|".join(filled_in), lambda found: filled_in[found[0]], pattern)
         for statement in STATEMENTS
         if action in listed(statement["Action"])
         for pattern in listed(statement["Resource"])
     ]
     return any(fnmatchcase(f"arn:aws:{resource}", pattern) for pattern in patterns)
+
+
+def generated_name(stack: str, logical_id: str, most: int) -> str:
+    """The name that CloudFormation makes where the template gives none: stack, logical id and something random, where
+    the first two are shortened alike until all of it fits (IdentifierUtils in
+    https://github.com/aws-cloudformation/cloudformation-cli-java-plugin)."""
+    free = most - len("--") - 12
+    half = free // 2
+    of_stack = min(len(stack), max(half, free - len(logical_id)))
+    return f"{stack[:of_stack]}-{logical_id[: free - of_stack]}-{'X' * 12}"
 
 
 TYPES = sorted({resource["Type"] for resource in template()["Resources"].values()})
@@ -96,6 +112,38 @@ def test_it_may_not_touch_what_another_stack_has(kind: str) -> None:
     other = re.sub(r"(?<![A-Za-z])S(?=[-/]|$)", "T", resource)
     if other != resource:
         assert not [action for action in actions.split() if allows(action, other)]
+
+
+MADE_NAMES = {
+    "AWS::DynamoDB::Table": ("dynamodb:CreateTable", "dynamodb:R:A:table/", 255),
+    "AWS::IAM::ManagedPolicy": ("iam:CreatePolicy", "iam::A:policy/", 128),
+    "AWS::IAM::Role": ("iam:CreateRole", "iam::A:role/", 64),
+    "AWS::S3::Bucket": ("s3:CreateBucket", "s3:::", 63),
+    "AWS::Serverless::Function": ("lambda:CreateFunction", "lambda:R:A:function:", 64),
+}
+"""What CloudFormation names by itself, and how long a name may be."""
+
+UNNAMED = [
+    (logical_id, *MADE_NAMES[resource["Type"]])
+    for logical_id, resource in template()["Resources"].items()
+    if resource["Type"] in MADE_NAMES and "FunctionName" not in resource["Properties"]
+]
+# SAM makes these of the event that starts an import.
+UNNAMED += [
+    ("ImportStateMachineUploadedRole", "iam:PassRole", "iam::A:role/", 64),
+    ("ImportStateMachineUploaded", "events:PutRule", "events:R:A:rule/", 64),
+]
+
+
+@pytest.mark.parametrize("length", [1, 14, 24, 25, 26, 37, MAX_STACK_NAME_LENGTH])
+def test_names_that_are_shortened_for_a_long_stack_are_covered_too(length: int) -> None:
+    stack = ("whop-user-sync-of-a-marketplace-with-a-long-name-")[:length].rstrip("-").ljust(length, "x")
+    assert len(UNNAMED) > len(MADE_NAMES)
+    for logical_id, action, place, most in UNNAMED:
+        name = generated_name(stack, logical_id, most)
+        assert len(name) <= most
+        name = name.lower() if action == "s3:CreateBucket" else name
+        assert allows(action, f"{place}{name}", stack), name
 
 
 def test_it_names_every_action_and_gives_roles_to_few_services() -> None:

@@ -25,6 +25,7 @@ from whop_sync.receiving.signature_settings import SCHEMES, configured_scheme
 from whop_sync.receiving.signatures import Hmac
 from whop_sync.receiving.whop_webhooks import EVENTS
 from whop_user_sync.cli import app
+from whop_user_sync.commands.checking import CHECK_NEEDS
 from whop_user_sync.commands.common import Exit
 from whop_user_sync.platform_files import read_platform_file
 from whop_user_sync.reconciliation import DriftKind
@@ -47,6 +48,7 @@ ARCHITECTURE = Page("docs/architecture.md")
 PAGES = pages()
 CODE = [block for page in PAGES for block in page.code()]
 TEMPLATE = template()
+CHECK_PERMISSIONS = re.findall(r"[a-z]+:[A-Z][A-Za-z]+", CHECK_NEEDS)
 
 
 def of_page(page: Page) -> str:
@@ -290,6 +292,24 @@ def test_the_front_page_names_the_costs_that_their_page_works_out() -> None:
     assert events
     for figure in (month[1], *events.groups()):
         assert figure in README.text, f"README.md, Limits and cost: {figure}"
+
+
+def test_the_monthly_costs_count_the_alarms_that_are_there_by_default_and_add_up() -> None:
+    costs = " ".join(Page("docs/costs.md").text.split())
+    alarms = [each for each in TEMPLATE["Resources"].values() if each["Type"] == "AWS::CloudWatch::Alarm"]
+    default = [each["Properties"] for each in alarms if each.get("Condition") in (None, "OnAws")]
+    # Each metric that an alarm reads costs ten cents.
+    metrics = sum(str(each).count("'MetricName'") for each in default)
+    month = re.search(r"whatever comes in: (.*?\$3\.00) .*?\*\*about \$(\d+) to \$(\d+)\*\*", costs)
+    assert month
+    assert f"{len(default)} alarms ${metrics / 10:.2f}" in month[1]
+    *always, dashboard = map(float, re.findall(r"\$(\d+\.\d\d)(?! each)", re.sub(r"\(.*?\)", "", month[1])))
+    assert (round(sum(always)), round(sum(always) + dashboard)) == (int(month[2]), int(month[3]))
+
+
+def test_the_role_that_checks_may_do_what_the_check_needs() -> None:
+    assert len(CHECK_PERMISSIONS) >= 8
+    assert {each for each in CHECK_PERMISSIONS if f"`{each}`" not in Page("docs/deploying-from-ci.md").text} == set()
 
 
 def test_every_package_of_the_layer_has_its_line() -> None:
