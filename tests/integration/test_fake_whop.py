@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from fake_whop import ALL_SCOPES, PLATFORM_COMPANY, PLATFORM_KEY, FakeWhop, Fault, FaultKind, Switches
+from fake_whop.files import PART_BYTES
 
 GUIDE = "2026-07-20"
 UNPINNED = "2025-01-01"
@@ -556,6 +557,15 @@ def test_owners_and_members_belong_to_the_company(whop: FakeWhop, api: Api) -> N
     assert api.set_profile(api.user(), name="Jane").status_code == 200
 
 
+def test_users_are_searched_by_name_and_username_and_a_key_follows_none(whop: FakeWhop, api: Api) -> None:
+    whop.add_user(email="bob@people.test", name="Zoe Bright")
+    user = api.user()
+    for words, found in (("bright", ["Zoe Bright"]), ("jane1", [None]), ("acme.test", [])):
+        assert [each["name"] for each in api.http.get("/users", params={"query": words}).json()["data"]] == found
+    assert api.http.get("/users", params={"query": "jane"}).json()["data"][0]["id"] == user
+    assert api.http.get("/users").json()["data"] == []
+
+
 def test_a_user_is_found_by_id_and_username_but_not_by_email(api: Api) -> None:
     owner = api.enroll().json()["owner_user"]
     assert api.profile(owner["username"])["id"] == owner["id"]
@@ -726,6 +736,76 @@ def test_native_files_take_a_byte_size_and_are_answered_201(whop: FakeWhop) -> N
     body = {"filename": "me.png", "byte_size": 3, "visibility": "public"}
     assert native.http.post("/files", json=body).status_code == 201
     assert Api(whop).http.post("/files", json={"filename": "me.png"}).status_code == 200
+
+
+def test_files_are_listed_by_their_ids_newest_first_and_only_to_their_creator(whop: FakeWhop, clock: Clock) -> None:
+    native = Api(whop, version=NATIVE_FILES)
+    whop.add_api_key("apik_second")
+    ids = []
+    for _ in range(3):
+        ids.append(native.create_file()["id"])
+        clock.passes(1)
+    theirs = Api(whop, key="apik_second", version=NATIVE_FILES).create_file()["id"]
+    wanted = {"file_ids": [ids[0], ids[2], theirs, "file_unknown"]}
+    listed = native.http.get("/files", params=wanted).json()
+    assert [file["id"] for file in listed["data"]] == [ids[2], ids[0]]
+    assert listed["data"][0] == native.http.get(f"/files/{ids[2]}").json()
+    page = native.http.get("/files", params={**wanted, "first": 1, "direction": "asc"}).json()
+    assert [file["id"] for file in page["data"]] == [ids[0]]
+    rest = native.http.get("/files", params={**wanted, "direction": "asc", "after": page["page_info"]["end_cursor"]})
+    assert [file["id"] for file in rest.json()["data"]] == [ids[2]]
+    for wrong in ({}, {"file_ids": ["file_x"] * 251}, {**wanted, "order": "size"}, {**wanted, "direction": "up"}):
+        assert native.http.get("/files", params=wrong).status_code == 400
+
+
+MULTIPART: Json = {"filename": "film.mp4", "multipart": True, "byte_size": PART_BYTES + 1}
+
+
+def upload_parts(file: Json) -> list[Json]:
+    """What the completion has to name."""
+    parts = []
+    for part in file["multipart_upload_urls"]:
+        content = bytes([part["part_number"]]) * (PART_BYTES if part["part_number"] == 1 else 1)
+        answer = httpx.put(part["url"], content=content, trust_env=False)
+        parts.append({"part_number": part["part_number"], "etag": answer.headers["etag"]})
+    return parts
+
+
+def test_a_large_file_is_uploaded_in_parts_and_completed(whop: FakeWhop) -> None:
+    native = Api(whop, version=NATIVE_FILES)
+    file = native.create_file(**MULTIPART)
+    assert (file["upload_url"], file["upload_headers"], file["multipart_chunk_size"]) == (None, {}, PART_BYTES)
+    parts = upload_parts(file)
+    assert [part["part_number"] for part in parts] == [1, 2]
+    path, upload = f"/files/{file['id']}/complete", file["multipart_upload_id"]
+    for wrong in (
+        {"multipart_upload_id": "other", "multipart_parts": parts},
+        {"multipart_upload_id": upload, "multipart_parts": parts[:1]},
+        {"multipart_upload_id": upload, "multipart_parts": parts[::-1]},
+        {"multipart_upload_id": upload, "multipart_parts": [{**part, "etag": "x"} for part in parts]},
+        {"multipart_upload_id": upload},
+    ):
+        assert native.http.post(path, json=wrong).status_code == 400
+    assert native.status(file) == "pending"
+    done = native.http.post(path, json={"multipart_upload_id": upload, "multipart_parts": parts})
+    assert (done.status_code, done.json()["upload_status"]) == (200, "processing")
+    assert [native.status(file), native.status(file)] == ["processing", "ready"]
+    assert whop.file(file["id"]).content == b"\x01" * PART_BYTES + b"\x02"
+    assert native.http.post(path, json={"multipart_upload_id": upload, "multipart_parts": parts}).status_code == 400
+
+
+def test_a_part_must_be_one_of_those_that_were_announced_and_in_time(whop: FakeWhop, clock: Clock) -> None:
+    part = Api(whop, version=NATIVE_FILES).create_file(**MULTIPART)["multipart_upload_urls"][0]
+    for url in (part["url"].replace("part=1", "part=3"), part["url"].replace("part=1&", "")):
+        assert httpx.put(url, content=b"x", trust_env=False).status_code == 403
+    clock.passes(900)
+    assert httpx.put(part["url"], content=b"x", trust_env=False).status_code == 403
+
+
+@pytest.mark.parametrize("size", [None, PART_BYTES, PART_BYTES * 10_000 + 1])
+def test_an_upload_in_parts_names_a_size_that_needs_them(whop: FakeWhop, size: int | None) -> None:
+    body = {**MULTIPART, "byte_size": size}
+    assert Api(whop, version=NATIVE_FILES).http.post("/files", json=body).status_code == 400
 
 
 def test_a_file_may_be_ready_at_once(whop: FakeWhop, api: Api) -> None:

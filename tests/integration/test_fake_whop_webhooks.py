@@ -98,6 +98,52 @@ def test_the_secret_is_shown_once(whop: FakeWhop) -> None:
     assert made["webhook_secret"] not in httpx.get(f"{whop.control_url}/_fake/state", trust_env=False).text
 
 
+def test_a_webhook_changes_in_what_is_sent_and_keeps_its_secret(whop: FakeWhop, endpoint: Endpoint) -> None:
+    made = hook(whop, "https://shop.test/whop")
+    path = f"/webhooks/{made['id']}"
+    changes = {"url": endpoint.url, "enabled": False, "api_version_date": None, "events": ["payout.created"]}
+    changed = client(whop).patch(path, json=changes)
+    assert changed.json() == {**made, **changes, "webhook_secret": None}
+    whop.emit("payout.created", account(whop))
+    assert client(whop).patch(path, json={"enabled": True}).json() == {**changed.json(), "enabled": True}
+    whop.emit("payout.updated", account(whop))
+    assert endpoint.received == []
+    (sent,) = whop.emit("payout.created", account(whop))
+    assert sent.delivered
+    headers, body = endpoint.received[0]
+    assert Webhook(made["webhook_secret"].encode()).verify(body, headers)
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({"events": ["user.created"]}, 400),
+        ({"api_version_date": "2026-01-01"}, 400),
+        ({"enabled": "yes"}, 400),
+        ({"resource_id": PLATFORM_COMPANY}, 400),
+        ({"webhook_secret": "ws_mine"}, 400),
+    ],
+    ids=str,
+)
+def test_a_change_of_a_webhook_that_whop_would_not_take_is_refused(whop: FakeWhop, changes: Json, status: int) -> None:
+    made = hook(whop, "https://shop.test/whop")
+    assert client(whop).patch(f"/webhooks/{made['id']}", json=changes).status_code == status
+    assert client(whop).get(f"/webhooks/{made['id']}").json() == {**made, "webhook_secret": None}
+
+
+def test_webhooks_are_listed_in_pages_of_the_own_account(whop: FakeWhop) -> None:
+    made = [hook(whop, f"https://shop.test/{number}")["id"] for number in range(3)]
+    page = client(whop).get("/webhooks", params={"account_id": PLATFORM_COMPANY, "first": 2}).json()
+    assert [each["id"] for each in page["data"]] == [made[2], made[1]]
+    rest = client(whop).get("/webhooks", params={"after": page["page_info"]["end_cursor"]}).json()
+    assert [each["id"] for each in rest["data"]] == [made[0]]
+    assert client(whop).get("/webhooks", params={"account_id": "biz_other"}).status_code == 403
+    assert client(whop).get("/webhooks", params={"has_failures": "true"}).json()["data"] == []
+    before = client(whop, version="2026-08-10")
+    assert before.get("/webhooks").status_code == 400
+    assert len(before.get("/webhooks", params={"company_id": PLATFORM_COMPANY}).json()["data"]) == 3
+
+
 def test_a_webhook_is_deleted_for_good(whop: FakeWhop) -> None:
     made = hook(whop, "https://shop.test/whop")
     assert client(whop).delete(f"/webhooks/{made['id']}").json() == {"id": made["id"], "deleted": True}

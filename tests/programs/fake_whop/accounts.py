@@ -1,11 +1,11 @@
 """Connected accounts, by their two names: /companies (legacy) and /accounts (current), over the same entities."""
 
-import base64
 import re
 from collections.abc import Callable
 from dataclasses import replace
 
 from fake_whop import files, users
+from fake_whop.paging import PAGE_QUERY, page
 from fake_whop.protocol import (
     ACCOUNT_OWNER,
     INDUSTRY_GROUP_LEFT,
@@ -38,9 +38,6 @@ from fake_whop.state import Ask, Company, OwnerMail, new_id
 
 # Observed twice, word for word.
 DUPLICATE_TITLE = "You have already created an account with the same name"
-
-# Documented for GET /accounts, assumed for GET /companies.
-PAGE_DEFAULT, PAGE_LIMIT = 10, 50
 
 _LOWER_COUNTRY: Check = lambda value: isinstance(value, str) and re.fullmatch("[a-z]{2}", value) is not None  # noqa: E731
 _UPPER_COUNTRY: Check = lambda value: isinstance(value, str) and re.fullmatch("[A-Z]{2}", value) is not None  # noqa: E731
@@ -134,10 +131,10 @@ _ACCOUNT_UPDATE: dict[str, Check] = {
     "whop_partner_enabled": boolean,
 }
 
-_PAGE_QUERY = {"first", "last", "after", "before", "direction", "created_after", "created_before"}
+_LIST_QUERY = PAGE_QUERY | {"direction", "created_after", "created_before"}
 _VOLUME_QUERY = {"volume_min", "volume_max"}
 _ACCOUNT_QUERY = (
-    _PAGE_QUERY | _VOLUME_QUERY | {"order", "status", "query", "parent_account_id", "owner_id", "external_id"}
+    _LIST_QUERY | _VOLUME_QUERY | {"order", "status", "query", "parent_account_id", "owner_id", "external_id"}
 )
 # Documented.
 _LOGO_TYPES = {"image/png", "image/jpeg", "image/gif"}
@@ -165,7 +162,7 @@ def create_company(ask: Ask) -> Answer:
 
 def list_companies(ask: Ask) -> Answer:
     """GET /companies. Nothing but the parent and the time of creation can be searched for."""
-    check_query(ask.query, _PAGE_QUERY | {"parent_company_id"})
+    check_query(ask.query, _LIST_QUERY | {"parent_company_id"})
     parent_id = ask.query.get("parent_company_id")
     if parent_id is not None:
         _own(ask, parent_id, "parent_company_id")
@@ -251,7 +248,7 @@ def list_accounts(ask: Ask) -> Answer:
 
 def search_accounts(ask: Ask) -> Answer:
     """GET /accounts/search: ids and titles only."""
-    check_query(ask.query, _PAGE_QUERY | {"query"})
+    check_query(ask.query, PAGE_QUERY | {"direction", "order", "query"})
     words = ask.query.get("query", "").casefold()
     if not words:
         raise missing("query")
@@ -465,7 +462,7 @@ def _listed(ask: Ask, *, own: bool, children: bool) -> list[Company]:
 
 
 def _page(ask: Ask, found: list[Company], item: Callable[[Company], Body], order: str) -> Answer:
-    """Documented: cursors name the ends of a page, `first` with `after` pages forward, `last` with `before` back."""
+    """One page of accounts, cut and ordered as the query says."""
     if (created_after := ask.query.get("created_after")) is not None:
         earliest = instant(created_after, "created_after")
         found = [company for company in found if company.created_at > earliest]
@@ -482,43 +479,7 @@ def _page(ask: Ask, found: list[Company], item: Callable[[Company], Body], order
     if direction == "desc":
         found.reverse()
 
-    ids = [company.id for company in found]
-    start = _position(ids, ask.query["after"], "after") + 1 if "after" in ask.query else 0
-    end = _position(ids, ask.query["before"], "before") if "before" in ask.query else len(found)
-    if "last" in ask.query and "first" not in ask.query:
-        start = max(start, end - _size(ask, "last"))
-    else:
-        end = min(end, start + _size(ask, "first"))
-    shown = found[start:end]
-    return answer(
-        {
-            "data": [item(company) for company in shown],
-            "page_info": {
-                "start_cursor": _cursor(shown[0].id) if shown else None,
-                "end_cursor": _cursor(shown[-1].id) if shown else None,
-                "has_next_page": end < len(found),
-                "has_previous_page": start > 0,
-            },
-        }
-    )
-
-
-def _size(ask: Ask, name: str) -> int:
-    wanted = ask.query.get(name, str(PAGE_DEFAULT))
-    if not re.fullmatch("[0-9]{1,6}", wanted) or int(wanted) < 1:
-        raise invalid(name, "a positive number")
-    return min(int(wanted), PAGE_LIMIT)
-
-
-def _cursor(company_id: str) -> str:
-    return base64.urlsafe_b64encode(company_id.encode()).decode()
-
-
-def _position(ids: list[str], cursor: str, param: str) -> int:
-    try:
-        return ids.index(base64.urlsafe_b64decode(cursor.encode()).decode())
-    except ValueError:
-        raise invalid(param, "not a cursor of this list") from None
+    return page(ask.query, found, item)
 
 
 def _company(ask: Ask, company: Company) -> Body:

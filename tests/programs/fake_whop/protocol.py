@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -74,6 +75,7 @@ LATEST_VERSION = KNOWN_VERSIONS[-1]
 USER_OBJECT_CURRENT = "2026-07-08"
 PARENT_ACCOUNT_OBJECT = "2026-07-31"
 WEBHOOK_API_VERSION_LEFT = "2026-08-12"
+"""Assumed to be the date, too, from which GET /webhooks takes account_id: between the SDKs 0.0.41 and 1.0.11."""
 ACCOUNT_ID_IN_WEBHOOKS = "2026-08-14"
 ACCOUNT_OWNER = "2026-08-21"
 NATIVE_FILES = "2026-08-21-1"
@@ -211,7 +213,7 @@ def check_fields(body: Body, known: Mapping[str, Check]) -> None:
             raise invalid(name, "wrong type or value")
 
 
-def check_query(query: Mapping[str, str], known: set[str]) -> None:
+def check_query(query: Mapping[str, str], known: AbstractSet[str]) -> None:
     for name in query:
         if name not in known:
             raise invalid(name, "unknown parameter")

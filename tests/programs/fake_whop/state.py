@@ -1,7 +1,7 @@
 """What the fake remembers. Entities are immutable, so a snapshot handed to a test never changes under it."""
 
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from fake_whop.protocol import Body, slug
@@ -120,7 +120,8 @@ class Override:
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file of any state. `signature` is the secret part of its upload URL, `reads` counts polls after the upload."""
+    """A file of any state. `signature` is the secret part of its upload URLs, `reads` counts polls after the upload.
+    `part_count` is that of a multipart upload, whose parts are kept by number until it is completed."""
 
     id: str
     filename: str
@@ -134,6 +135,8 @@ class File:
     reads: int = 0
     attached: bool = False
     moderated: bool = False
+    part_count: int = 0
+    parts: Mapping[int, bytes] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,7 +233,8 @@ class State:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """One admitted request. `id` is the variable part of its path, `uploads` the URL of the storage."""
+    """One admitted request. `id` is the variable part of its path, `uploads` the URL of the storage; `lists` has the
+    parameters of the query that may be repeated."""
 
     state: State
     switches: Switches
@@ -241,6 +245,7 @@ class Ask:
     uploads: str
     id: str
     query: Mapping[str, str] = field(default_factory=dict)
+    lists: Mapping[str, Sequence[str]] = field(default_factory=dict)
     body: Body = field(default_factory=dict)
 
 

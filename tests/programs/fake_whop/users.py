@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Any
 
 from fake_whop import files
+from fake_whop.paging import PAGE_QUERY, page
 from fake_whop.protocol import (
     SOCIAL_LINKS,
     USER_OBJECT_CURRENT,
@@ -44,6 +45,19 @@ _READ_QUERY = {
     "time_zone",
     "to",
 }
+
+
+def list_all(ask: Ask) -> Answer:
+    """GET /users. Documented: searches by name or username; without words it answers whom the caller follows, and an
+    API key follows no user. The order of what was found, by nearness to the caller, is that of creation here."""
+    check_query(ask.query, PAGE_QUERY | {"query"})
+    words = ask.query.get("query", "").casefold()
+    found = [user for user in ask.state.users.values() if words and _is_called(user, words)]
+    return page(ask.query, found, lambda user: _object(ask, user))
+
+
+def _is_called(user: User, words: str) -> bool:
+    return words in user.username.casefold() or words in (user.name or "").casefold()
 
 
 def retrieve(ask: Ask) -> Answer:

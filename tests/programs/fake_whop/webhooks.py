@@ -12,12 +12,13 @@ import json
 import secrets
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from http.client import HTTPException
 from typing import Any
 from urllib.parse import urlsplit
 
+from fake_whop.paging import PAGE_QUERY, page
 from fake_whop.protocol import (
     ACCOUNT_ID_IN_WEBHOOKS,
     KNOWN_VERSIONS,
@@ -67,6 +68,10 @@ _CREATE: dict[str, Check] = {
 }
 
 
+# Documented: the account of a webhook stays.
+_UPDATE = {name: check for name, check in _CREATE.items() if name != "resource_id"}
+
+
 @dataclass(frozen=True, slots=True)
 class Sent:
     """One event as it was sent to one webhook. `attempts` holds the status of each, None where no answer came in time
@@ -89,35 +94,24 @@ class Sent:
 
 def create(ask: Ask) -> Answer:
     """POST /webhooks. Documented: the secret is shown in this answer and never again."""
-    check_query(ask.query, set())
-    known = _CREATE if ask.version >= WEBHOOK_API_VERSION_LEFT else _CREATE | {"api_version": or_null(text)}
-    check_fields(ask.body, known)
-    url = ask.body.get("url")
-    if not isinstance(url, str):
+    _check(ask, _CREATE)
+    if not isinstance(ask.body.get("url"), str):
         raise missing("url")
-    if not _is_public(url) and ask.switches.private_webhook_urls == "refused":
-        raise invalid("url", "must be a public https address")
     resource = str(ask.body.get("resource_id") or ask.credential.company_id)
     if resource != ask.credential.company_id:
         raise WhopError(403, "The API key does not belong to this account", param="resource_id")
-    version = ask.body.get("api_version_date")
-    if version is not None and version not in KNOWN_VERSIONS:
-        raise invalid("api_version_date", "no such version")
-    events = ask.body.get("events")
-    hook = Hook(
+    made = Hook(
         new_id("hook"),
         resource,
-        url,
-        frozenset(str(event) for event in events) if isinstance(events, list) else frozenset(),
-        children=bool(ask.body.get("child_resource_events")),
-        enabled=ask.body.get("enabled") is not False,
-        version=None if version is None else str(version),
+        url="",
+        events=frozenset(),
+        children=False,
+        enabled=True,
+        version=None,
         secrets=(f"ws_{secrets.token_hex(32)}",),
         created_at=ask.now,
     )
-    for event in sorted(hook.events):
-        _permitted(ask, event)
-    ask.state.hooks[hook.id] = hook
+    hook = ask.state.hooks[made.id] = _changed(made, ask.body)
     return answer(_shown(hook) | {"webhook_secret": hook.secrets[0]}, 201)
 
 
@@ -127,12 +121,26 @@ def retrieve(ask: Ask) -> Answer:
 
 
 def list_all(ask: Ask) -> Answer:
-    """GET /webhooks, newest first. Of its filters and pages nothing is needed here."""
-    check_query(ask.query, {"account_id"})
-    hooks = [hook for hook in ask.state.hooks.values() if hook.company_id == ask.credential.company_id]
-    data: list[Json] = [_shown(hook) for hook in reversed(hooks)]
-    nothing: Body = {"end_cursor": None, "start_cursor": None, "has_next_page": False, "has_previous_page": False}
-    return answer({"data": data, "page_info": nothing})
+    """GET /webhooks, newest first. There are no apps here, and none of the webhooks counts as failing."""
+    older = ask.version < WEBHOOK_API_VERSION_LEFT
+    own = "company_id" if older else "account_id"
+    filters = set() if older else {"app_id", "has_failures", "include_app_webhooks"}
+    check_query(ask.query, PAGE_QUERY | filters | {own})
+    if older and own not in ask.query:
+        raise missing(own)
+    if ask.query.get(own, ask.credential.company_id) != ask.credential.company_id:
+        raise WhopError(403, "The API key does not belong to this account", param=own)
+    none = "app_id" in ask.query or ask.query.get("has_failures") == "true"
+    hooks = [hook for hook in ask.state.hooks.values() if hook.company_id == ask.credential.company_id and not none]
+    return page(ask.query, hooks[::-1], _shown)
+
+
+def update(ask: Ask) -> Answer:
+    """PATCH /webhooks/{id}. Documented: only the fields sent change, and a null version takes the pin away."""
+    _check(ask, _UPDATE)
+    hook = _hook(ask)
+    hook = ask.state.hooks[hook.id] = _changed(hook, ask.body)
+    return answer(_shown(hook))
 
 
 def delete(ask: Ask) -> Answer:
@@ -140,6 +148,36 @@ def delete(ask: Ask) -> Answer:
     hook = _hook(ask)
     del ask.state.hooks[hook.id]
     return answer({"id": hook.id, "deleted": True})
+
+
+def _check(ask: Ask, known: Mapping[str, Check]) -> None:
+    """Refuses what neither a create nor an update may hold."""
+    check_query(ask.query, set())
+    check_fields(
+        ask.body, known if ask.version >= WEBHOOK_API_VERSION_LEFT else {**known, "api_version": or_null(text)}
+    )
+    url, version, events = (ask.body.get(name) for name in ("url", "api_version_date", "events"))
+    if isinstance(url, str) and not _is_public(url) and ask.switches.private_webhook_urls == "refused":
+        raise invalid("url", "must be a public https address")
+    if version is not None and version not in KNOWN_VERSIONS:
+        raise invalid("api_version_date", "no such version")
+    for event in sorted(map(str, events)) if isinstance(events, list) else []:
+        _permitted(ask, event)
+
+
+def _changed(hook: Hook, body: Body) -> Hook:
+    """The webhook with what a body that was checked says of it."""
+    changes: dict[str, Any] = {}
+    if isinstance(url := body.get("url"), str):
+        changes["url"] = url
+    if isinstance(events := body.get("events"), list):
+        changes["events"] = frozenset(map(str, events))
+    for name, attribute in (("child_resource_events", "children"), ("enabled", "enabled")):
+        if isinstance(said := body.get(name), bool):
+            changes[attribute] = said
+    if "api_version_date" in body:
+        changes["version"] = body["api_version_date"]
+    return replace(hook, **changes)
 
 
 def _permitted(ask: Ask, event: str) -> None:

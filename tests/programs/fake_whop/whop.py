@@ -41,6 +41,8 @@ class Operation:
     """All of them are needed."""
     public: bool = False
     """Whether it needs no credential."""
+    lists: frozenset[str] = frozenset()
+    """Parameters of its query that may be repeated."""
 
     @property
     def pattern(self) -> str:
@@ -56,10 +58,13 @@ _OPERATIONS = (
     Operation("GET /companies", accounts.list_companies, None, _READ),
     Operation("GET /companies/{id}", accounts.retrieve_company, None, _READ),
     Operation("PATCH /companies/{id}", accounts.update_company, None, _READ | {"company:update"}),
+    Operation("GET /users", users.list_all, "2026-06-08"),
     Operation("GET /users/{id}", users.retrieve, "2026-06-08", public=True),
     Operation("PATCH /users/{id}", users.update, "2026-06-08", frozenset({"user:profile:update"})),
     Operation("POST /files", files.create, NATIVE_FILES),
+    Operation("GET /files", files.list_all, NATIVE_FILES, lists=frozenset({"file_ids"})),
     Operation("GET /files/{id}", files.retrieve, NATIVE_FILES),
+    Operation("POST /files/{id}/complete", files.complete, NATIVE_FILES),
     Operation("POST /access_tokens", tokens.create, None),
     Operation("POST /account_links", tokens.create_link, None),
     Operation("GET /permissions", permissions.list_permissions, ""),
@@ -73,6 +78,7 @@ _OPERATIONS = (
     Operation("POST /webhooks", webhooks.create, "", _WEBHOOKS),
     Operation("GET /webhooks", webhooks.list_all, "", _WEBHOOKS),
     Operation("GET /webhooks/{id}", webhooks.retrieve, "", _WEBHOOKS),
+    Operation("PATCH /webhooks/{id}", webhooks.update, "", _WEBHOOKS),
     Operation("DELETE /webhooks/{id}", webhooks.delete, "", _WEBHOOKS),
 )
 OPERATION_NAMES = frozenset({operation.name for operation in _OPERATIONS} | {UPLOAD})
@@ -369,7 +375,8 @@ def _perform(operation: Operation, ask: Ask, request: Request) -> Answer:
     """Scopes, retirement, form of query and body; then the rules of the operation."""
     try:
         _permit(operation, ask)
-        return operation.perform(replace(ask, query=_query(request), body=_body(request)))
+        query, lists = _query(request, operation.lists)
+        return operation.perform(replace(ask, query=query, lists=lists, body=_body(request)))
     except WhopError as error:
         return error.answer(native=ask.native)
 
@@ -385,12 +392,14 @@ def _permit(operation: Operation, ask: Ask) -> None:
         raise not_found("Route")
 
 
-def _query(request: Request) -> dict[str, str]:
+def _query(request: Request, repeatable: frozenset[str]) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """Parameters that may be there once, and those that may be repeated."""
     pairs = parse_qsl(request.query, keep_blank_values=True)
-    query = dict(pairs)
-    if len(query) != len(pairs):
+    single = [(name, value) for name, value in pairs if name not in repeatable]
+    query = dict(single)
+    if len(query) != len(single):
         raise invalid("query", "a parameter is there twice")
-    return query
+    return query, {name: [value for given, value in pairs if given == name] for name in repeatable}
 
 
 def _body(request: Request) -> Body:

@@ -47,6 +47,24 @@ CALLS = frozenset(
         "GET /files/{id}",
     )
 )
+"""What our client calls."""
+
+FAKE_ONLY = frozenset(
+    (
+        "PATCH /companies/{id}",
+        "GET /accounts/search",
+        "POST /accounts/{id}/suspend",
+        "GET /users",
+        "GET /files",
+        "POST /files/{id}/complete",
+        "POST /webhooks",
+        "GET /webhooks",
+        "GET /webhooks/{id}",
+        "PATCH /webhooks/{id}",
+        "DELETE /webhooks/{id}",
+    )
+)
+"""What only other clients call, which may be held against the fake, too."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from local_stack import ROOT
-from sdk_requests import CALLS, KNOWN, RELEASES
+from sdk_requests import CALLS, FAKE_ONLY, KNOWN, RELEASES
+
+_READ = CALLS | FAKE_ONLY
 
 WHEELS = ROOT / ".local" / "whop-sdk"
 
@@ -52,7 +54,7 @@ class Release:
                 if isinstance(owner, ast.ClassDef) and not owner.name.startswith("Async"):
                     for method in owner.body:
                         if isinstance(method, ast.FunctionDef):
-                            found |= {call: request for call, request in self._requests(method) if call in CALLS}
+                            found |= {call: request for call, request in self._requests(method) if call in _READ}
         return dict(sorted(found.items()))
 
     def _requests(self, method: ast.FunctionDef) -> Iterator[tuple[str, Any]]:
