@@ -1,6 +1,7 @@
 """Announcements as events on an EventBridge bus."""
 
 import json
+import math
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -18,18 +19,25 @@ if TYPE_CHECKING:
 
 SOURCE = "whop-user-sync"
 
-LOOK_EVERY_SECONDS = 120
-"""How long a bus that was not missing is taken to be there."""
-
 
 class EventBus:
-    """`bus` is a name or an ARN; `clock` counts seconds from any moment."""
+    """A bus, which may not exist: EventBridge answers 200 to an event for it all the same, and drops the event
+    (https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevents.html).
+
+        thread A   put ──┬─ look for the bus ─── there: delivered
+        thread B   put ──┘  └ begun after both puts, so it serves both
+        thread C                  put ────────── look once more
+
+    Args:
+        bus: a name or an ARN.
+        clock: counts seconds from any moment.
+    """
 
     def __init__(self, client: "EventBridgeClient", bus: str, *, clock: Callable[[], float]) -> None:
         self._client = client
         self._bus = bus
         self._clock = clock
-        self._look_again_at: float | None = None
+        self._looked_at = -math.inf
         self._looking = threading.Lock()
 
     def deliver(self, announcement: Announcement) -> None:
@@ -38,7 +46,6 @@ class EventBus:
         An answer of 200 may refuse single entries
         (https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html).
         """
-        self._look_for_bus()
         with aws_errors("event_bus_unavailable"):
             answer = self._client.put_events(
                 Entries=[
@@ -53,17 +60,15 @@ class EventBus:
             )
         if answer["FailedEntryCount"]:
             raise Transient("event_bus_unavailable", answer["Entries"][0].get("ErrorCode", ""))
+        self._look_for_bus(put_at=self._clock())
 
-    def _look_for_bus(self) -> None:
-        """EventBridge answers 200 to an event for a bus that does not exist, and drops it
-        (https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-putevents.html).
-
-        Only that the bus is missing holds an event back. What else keeps the look-up from an answer is left to the
-        call that counts.
-        """
-        with self._looking:  # one call for all threads that wait for it
-            if self._look_again_at is not None and self._clock() < self._look_again_at:
+    def _look_for_bus(self, *, put_at: float) -> None:
+        """Raises OperatorNeeded if there is no bus after a put. What else keeps the look from an answer is no reason to
+        put the event once more."""
+        with self._looking:
+            if self._looked_at > put_at:
                 return
+            looked_at = self._clock()
             try:
                 self._client.describe_event_bus(Name=self._bus)
             except (ClientError, BotoCoreError) as error:
@@ -71,4 +76,4 @@ class EventBus:
                     raise OperatorNeeded(
                         "event_bus_missing", "there is no event bus of the name in AnnouncementEventBus"
                     ) from None
-            self._look_again_at = self._clock() + LOOK_EVERY_SECONDS
+            self._looked_at = looked_at
