@@ -14,15 +14,12 @@ class Announcements(BaseHTTPRequestHandler):
         try:
             announcement = webhook.verify(body, dict(self.headers.items()))
         except (WebhookVerificationError, ValueError):  # not signed with this secret, or too long ago
-            return self.answer(401)
+            return self.send_error(401)
         new = {"state": announcement["type"], **announcement["data"]}
         if new["state"] in STATES and new["version"] > users.get(new["user_id"], {"version": 0})["version"]:
             users[new["user_id"]] = new  # else it came before, or a later one did
             print(new["user_id"], new["state"], new.get("whop_user_id") or new.get("reason", ""), flush=True)
-        self.answer(204)
-
-    def answer(self, status):
-        self.send_response(status)
+        self.send_response(204)
         self.end_headers()
 
 
