@@ -18,6 +18,9 @@ MAX_NAME_LENGTH = 100
 """Characters of a name that Whop takes: documented for the older form of PATCH /users, assumed for ours
 (https://docs.whop.com/api-reference/users/update-user)."""
 
+INLINE_PICTURE = "data:,"
+"""Stands for a picture that is not at an address but in the body: the shortest data: URL, which holds nothing."""
+
 EMAIL_IN_PLACE_OF_A_NAME = r"[^@\s]+@[^@\s.]+\.[^@\s]+\Z"
 """Platforms fill in the e-mail address for a name that the user has not given. Chat would show it to strangers."""
 
@@ -212,9 +215,11 @@ def name(found: Iterable[object]) -> str | None:
 
 
 def picture(found: Iterable[object], stand_ins: Sequence[str] = ()) -> str | None:
-    """The address of a picture, None if all are absent, empty text if there is none. A data: URL counts as absent."""
-    texts = (text(each, "the picture") for each in found)
-    return first_filled((each for each in texts if not is_data_url(each or "")), stand_ins)
+    """The address of a picture, None if all are absent, empty text if there is none, INLINE_PICTURE if it is a data:
+    URL and there is no address beside it."""
+    texts = [text(each, "the picture") for each in found]
+    address = first_filled((each for each in texts if not is_data_url(each or "")), stand_ins)
+    return INLINE_PICTURE if not address and any(is_data_url(each or "") for each in texts) else address
 
 
 def is_data_url(value: str) -> bool:

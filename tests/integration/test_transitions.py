@@ -8,6 +8,7 @@ import pytest
 from harness import World, created, event
 from harness.faults import PICTURE, Point
 from local_stack.engine import Engine
+from local_stack.pictures import png
 from whop_sync.announcements import announcement_id
 from whop_sync.batches.retries import RETRIES
 from whop_sync.errors import AwaitsTurn, Permanent, Transient
@@ -104,6 +105,14 @@ def test_a_second_failure_with_the_same_reason_is_not_announced(world: World) ->
     for version in (1, 2):
         assert isinstance(world.failure(created(version=version, email="u1@example.com")), Permanent)
     assert world.announced_types() == ["user.enrollment_failed"]
+
+
+def test_a_picture_that_stood_in_the_body_is_refused_as_others_are(world: World) -> None:
+    url = world.pictures.url("ff0000")
+    world.settle(created(name="Ann", picture=url), *(event(version=number, picture="data:,") for number in (2, 3)))
+    assert world.announced_types() == ["user.enrolled", "picture.refused"]
+    assert world.announced()[-1].data["reason"] == world.row()["last_error"] == "picture_inline"
+    assert world.shown() == ("Ann", png("ff0000"))
 
 
 def test_a_picture_that_is_refused_beside_a_name_that_fails_is_announced_once(world: World) -> None:

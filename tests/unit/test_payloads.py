@@ -16,7 +16,6 @@ from whop_sync.receiving.payloads import (
     Preset,
     check,
     check_times,
-    dropped_picture,
     identify,
     parse,
     read,
@@ -518,7 +517,7 @@ def test_a_time_ahead_never_makes_a_copy_that_can_be_sent_for_ever_the_newest() 
 # -- pictures inside a body ------------------------------------------------------------------------------------------
 
 
-def test_a_picture_in_the_body_is_left_out_with_its_reason_and_the_rest_is_read() -> None:
+def test_of_a_picture_in_the_body_no_more_is_read_than_that_there_is_one() -> None:
     body = {
         "type": "user.updated",
         "timestamp": 1,
@@ -527,8 +526,4 @@ def test_a_picture_in_the_body_is_left_out_with_its_reason_and_the_rest_is_read(
     document = parse(json.dumps(body).encode(), {}, received_at=NOW)
     event = read(document, STANDARD, event_id="")
     assert event
-    assert event.profile == {"name": "Ann"}
-    dropped = dropped_picture(document, STANDARD)
-    assert dropped
-    assert dropped.reason == "picture_inline"
-    assert dropped_picture(parse(b'{"data": {"avatar_url": "https://a.test"}}', {}, received_at=NOW), STANDARD) is None
+    assert event.profile == {"name": "Ann", "picture": "data:,"}

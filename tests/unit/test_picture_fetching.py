@@ -184,7 +184,7 @@ BAD_URLS = {
     "other scheme": [
         *("http://1.1.1.1/a.png", "HTTP://1.1.1.1/a.png", "hTTp://1.1.1.1/", "ftp://1.1.1.1/a.png", "ws://1.1.1.1/"),
         *("file:///etc/passwd", "file://1.1.1.1/etc/passwd", "gopher://1.1.1.1:6379/_INFO", "dict://1.1.1.1/"),
-        *("data:image/png;base64,iVBORw0KGgo=", "javascript:alert(1)", "blob:https://1.1.1.1/x", "unix:/a.sock"),
+        *("javascript:alert(1)", "blob:https://1.1.1.1/x", "unix:/a.sock"),
         *("view-source:https://1.1.1.1/", "url:https://1.1.1.1/", "https+unix://1.1.1.1/", "wss://1.1.1.1/"),
     ],
     "user name or password": [
@@ -232,6 +232,12 @@ BAD_URLS = {
 
 
 class TestUrls:
+    @pytest.mark.parametrize("url", ["data:image/png;base64,iVBORw0KGgo=", "DATA:,"])
+    def test_a_picture_in_place_of_its_address_is_refused_by_name(self, url: str) -> None:
+        internet = Internet()
+        assert reason(internet.avatars(), url) == "picture_inline"
+        assert (internet.lookups, internet.connections) == ([], [])
+
     @pytest.mark.parametrize(
         "url", [pytest.param(url, id=f"{kind} {ascii(url)[:50]}") for kind, urls in BAD_URLS.items() for url in urls]
     )

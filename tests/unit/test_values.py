@@ -232,9 +232,10 @@ def test_whatever_the_name_is_it_can_be_sent(text: str) -> None:
         ([None], None),
         ([""], ""),
         (["https://a.test/1"], "https://a.test/1"),
-        (["data:image/png;base64,AAAA"], None),
+        (["data:image/png;base64,AAAA"], "data:,"),
+        ([None, " DATA:image/png;base64,AAAA"], "data:,"),
         (["DATA:image/png;base64,AAAA", "https://a.test/1"], "https://a.test/1"),
-        (["", "data:,"], ""),
+        (["", "data:image/png;base64,AAAA"], "data:,"),
     ],
 )
 def test_a_picture_is_an_address_and_never_the_picture_itself(found: list[object], expected: str | None) -> None:

@@ -323,7 +323,7 @@ def _remarks_on_profile(document: Document, preset: Preset) -> Iterator[str]:
     if not isinstance(url, str):
         return
     if url.lower().startswith("data:"):
-        yield "! The picture stands in the body (data:): it is dropped. Send the https address of one."
+        yield "! The picture stands in the body (data:): it is refused. Send the https address of one."
     elif url.lower().startswith("http:"):
         yield "! The picture's address is http: only https is fetched."
     elif not url.lower().startswith("https:"):

@@ -59,18 +59,8 @@ _OF_THE_USER = ("no_email", "user_deleted")
 _OF_A_PICTURE = ("picture_not_found", "picture_unavailable", "picture_untrusted")
 
 
-class EnrollRequest(Protocol):
-    """What a request is about. `dropped` says why its picture was left out, None if none was."""
-
-    @property
-    def event(self) -> UserEvent: ...
-
-    @property
-    def dropped(self) -> SyncError | None: ...
-
-
 class Reader(Protocol):
-    def read(self, http_event: HttpEvent, *, now: float) -> EnrollRequest:
+    def read(self, http_event: HttpEvent, *, now: float) -> UserEvent:
         """Raises Malformed, whose explanation is a sentence, and Permanent for a user who is not to be enrolled."""
 
 
@@ -122,30 +112,28 @@ class EnrollUser:
         user_id = None
         try:
             user_id = parameter(http_event, "user_id")
-            request = self._read(http_event, user_id, began)
+            event = self._read(http_event, user_id, began)
         except Malformed as error:
             self.journal.request("EnrollUser", "refused", user_id=user_id, error=error)
             return bad_request(error)
         except Permanent as error:
             self.journal.request("EnrollUser", "refused", user_id=user_id, error=error)
             return not_chosen(error)
-        event = request.event
         result = self._bring(event, began)
         if isinstance(result, Transient):
             return self._queue(event, result)
         if isinstance(result, Permanent):
             return self._recorded(event, result)
-        dropped: Mapping[ProfileField, SyncError] = {"picture": request.dropped} if request.dropped else {}
-        self.journal.event(result.outcome, event, age=self.clock() - began, refused={**dropped, **result.refused})
+        self.journal.event(result.outcome, event, age=self.clock() - began, refused=result.refused)
         if result.email_differs:
             self.journal.email_differs()
         return self._recorded(event)
 
-    def _read(self, http_event: HttpEvent, user_id: str | None, now: float) -> EnrollRequest:
-        request = self.reader.read(http_event, now=now)
-        if request.event.user_id != user_id:
+    def _read(self, http_event: HttpEvent, user_id: str | None, now: float) -> UserEvent:
+        event = self.reader.read(http_event, now=now)
+        if event.user_id != user_id:
             raise Malformed("bad_request", "data.id is not the id in the path.")
-        return request
+        return event
 
     def _bring(self, event: UserEvent, began: float) -> Result | Transient | Permanent:
         """Does what a worker does, again and again while there is time. Returns why it is not done, if it is not."""

@@ -18,6 +18,7 @@ import httpx
 from whop_sync.internet.requests import USER_AGENT, BadUrlError, PublicHttp, parsed_url
 from whop_sync.internet.streams import NotPublicError, RequestDeadline
 from whop_sync.pictures.errors import PictureRefused, PictureUnavailable
+from whop_sync.values import is_data_url
 
 MAX_BYTES = 5 * 1024 * 1024
 """Whop documents no limit for a user's picture; 5 MB is its limit for a company's logo."""
@@ -74,6 +75,8 @@ class PictureFetcher:
 
     def fetch(self, url: str) -> Picture:
         """Raises PictureRefused or PictureUnavailable, whose texts never hold the URL."""
+        if is_data_url(url):
+            raise PictureRefused("picture_inline", "the picture is a data: URL, not the address of one")
         deadline = RequestDeadline(self.clock, self.clock() + self.seconds)
         try:
             return self._follow(url, deadline)

@@ -23,7 +23,6 @@ from whop_sync.events import UserEvent
 from whop_sync.journal import DeliveryOutcome, Journal
 from whop_sync.receiving.expressions import find
 from whop_sync.receiving.payloads import (
-    dropped_picture,
     identify,
     is_chosen,
     of_one_left_out,
@@ -34,7 +33,7 @@ from whop_sync.receiving.payloads import (
 from whop_sync.receiving.platforms import Platform
 from whop_sync.receiving.requests import CLAIMED_ID, loggable_event_type, lower_case, raw_body, response, try_again
 from whop_sync.receiving.signatures import Scheme
-from whop_sync.values import is_data_url
+from whop_sync.values import INLINE_PICTURE, is_data_url
 
 MAX_BODY_BYTES = 256 * 1024
 """Real senders stay below 20 KB, but for pictures. Parked as base64, such a body still fits a message of 1 MiB."""
@@ -80,10 +79,7 @@ class Delivery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accepted:
-    """`dropped` says why a picture of the body was left out, None if none was."""
-
     event: UserEvent
-    dropped: SyncError | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -149,12 +145,10 @@ def understood(delivery: Delivery, platform: Platform, *, now: float) -> Accepte
                 event_type = find(preset.event, document)
                 return Ignored(event_id=event_id, event_type=event_type, event=event, reason=reason)
             return Accepted(event=rest)
-        # A deletion is read without its picture, so nothing about a picture may stop it.
-        dropped = None if event.kind == "deleted" else dropped_picture(document, preset)
     except Malformed as error:
         user_id = user_id_of(document, preset) if document else None
         return Unreadable(event_id=event_id, user_id=user_id, error=error)
-    return Accepted(event=event, dropped=dropped)
+    return Accepted(event=event)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,9 +238,9 @@ class Receiver:
     def _conclude(self, verdict: Accepted | Ignored | Unreadable) -> DeliveryOutcome:
         """Stores what was accepted and logs the verdict. Raises Transient when it could not be stored."""
         match verdict:
-            case Accepted(event=event, dropped=dropped):
+            case Accepted(event=event):
                 self.queues.send(event)
-                self.journal.delivery("accepted", event=event, error=dropped)
+                self.journal.delivery("accepted", event=event)
                 return "accepted"
             case Ignored(event_id=event_id, event_type=event_type, event=left_out, reason=reason):
                 shown = loggable_event_type(event_type)
@@ -319,7 +313,7 @@ def _without_inline_picture(written: bytes) -> bytes:
     except ValueError:
         return written
     if is_data_url(text.strip()):
-        return b'"data:,"'
+        return json.dumps(INLINE_PICTURE).encode()
     if not text.lstrip().startswith(("{", "[")):
         return written
     inner = text.encode("utf-8", "surrogatepass")

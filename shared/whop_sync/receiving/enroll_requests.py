@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 
 from whop_sync.aws.api_gateway import HttpEvent
 from whop_sync.errors import Malformed, Unauthentic
+from whop_sync.events import UserEvent
 from whop_sync.receiving.deliveries import (
     Accepted,
     Delivery,
@@ -29,7 +30,7 @@ class RequestReader:
 
     enroll_if: str
 
-    def read(self, http_event: HttpEvent, *, now: float) -> Accepted:
+    def read(self, http_event: HttpEvent, *, now: float) -> UserEvent:
         """The event in a request. `now` is in Unix seconds.
 
         Raises:
@@ -51,7 +52,7 @@ class RequestReader:
             case Ignored(event=event) if event is not None:
                 raise Malformed("bad_request", "The body names a user and says nothing about them.")
             case Accepted(event=event) if event.kind in _KINDS:
-                return verdict
+                return event
         raise Malformed(
             "bad_request",
             "type must be user.created or user.updated: suspensions and deletions are sent as webhooks.",

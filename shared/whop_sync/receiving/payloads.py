@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import cast
 
 from whop_sync import values
-from whop_sync.errors import Malformed, Permanent
+from whop_sync.errors import Malformed
 from whop_sync.events import Kind, Standing, UserEvent
 from whop_sync.receiving.expressions import DeliveryFacts, Document, find, problem, reads
 
@@ -254,14 +254,6 @@ def _flag(found: object, document: Document) -> bool | None:
         return written
     until = values.microseconds(found)
     return until is not None and until > document["delivery"]["judged_at"] * 1_000_000
-
-
-def dropped_picture(document: Document, preset: Preset) -> Permanent | None:
-    """Why a picture of the body is not handed on, None if none was left out. Raises Malformed."""
-    texts = (values.text(find(expression, document), "the picture") for expression in preset.picture)
-    if any(values.is_data_url(each or "") for each in texts):
-        return Permanent("picture_inline", "the picture is a data: URL, not the address of one")
-    return None
 
 
 def _life_cycle_version(preset: Preset) -> tuple[str, ...]:

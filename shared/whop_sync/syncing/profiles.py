@@ -187,7 +187,9 @@ class Profiles:
             avatar = Avatar(picture.sha256, file.id, attached=False)
             self._await_ready(file, deadline)
         except PictureRefused as error:
-            return _Pictured(avatar=known, refused=None if is_shown and _is_last(row, "picture", url) else error)
+            # A URL that has expired since the picture was taken from it, unless it was refused for the same then.
+            is_taken = is_shown and _is_last(row, "picture", url) and row.last_error != error.reason
+            return _Pictured(avatar=known, refused=None if is_taken else error)
         except PictureUnavailable as error:
             if error.reason == "picture_not_found" and is_shown and _is_last(row, "picture", url):
                 return _Pictured(avatar=known)  # a URL that has expired since the picture was taken from it
