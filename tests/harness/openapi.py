@@ -15,7 +15,7 @@ from referencing.jsonschema import DRAFT202012
 from local_stack import ROOT
 from whop_sync.aws.api_gateway import HttpAnswer
 
-FROM_API_GATEWAY = {"403", "429"}
+FROM_API_GATEWAY = {"403", "429", "500"}
 """Statuses that API Gateway answers, before any function runs."""
 
 

@@ -464,6 +464,7 @@ class TestAccountLink:
             ({"return_url": "https://shop.test/\r\nSet-Cookie: a"}, "https URL"),
             ({"return_url": " https://shop.test/"}, "https URL"),
             ({"return_url": "https:shop.test/"}, "https URL"),
+            ({"return_url": "HTTPS://shop.test/"}, "https URL"),
             ({"return_url": "javascript:alert(1)//https://shop.test/"}, "https URL"),
             ({"return_url": "https://shop.test/\u202e"}, "https URL"),
             ({"account_id": "biz_other"}, "nothing else"),

@@ -29,8 +29,8 @@ _USE_CASES: Mapping[str, AccountLinkUseCase] = {
     "account_onboarding": "account_onboarding",
     "payouts_portal": "payouts_portal",
 }
-# No user name before the host, no blank, no backslash: what browsers and parsers read in different ways.
-_HTTPS_URL = re.compile(r"https://([a-z0-9.-]+(?::[0-9]{1,5})?)(?:[/?#][!-\[\]-~]*)?", re.ASCII | re.IGNORECASE)
+# No user name before the host, no blank, no backslash, no HTTPS: what browsers and parsers read in different ways.
+_HTTPS_URL = re.compile(r"https://([A-Za-z0-9.-]+(?::[0-9]{1,5})?)(?:[/?#][!-\[\]-~]*)?")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
