@@ -63,7 +63,9 @@ def _command(name: str, run: Callable[..., int], *, needs: str = "", group: type
         except BrokenPipeError:  # as of `| head`
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             status = Exit.ATTENTION
-        except (SyncError, NotResumableError, OSError) as error:
+        except SyncError as error:
+            status = _failed(out, error.explanation or error.reason, Exit.USAGE)
+        except (NotResumableError, OSError) as error:
             status = _failed(out, str(error), Exit.USAGE)
         except typer.Abort:
             status = _failed(out, "Not confirmed: nothing was done.", Exit.ATTENTION)

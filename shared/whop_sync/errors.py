@@ -5,7 +5,7 @@
      ├─ Malformed         genuine, but not readable as a user event   park it
      ├─ Transient         may work later                              back to the queue, for three days
      │   ├─ AwaitsTurn      another event or call comes first         back to the queue, for ten days
-     │   └─ OperatorNeeded  an operator has to fix key or version     back to the queue, for ten days, and an alarm
+     │   └─ OperatorNeeded  an operator has to fix secret or setting  back to the queue, for ten days, and an alarm
      └─ Permanent         will never work as it is                    the row says why, and the event is parked
 
 Errors of libraries are turned into these with `from None`, everywhere: their messages quote requests, and so e-mail
@@ -72,9 +72,6 @@ type Reason = Literal[
     "platform_refused",
     "platform_untrusted",
     "s3_unavailable",
-    "settings_invalid",
-    "signing_secrets_invalid",
-    "signing_secrets_unavailable",
     "sqs_unavailable",
     "upload_refused",
     "whop_failed",
@@ -82,8 +79,6 @@ type Reason = Literal[
     "whop_no_answer",
     "whop_unreachable",
     "whop_unreadable",
-    "whop_webhook_secrets_invalid",
-    "whop_webhook_secrets_unavailable",
     # AwaitsTurn
     "busy",
     "no_email",
@@ -98,10 +93,15 @@ type Reason = Literal[
     "announcement_secrets_invalid",
     "announcement_secrets_unavailable",
     "event_bus_missing",
+    "settings_invalid",
+    "signing_secrets_invalid",
+    "signing_secrets_unavailable",
     "whop_api_key_invalid",
     "whop_api_key_unavailable",
     "whop_gone",
     "whop_key_rejected",
+    "whop_webhook_secrets_invalid",
+    "whop_webhook_secrets_unavailable",
     # Permanent, of a user
     "external_id_taken",
     "name_refused",
@@ -153,7 +153,7 @@ class SyncError(Exception):
     """
 
     def __init__(self, reason: Reason, explanation: str = "", *, answer: WhopAnswer | None = None) -> None:
-        super().__init__(explanation or reason)
+        super().__init__(f"{reason}: {explanation}" if explanation else reason)
         self.reason: Reason = reason
         self.explanation = explanation
         self.answer = answer
@@ -194,7 +194,7 @@ class AwaitsTurn(Transient):
 
 
 class OperatorNeeded(Transient):
-    """The event is fine and waits until an operator has fixed the API key or the API version."""
+    """The event is fine and waits until an operator has fixed a secret, a setting or the API version."""
 
 
 class Permanent(SyncError):  # noqa: N818

@@ -179,6 +179,18 @@ def test_every_reason_has_a_paragraph() -> None:
         assert any(token.type == "inline" for token in tokens), f"{TROUBLESHOOTING.name}: {reason} lacks its paragraph"
 
 
+def test_every_reason_is_given_by_the_code() -> None:
+    errors = ROOT / "shared/whop_sync/errors.py"
+    given = {
+        node.value
+        for source in (ROOT / "shared/whop_sync").rglob("*.py")
+        if source != errors
+        for node in ast.walk(ast.parse(source.read_text()))
+        if isinstance(node, ast.Constant)
+    }
+    assert_same(set(get_args(Reason.__value__)) - given, set(), "errors.py, Reason")
+
+
 def test_every_platform_is_listed() -> None:
     tables = (
         (README, "Platforms", (1, 3)),

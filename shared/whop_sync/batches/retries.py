@@ -15,7 +15,7 @@ class RetryPolicy:
         max_backoff: the longest wait that is reached by doubling.
         patience: the age at which an event is given up. An outage of Whop that lasts a weekend loses nothing.
         long_patience: the same for an event with which nothing is wrong: it waits for its turn, or for an operator who
-            has to fix key or version. SQS itself forgets a message after 14 days.
+            has to fix a secret or a setting. SQS itself forgets a message after 14 days.
         picture_patience: how long a picture is tried whose host is down. A user may name any dead host.
         arrival_patience: how long an event waits for another one that may be on its way: one that brings an e-mail,
             the deletion that sets a Whop user free, the return of a user who was deleted.

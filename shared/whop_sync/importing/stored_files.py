@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, NotRequired, TypedDict, cast
 
+from whop_sync.aws.boundary import aws_errors
 from whop_sync.aws.queues import Queue
 from whop_sync.errors import Malformed
 from whop_sync.importing.rows import MAX_WAITING, Source, import_rows
@@ -89,8 +90,7 @@ class Sent(TypedDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredImports:
-    """Both methods raise Transient and botocore's errors, after which Step Functions tries again. None quotes the
-    file."""
+    """Both methods raise Transient, after which Step Functions tries again. It quotes nothing of the file."""
 
     s3: "S3Client"
     queue: Queue
@@ -99,9 +99,10 @@ class StoredImports:
     def plan(self, order: StoredFile) -> Plan | Problem:
         """Where to cut a file. The object's metadata may say `as-of`, the time of rows that have none."""
         try:
-            return self._plan(order)
+            with aws_errors("s3_unavailable"):
+                return self._plan(order)
         except Malformed as error:
-            return {"problem": str(error)}
+            return {"problem": error.explanation}
 
     def _plan(self, order: StoredFile) -> Plan:
         bucket, key = order["bucket"]["name"], order["object"]["key"]
@@ -126,6 +127,10 @@ class StoredImports:
         """Imports a part. Rejected rows are written to `rejected/<run>/<line>.ndjson` in the same bucket."""
         if self.queue.waiting() > MAX_WAITING:
             return {"waiting": True}
+        with aws_errors("s3_unavailable"):
+            return self._send_part(order)
+
+    def _send_part(self, order: PartOfPlan) -> Sent:
         offset, end, line = order["part"]
         columns = order["columns"]
         file_format = Format(tuple(columns["names"]), columns["separator"]) if columns else Format(columns=None)
