@@ -19,11 +19,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from whop_sync.times import iso
 from whop_user_sync.stack import Stack
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ class ParkedEvents:
         now = time.time()
         for event in events:
             line = {
-                "timestamp": datetime.fromtimestamp(now, UTC).isoformat(timespec="milliseconds"),
+                "timestamp": iso(now),
                 "level": "WARNING",
                 "message": "operator",
                 "outcome": "discarded",

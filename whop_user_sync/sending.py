@@ -10,7 +10,6 @@ import secrets
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, get_args
 
@@ -164,7 +163,7 @@ def _hmac_headers(scheme: Hmac, body: bytes, key: bytes, delivery_id: str, now: 
     timestamp = {
         "s": str(int(now)),
         "ms": str(int(now * 1000)),
-        "iso": datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
+        "iso": iso(now),
     }[scheme.unit]
     parts = {"{body}": body, "{timestamp}": timestamp.encode(), "{id}": delivery_id.encode()}
     template = CONTENTS.get(scheme.content, scheme.content)

@@ -21,7 +21,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any, Literal, Protocol, cast
 from urllib.parse import quote
 
@@ -29,6 +28,7 @@ import httpx
 
 from whop_sync.accounts import Account
 from whop_sync.errors import AwaitsTurn, OperatorNeeded, Permanent, Transient, WhopAnswer
+from whop_sync.times import iso
 from whop_sync.tls import default_context
 from whop_sync.whop.answers import (
     OPERATOR_RETRY_SECONDS,
@@ -248,7 +248,7 @@ class Whop:
             created_after: Unix seconds, by Whop's clock. None for accounts of any age.
             cursor: of an interrupted search for the same.
         """
-        since = {} if created_after is None else {"created_after": _iso(created_after)}
+        since = {} if created_after is None else {"created_after": iso(created_after)}
         queries = list(self._generation.list_queries(parent=parent, user_id=user_id, since=since))
         number, _, after = (cursor or "0:").partition(":")
         began_at = None
@@ -399,7 +399,7 @@ class Whop:
             self._account_field: company,
             **({"user_id": whop_user_id} if whop_user_id else {}),
             "scoped_actions": list(actions),
-            "expires_at": _iso(expires_at),
+            "expires_at": iso(expires_at),
         }
         document = self._call("POST /access_tokens", json=body)
         return AccessToken(*_secret_and_expiry(document, "token"))
@@ -510,10 +510,6 @@ def _httpx_errors() -> Iterator[None]:
         raise Transient("whop_no_answer", type(error).__name__, effect="pending") from None
     except httpx.InvalidURL:  # an upload URL of Whop's
         raise Transient("whop_unreadable", "Whop named a URL that cannot be read") from None
-
-
-def _iso(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat().replace("+00:00", "Z")
 
 
 def _file(document: Mapping[str, Any]) -> File:

@@ -10,6 +10,8 @@ from typing import Any, Literal
 import httpx
 from standardwebhooks import Webhook
 
+from whop_sync.times import iso
+
 SECRET = "whsec_ZGVtbyBzZWNyZXQsIG5ldmVyIHVzZSBpdCBmb3IgcmVhbCE="
 """Base64 of "demo secret, never use it for real!"."""
 
@@ -22,7 +24,7 @@ def body(
     kind: Literal["created", "updated", "deleted"], user: Mapping[str, Any], *, at: datetime | None = None
 ) -> bytes:
     """A webhook body about `user`, whose keys are those of its `data`."""
-    moment = (at or datetime.now(UTC)).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    moment = iso(at or datetime.now(UTC))
     data = {"updated_at": moment, **user}
     return json.dumps({"type": f"user.{kind}", "timestamp": moment, "data": data}, ensure_ascii=False).encode()
 

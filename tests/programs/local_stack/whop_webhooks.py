@@ -2,7 +2,7 @@
 
 import base64
 import json
-from datetime import UTC, datetime
+from datetime import datetime
 
 import httpx
 
@@ -10,6 +10,7 @@ from fake_whop import PLATFORM_KEY, FakeWhop
 from local_stack.deployment import Deployment
 from local_stack.sending import Delivery
 from whop_sync.receiving.whop_webhooks import EVENTS
+from whop_sync.times import iso
 
 API_VERSION = "2026-09-23"
 """As docs/whop-webhooks.md pins the webhook."""
@@ -31,7 +32,7 @@ def signed(delivery: Delivery, *, at: datetime) -> dict[str, str]:
 
 def sample(event: str, account: str, data: dict[str, str], *, at: datetime) -> bytes:
     """The body of a webhook of Whop's about a connected account, as far as anything of it is read."""
-    moment = at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    moment = iso(at)
     envelope = {"type": event, "api_version": "v1", "api_version_date": API_VERSION, "timestamp": moment}
     return json.dumps(envelope | {"account_id": account, "data": data}).encode()
 
