@@ -4,7 +4,7 @@ import logging
 import os
 import threading
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
@@ -224,6 +224,16 @@ class Journal:
         ids = {name: value for name, value in (("event_id", event_id), ("user_id", user_id)) if value is not None}
         self._count("Crash")
         self._logger.error("crash", extra={"error": type(error).__name__, "places": places, **ids})
+
+    def guarded[Answer](self, work: Callable[[], Answer], *, after_crash: Answer) -> Answer:
+        """What `work` returns, or `after_crash` after a defect, whose message Lambda would log. Writes the metrics."""
+        try:
+            return work()
+        except Exception as error:  # noqa: BLE001 - whatever it is, its message may quote anything
+            self.crash(error)
+            return after_crash
+        finally:
+            self.flush()
 
     def flush(self) -> None:
         """Writes the metrics counted since the last time: one line for the stack, one a reason, one an operation."""

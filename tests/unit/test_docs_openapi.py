@@ -77,16 +77,20 @@ NO_EMAIL = dataclasses.replace(ENROLLING, status="no_email")
 SUSPENDED = dataclasses.replace(ENTRY, standing="suspended")
 DELETED = dataclasses.replace(ENROLLING, status="deleted", standing="deleted")
 UNREADABLE = Transient("dynamodb_unavailable")
+DEFECT = RuntimeError("s3cr3t")
+
+type Found = Entry | Exception | None
+"""What the table has on a user, or what reading it raises."""
 
 
 @dataclasses.dataclass
 class Table:
     """A directory of one user, or one that cannot be read."""
 
-    found: Entry | Transient | None
+    found: Found
 
     def entry(self, user_id: str) -> Entry | None:  # noqa: ARG002
-        if isinstance(self.found, Transient):
+        if isinstance(self.found, Exception):
             raise self.found
         return self.found
 
@@ -101,7 +105,7 @@ class Table:
 class Minting:
     """A Whop that makes a token, or fails to."""
 
-    error: SyncError | None = None
+    error: Exception | None = None
 
     def create_access_token(self, **_: Any) -> Any:
         if self.error:
@@ -132,17 +136,17 @@ def named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "stack")
 
 
-def look_up(found: Entry | Transient | None, user_id: str = "u1") -> HttpAnswer:
+def look_up(found: Found, user_id: str = "u1") -> HttpAnswer:
     function = LookUp(directory=cast("Directory", Table(found)), journal=Journal())
     return function.answer({"pathParameters": {"user_id": user_id}})
 
 
-def look_up_whop_user(found: Entry | Transient | None, whop_user_id: str = "user_1") -> HttpAnswer:
+def look_up_whop_user(found: Found, whop_user_id: str = "user_1") -> HttpAnswer:
     function = LookUp(directory=cast("Directory", Table(found)), journal=Journal())
     return function.answer({"pathParameters": {"whop_user_id": whop_user_id}})
 
 
-def look_up_whop_account(found: Entry | Transient | None, company_id: str = "biz_1") -> HttpAnswer:
+def look_up_whop_account(found: Found, company_id: str = "biz_1") -> HttpAnswer:
     function = LookUp(directory=cast("Directory", Table(found)), journal=Journal())
     return function.answer({"pathParameters": {"whop_company_id": company_id}})
 
@@ -154,7 +158,7 @@ LINK_WISHES = {
 }
 
 
-def account_link(found: Entry | Transient | None, error: SyncError | None = None, **wishes: object) -> HttpAnswer:
+def account_link(found: Found, error: Exception | None = None, **wishes: object) -> HttpAnswer:
     function = AccountLinks(
         directory=cast("Directory", Table(found)),
         whop=cast("Whop", Minting(error)),
@@ -164,7 +168,7 @@ def account_link(found: Entry | Transient | None, error: SyncError | None = None
     return function.answer({"pathParameters": {"user_id": "u1"}, "body": json.dumps(LINK_WISHES | wishes)})
 
 
-def payout_token(found: Entry | Transient | None, error: SyncError | None = None, **wishes: object) -> HttpAnswer:
+def payout_token(found: Found, error: Exception | None = None, **wishes: object) -> HttpAnswer:
     function = PayoutTokens(
         directory=cast("Directory", Table(found)),
         whop=cast("Whop", Minting(error)),
@@ -175,7 +179,7 @@ def payout_token(found: Entry | Transient | None, error: SyncError | None = None
     return function.answer({"pathParameters": {"user_id": "u1"}, "body": json.dumps(wishes)})
 
 
-def chat_token(found: Entry | Transient | None, error: SyncError | None = None, body: object = None) -> HttpAnswer:
+def chat_token(found: Found, error: Exception | None = None, body: object = None) -> HttpAnswer:
     function = ChatTokens(
         directory=cast("Directory", Table(found)),
         whop=cast("Whop", Minting(error)),
@@ -204,7 +208,7 @@ class Handling:
             raise self.unstored
 
 
-def enroll(found: Entry | Transient | None, handling: Handling | None = None, **changes: object) -> HttpAnswer:
+def enroll(found: Found, handling: Handling | None = None, **changes: object) -> HttpAnswer:
     handling = handling or Handling()
     function = EnrollUser(
         reader=RequestReader(enroll_if="data.name"),
@@ -253,6 +257,7 @@ CASES: Sequence[tuple[str, Callable[[], HttpAnswer]]] = (
     (USER, lambda: look_up(DELETED)),
     (USER, lambda: look_up(UNREADABLE)),
     (USER, lambda: look_up(ENTRY, "50%")),
+    (USER, lambda: look_up(DEFECT)),
     (ENROLL, lambda: enroll(ENTRY)),
     (ENROLL, lambda: enroll(ENTRY, id="u2")),
     (ENROLL, lambda: enroll(ENTRY, name="")),
@@ -263,6 +268,7 @@ CASES: Sequence[tuple[str, Callable[[], HttpAnswer]]] = (
     (ENROLL, lambda: enroll(ENROLLING, Handling(AwaitsTurn("orphan_not_listed", retry_after=100)))),
     (ENROLL, lambda: enroll(UNREADABLE, Handling(AwaitsTurn("out_of_time")))),
     (ENROLL, lambda: enroll(UNREADABLE)),
+    (ENROLL, lambda: enroll(DEFECT)),
     (ENROLL, lambda: enroll(None, Handling(AwaitsTurn("out_of_time"), Transient("sqs_unavailable")))),
     (WHOP_USER, lambda: look_up_whop_user(ENTRY)),
     (WHOP_USER, lambda: look_up_whop_user(None)),
@@ -281,6 +287,7 @@ CASES: Sequence[tuple[str, Callable[[], HttpAnswer]]] = (
     (LINK, lambda: account_link(UNREADABLE)),
     (LINK, lambda: account_link(ENTRY, REFUSED)),
     (LINK, lambda: account_link(ENTRY, BUSY)),
+    (LINK, lambda: account_link(ENTRY, DEFECT)),
     (PAYOUT, lambda: payout_token(ENTRY)),
     (PAYOUT, lambda: payout_token(ENTRY, expires_in_seconds=3601)),
     (PAYOUT, lambda: payout_token(None)),
@@ -289,6 +296,7 @@ CASES: Sequence[tuple[str, Callable[[], HttpAnswer]]] = (
     (PAYOUT, lambda: payout_token(UNREADABLE)),
     (PAYOUT, lambda: payout_token(ENTRY, REFUSED)),
     (PAYOUT, lambda: payout_token(ENTRY, BUSY)),
+    (PAYOUT, lambda: payout_token(ENTRY, DEFECT)),
     (TOKEN, lambda: chat_token(ENTRY)),
     (TOKEN, lambda: chat_token(ENTRY, body={"expires_in_seconds": 0})),
     (TOKEN, lambda: chat_token(None)),
@@ -300,6 +308,7 @@ CASES: Sequence[tuple[str, Callable[[], HttpAnswer]]] = (
     (TOKEN, lambda: chat_token(UNREADABLE)),
     (TOKEN, lambda: chat_token(ENTRY, REFUSED)),
     (TOKEN, lambda: chat_token(ENTRY, BUSY)),
+    (TOKEN, lambda: chat_token(ENTRY, DEFECT)),
 )
 
 
@@ -329,6 +338,26 @@ def test_a_route_wants_a_signature_of_aws_where_the_template_says_so() -> None:
 @pytest.mark.parametrize(("route", "answer"), CASES)
 def test_what_a_function_answers_is_documented(route: str, answer: Callable[[], HttpAnswer]) -> None:
     check_answer(route, answer())
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        lambda: look_up(DEFECT),
+        lambda: enroll(DEFECT),
+        lambda: account_link(ENTRY, DEFECT),
+        lambda: payout_token(ENTRY, DEFECT),
+        lambda: chat_token(ENTRY, DEFECT),
+        lambda: whop_webhook(DEFECT),
+    ],
+)
+def test_a_defect_is_logged_by_its_place_and_never_by_its_message(
+    answer: Callable[[], HttpAnswer], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert answer()["statusCode"] in (500, 503)
+    [line] = [vars(record) for record in caplog.records if record.msg == "crash"]
+    assert line["error"] == "RuntimeError"
+    assert "s3cr3t" not in str([vars(record) for record in caplog.records])
 
 
 @pytest.mark.parametrize("route", [USER, ENROLL, WHOP_USER, TOKEN, WHOP_WEBHOOK])

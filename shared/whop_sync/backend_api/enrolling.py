@@ -99,13 +99,7 @@ class EnrollUser:
         or is about another user than the path; 409 with the reason why there is no Whop user; 410 for a user whom the
         platform has deleted since; 503 if it is not done and could not be put into the queue.
         """
-        try:
-            return self._answer(http_event)
-        except Exception as error:  # noqa: BLE001 - Lambda would log its message, which may quote the body
-            self.journal.crash(error)
-            return not_stored()
-        finally:
-            self.journal.flush()
+        return self.journal.guarded(lambda: self._answer(http_event), after_crash=not_stored())
 
     def _answer(self, http_event: HttpEvent) -> HttpAnswer:
         began = self.clock()

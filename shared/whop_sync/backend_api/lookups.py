@@ -7,6 +7,7 @@ from whop_sync.aws.api_gateway import HttpAnswer, HttpEvent
 from whop_sync.backend_api.http_api import parameter
 from whop_sync.backend_api.refusals import (
     bad_request,
+    crashed,
     recorded,
     unknown_at_whop,
     unknown_user,
@@ -26,12 +27,9 @@ class LookUp:
         """200 with the user.
 
         400 for an id that cannot be what was meant; 404 with the reason why there is no Whop user; 410 for a user whom
-        the platform has deleted; 503 when the table cannot be read.
+        the platform has deleted; 503 when the table cannot be read, or after a defect.
         """
-        try:
-            return self._answer(http_event)
-        finally:
-            self.journal.flush()
+        return self.journal.guarded(lambda: self._answer(http_event), after_crash=crashed())
 
     def _answer(self, http_event: HttpEvent) -> HttpAnswer:
         user_id = None

@@ -95,6 +95,10 @@ def not_stored() -> HttpAnswer:
     return _refusal(503, "unavailable", message, retry_after=1)
 
 
+def crashed() -> HttpAnswer:
+    return _refusal(503, "unavailable", "The request met a defect. The function's log has it as a line crash.")
+
+
 def whop_trouble(error: SyncError) -> HttpAnswer:
     """Whop's own words are left out: they may quote anything, and the caller cannot fix what they are about."""
     status = error.answer.status if error.answer else None

@@ -11,6 +11,7 @@ from whop_sync.aws.api_gateway import HttpAnswer, HttpEvent
 from whop_sync.backend_api.http_api import answer, parameter
 from whop_sync.backend_api.refusals import (
     bad_request,
+    crashed,
     deleted_user,
     no_account,
     not_enrolled,
@@ -51,15 +52,12 @@ class UserRequests:
 
         400 for a wrong id or body; 404 for an unknown user; 403 or 410 for one whom the platform has suspended or
         deleted; 409 for one who is not enrolled, with Retry-After if they may soon be, and for one who has no account
-        where one is needed; 502 when Whop refuses, which an operator has to look into; 503 when
-        Whop or the table is unavailable.
+        where one is needed; 502 when Whop refuses, which an operator has to look into; 503 when Whop or the table is
+        unavailable, or after a defect.
 
         `read` raises Malformed, `ask_whop` raises Transient and Permanent.
         """
-        try:
-            return self._answer(http_event, read, ask_whop)
-        finally:
-            self.journal.flush()
+        return self.journal.guarded(lambda: self._answer(http_event, read, ask_whop), after_crash=crashed())
 
     def _answer[Wanted](
         self,

@@ -158,12 +158,10 @@ class Worker[Content, Result]:
 
     def handle(self, records: Sequence[Record], *, seconds_left: float) -> BatchResponse:
         """Handles a batch: sequences side by side, the messages of one sequence one after the other, in their order."""
-        try:
-            staying = self._handle(records, self.clock() + seconds_left)
-        except Exception as error:  # noqa: BLE001 - Lambda would log its message, which may quote events
-            self.journal.crash(error)
-            staying = [record["messageId"] for record in records]
-        self.journal.flush()
+        staying = self.journal.guarded(
+            lambda: self._handle(records, self.clock() + seconds_left),
+            after_crash=[record["messageId"] for record in records],
+        )
         return {"batchItemFailures": [{"itemIdentifier": message_id} for message_id in staying]}
 
     def _handle(self, records: Sequence[Record], deadline: float) -> list[str]:

@@ -168,13 +168,7 @@ class Receiver:
         401 not genuine, without detail; 413 too large; 503 with Retry-After when it could not be stored; 500 after a
         defect, so that the delivery comes again.
         """
-        try:
-            return self._answer(http_event)
-        except Exception as error:  # noqa: BLE001 - Lambda would log its message, which may quote the delivery
-            self.journal.crash(error)
-            return response(500)
-        finally:
-            self.journal.flush()
+        return self.journal.guarded(lambda: self._answer(http_event), after_crash=response(500))
 
     def redeliver(self, parked: Redelivery) -> RedeliveryAnswer:
         """Reads a parked delivery once more, for an operator.
@@ -182,17 +176,7 @@ class Receiver:
         `accepted` (stored) or `ignored` (not a user event): it need not be kept any longer. `parked` (still not
         readable), `deferred` (could not be stored just now), `crashed`: nothing was stored, so it has to stay.
         """
-        try:
-            outcome: RedeliveryOutcome = self._redeliver(parked)
-        except Transient as error:
-            outcome = "deferred"
-            self.journal.delivery(outcome, event_id=parked["event_id"], error=error)
-        except Exception as error:  # noqa: BLE001 - as above
-            outcome = "crashed"
-            self.journal.crash(error)
-        finally:
-            self.journal.flush()
-        return {"redelivery": outcome}
+        return {"redelivery": self.journal.guarded(lambda: self._redeliver(parked), after_crash="crashed")}
 
     def _answer(self, http_event: HttpEvent) -> HttpAnswer:
         try:
@@ -211,10 +195,11 @@ class Receiver:
             self.journal.delivery("rejected", error=error)
             return response(413)
         except Transient as error:
-            return _deferred(self.journal, error)
+            self.journal.delivery("deferred", error=error)
+            return try_again()
         return response(200)
 
-    def _redeliver(self, parked: Redelivery) -> DeliveryOutcome:
+    def _redeliver(self, parked: Redelivery) -> RedeliveryOutcome:
         delivery = Delivery(
             body=base64.b64decode(parked["body"], validate=True),
             headers=parked["headers"],
@@ -222,8 +207,12 @@ class Receiver:
             received_at=parked["received_at"],
             signed_at=parked.get("signed_at"),
         )
-        # What is still not readable is left where it is.
-        return self._conclude(understood(delivery, self.platform, now=self.clock()))
+        try:
+            # What is still not readable is left where it is.
+            return self._conclude(understood(delivery, self.platform, now=self.clock()))
+        except Transient as error:
+            self.journal.delivery("deferred", event_id=delivery.event_id, error=error)
+            return "deferred"
 
     def _park(self, delivery: Delivery, verdict: Unreadable) -> None:
         self.parked.park(
@@ -263,10 +252,9 @@ class MisconfiguredReceiver:
 
     def answer(self, http_event: HttpEvent) -> HttpAnswer:
         del http_event
-        try:
-            return _deferred(self.journal, self._error())
-        finally:
-            self.journal.flush()
+        self.journal.delivery("deferred", error=self._error())
+        self.journal.flush()
+        return try_again()
 
     def redeliver(self, parked: Redelivery) -> RedeliveryAnswer:
         self.journal.delivery("deferred", event_id=parked["event_id"], error=self._error())
@@ -349,8 +337,3 @@ def claimed_id(http_event: HttpEvent, platform: Platform) -> str | None:
 def _changes_nothing(event: UserEvent) -> bool:
     """Some platforms send updates that only name the user: no user could be enrolled by one, and no profile changed."""
     return event.kind == "updated" and not (event.profile or event.email or event.whop_user_id or event.standing)
-
-
-def _deferred(journal: Journal, error: SyncError) -> HttpAnswer:
-    journal.delivery("deferred", error=error)
-    return try_again()

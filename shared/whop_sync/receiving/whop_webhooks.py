@@ -185,13 +185,7 @@ class WhopReceiver:
         sends again for three days whatever is no 2xx, and disables a webhook that goes on failing: so an event that no
         retry can make readable is answered 200, logged and counted.
         """
-        try:
-            return self._answer(http_event)
-        except Exception as error:  # noqa: BLE001 - Lambda would log its message, which may quote the webhook
-            self.journal.crash(error)
-            return response(500)
-        finally:
-            self.journal.flush()
+        return self.journal.guarded(lambda: self._answer(http_event), after_crash=response(500))
 
     def _answer(self, http_event: HttpEvent) -> HttpAnswer:
         headers = lower_case(http_event)
