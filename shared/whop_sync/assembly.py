@@ -302,7 +302,7 @@ def announcer() -> "Worker[Announcement, Handled]":
 
     config = announce_config()
     journal = Journal()  # before the clients, which would log where they found credentials
-    # Together they end well within the time that an announcement needs at least.
+    # Short: an announcement for which AWS takes longer comes again.
     aws = _aws(connect=1, read=2, attempts=2, connections=BATCH_SIZE)
     target = _announcement_target(config.target, aws)
     dynamodb = boto3.client("dynamodb", config=aws)

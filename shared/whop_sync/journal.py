@@ -54,7 +54,7 @@ class Journal:
 
     def __init__(self) -> None:
         self._logger = Logger(use_rfc3339=True)  # Lambda takes the level of a line only with such a time
-        # Past Powertools, for which Lambda's own level would win, and that is INFO where a template names none.
+        # Powertools would take Lambda's own level, which is INFO where a template names none.
         logging.getLogger(self._logger.name).setLevel(os.environ.get("POWERTOOLS_LOG_LEVEL") or "INFO")
         self._metrics: dict[tuple[tuple[str, str], ...], EphemeralMetrics] = {}
         self._counting = threading.Lock()
@@ -129,8 +129,8 @@ class Journal:
         if outcome == "retried":
             self._measure("EventWaiting", age, MetricUnit.Seconds)
             self._count_operator_needed(error)
-        # What waited on purpose, for up to an hour, is not late: for an e-mail, enrollment, a picture that is refused
-        # at last, a deleted user to return (then it is stale). Stale events change nothing that a user could miss.
+        # An event that waited on purpose, an hour at most, is not late: for an e-mail, for an enrollment, for a picture
+        # that is refused in the end, for a deleted user's return. A stale one changes nothing that a user could miss.
         elif outcome not in ("parked", "no_email", "suspended", "stale") and "picture" not in (refused or {}):
             self._measure("EventAge", age, MetricUnit.Seconds)
         shown = error or next(iter((refused or {}).values()), None)

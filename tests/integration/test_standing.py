@@ -16,7 +16,7 @@ from local_stack.pictures import png
 from whop_sync.batches.retries import RETRIES
 from whop_sync.errors import AwaitsTurn, Transient
 from whop_sync.events import UNDATED, Position, Standing, UserEvent, standing_of
-from whop_sync.receiving.payloads import of_one_left_out
+from whop_sync.receiving.payloads import suspension_in
 from whop_sync.users.directory import Directory
 from whop_sync.users.mappings import LEASE_SECONDS
 
@@ -520,7 +520,7 @@ def test_the_newest_statement_is_the_standing_and_a_flag_never_revives(
 def test_a_suspension_of_a_user_whom_enroll_if_leaves_out_asks_whop_nothing_and_holds_once_they_enroll(
     world: World,
 ) -> None:
-    left_out = of_one_left_out(event("u1", 2, kind="suspended", standing="suspended", name="Ann"))
+    left_out = suspension_in(event("u1", 2, kind="suspended", standing="suspended", name="Ann"))
     assert left_out is not None
     world.settle(left_out)
     assert world.fake.calls == []

@@ -16,7 +16,7 @@ _NEVER_PUBLIC = frozenset(("localhost", "local", "internal", "invalid"))
 def checked_platform_url(url: str, *, http: PublicHttp, own_webhook_url: str) -> httpx.URL:
     """Raises ValueError, with a sentence for the operator that holds no part of the URL.
 
-    To the stack's own API no announcement goes: it would come back as a webhook. A domain of the operator's own in
+    No announcement goes to the stack's own API: it would come back as a webhook. A domain of the operator's own in
     front of that API is not recognized here; what is announced there is refused for its signature, whose secret is
     another one than that of the platform's webhooks.
     """

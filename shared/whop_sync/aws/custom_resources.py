@@ -75,6 +75,6 @@ def put(url: str, body: bytes) -> None:
 
 
 def _id_of(properties: Mapping[str, object]) -> str:
-    """Names the properties, so that equal ones are known again."""
+    """An id that equal properties have in common."""
     text = json.dumps(properties, sort_keys=True)
     return f"checked-{hashlib.sha256(text.encode()).hexdigest()[:32]}"

@@ -1,1 +1,1 @@
-"""The HTTP API for the platform's own backend: look-ups, chat tokens, and links and tokens for payouts."""
+"""The HTTP API for the platform's own backend: look-ups, enrolling, chat tokens, and links and tokens for payouts."""

@@ -105,9 +105,9 @@ class PublicHttp:
 
 
 class _Http(httpcore.HTTP11Connection):
-    """With a smaller cap on incomplete headers: reading them takes the square of their length for some.
+    """A smaller cap on incomplete headers: some take a time to read that grows with the square of their length.
 
-    The constant is not documented; a test notices when httpcore heeds it no more.
+    The constant is not documented. A test fails when httpcore stops using it.
     """
 
     MAX_INCOMPLETE_EVENT_SIZE = MAX_HEADERS_BYTES

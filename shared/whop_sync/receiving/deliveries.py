@@ -25,9 +25,9 @@ from whop_sync.receiving.expressions import find
 from whop_sync.receiving.payloads import (
     identify,
     is_chosen,
-    of_one_left_out,
     parse,
     read,
+    suspension_in,
     user_id_of,
 )
 from whop_sync.receiving.platforms import Platform
@@ -139,12 +139,12 @@ def understood(delivery: Delivery, platform: Platform, *, now: float) -> Accepte
         if event is None or _changes_nothing(event):
             return Ignored(event_id=event_id, event_type=find(preset.event, document), event=event)
         if event.kind != "deleted" and platform.enroll_if and not is_chosen(document, platform.enroll_if):
-            rest = of_one_left_out(event)
-            if rest is None:
+            suspension = suspension_in(event)
+            if suspension is None:
                 reason = Permanent("not_chosen", "EnrollIf is not true of this user")
                 event_type = find(preset.event, document)
                 return Ignored(event_id=event_id, event_type=event_type, event=event, reason=reason)
-            return Accepted(event=rest)
+            return Accepted(event=suspension)
     except Malformed as error:
         user_id = user_id_of(document, preset) if document else None
         return Unreadable(event_id=event_id, user_id=user_id, error=error)

@@ -213,9 +213,9 @@ def is_chosen(document: Document, enroll_if: str) -> bool:
     return _FLAGS.get(str(found).strip().lower(), bool(found))
 
 
-def of_one_left_out(event: UserEvent) -> UserEvent | None:
-    """What counts of an event about a user who is not to be enrolled, but may be enrolled from before: a suspension,
-    without what could enroll a user. None if nothing counts."""
+def suspension_in(event: UserEvent) -> UserEvent | None:
+    """The suspension in an event about a user who is not to be enrolled, without what could enroll them; None if there
+    is none. It counts, since they may be enrolled from before."""
     if event.standing == "suspended" and event.kind != "created":
         return dataclasses.replace(event, email=None, profile={}, whop_user_id=None)
     return None

@@ -70,9 +70,8 @@ _ACCOUNT_ID = re.compile(r"biz_[A-Za-z0-9_-]{1,124}", re.ASCII)
 _USER_ID = re.compile(r"user_[A-Za-z0-9_-]{1,123}", re.ASCII)
 _ID = re.compile(r"[A-Za-z0-9_-]{1,128}", re.ASCII)
 _WORD = re.compile(r"[a-z][a-z0-9_]{0,63}", re.ASCII)
-# `ws_` and 64 hexadecimal digits in Whop's guide. How long it is there is no promise.
+# Whop's guide shows `ws_` and 64 hexadecimal digits, and promises no length.
 _SECRET = re.compile(r"ws_[!-~]{16,}", re.ASCII)
-
 
 _MAX_CLOCK_LEAD_SECONDS = 86400
 
@@ -238,7 +237,7 @@ class MisconfiguredWhopReceiver:
 
 
 def _value(name: str, data: Mapping[str, Any], paths: Paths) -> str | None:
-    """The first value in its right form, None if there is none."""
+    """The first value that has the form of its name, None if there is none."""
     form = _USER_ID if name == "whop_user_id" else _ID if name.endswith("_id") else _WORD
     for path in paths:
         found = _at(data, path)

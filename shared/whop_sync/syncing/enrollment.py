@@ -10,9 +10,9 @@ the list had two minutes to show it. Both go by Whop's own clock. Besides, the t
 Whop refuses a title twice.
 
 The newer create call, POST /accounts, answers the account that a user has already. It may be repeated at once, so
-nothing is looked for before it. If a user's e-mail changed between two such calls, Whop
-refuses the second, and the account is found by the user's id. An attempt of the older call is looked for and waited out
-also after the stack has moved to the newer one.
+nothing is looked for before it. If a user's e-mail changed between two such calls, Whop refuses the second, and the
+account is found by the user's id. An attempt of the older call is looked for and waited out also after the stack has
+moved to the newer one.
 
 A search remembers how far it came, and one that came to its end leaves only younger accounts to the next. So it ends
 however many accounts the parent has.

@@ -320,7 +320,7 @@ class Synchronization:
         return _Enrolled(progress=mapped, account=account, origin=located.origin)
 
     def _patient(self, error: Transient | Permanent, age: float) -> Transient | Permanent:
-        """The deletion that sets a Whop user free may be on its way."""
+        """An error that waits instead, as long as the deletion that sets a Whop user free may be on its way."""
         if error.reason == "whop_user_taken" and age < self.retries.arrival_patience:
             return AwaitsTurn(error.reason, error.explanation)
         return error

@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 class Entry:
     """What the row of a user says.
 
-    - `status`: enrolling, synced, failed, no_email or deleted.
-    - `standing`, `standing_since`: active, suspended or deleted, and the time of the event that said so.
-    - `whop_user_id`, `whop_company_id`: who the user is on Whop (user_...) and their connected account (biz_...). The
-      first is missing until the user is enrolled, the second for good if they came by Whop sign-in.
-    - `email_differs`: whether the newest e-mail is another one than that of the connected account.
-    - `sign_in_differs`: whether the platform names another Whop user than the one the user has.
-    - `versions`: the version of the newest value, in integer microseconds, None for a field never set.
-    - `created_at`, `updated_at`: ISO 8601 in UTC.
+    Attributes:
+        standing_since: ISO 8601 in UTC, the time of the event that said so.
+        whop_user_id: who the user is on Whop (user_...), None until they are enrolled.
+        whop_company_id: their connected account (biz_...), None for good if they came by Whop sign-in.
+        email_differs: whether the newest e-mail is another one than that of the connected account.
+        sign_in_differs: whether the platform names another Whop user than the one the user has.
+        versions: the version of the newest value, in integer microseconds, None for a field never set.
+        created_at, updated_at: ISO 8601 in UTC.
     """
 
     user_id: str

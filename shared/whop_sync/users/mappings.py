@@ -1,4 +1,4 @@
-"""How workers take and write the row of a user. What it holds is `schema`'s, what is written into it `writes`' to say.
+"""How workers take and write the row of a user. `schema` says what it holds, `writes` what is written into it.
 
 How two workers stay out of each other's way:
 

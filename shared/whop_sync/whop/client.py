@@ -488,7 +488,7 @@ class Whop:
 
 def http_client(timeout: httpx.Timeout = CALL_TIMEOUT, *, proxied: bool = False) -> httpx.Client:
     """One client for the life of an environment. Its connections outlive the pause between two batches. Redirects are
-    off, since they could carry the key elsewhere, and so are proxies; `proxied` goes by those of the environment."""
+    off, since they could carry the key elsewhere, and so are proxies; `proxied` uses those of the environment."""
     return httpx.Client(
         timeout=timeout,
         verify=default_context(),
