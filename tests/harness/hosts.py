@@ -9,7 +9,7 @@ import ssl
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -73,6 +73,31 @@ def chunked(*parts: bytes) -> bytes:
 
 def hangs(_connection: socket.socket) -> None:
     time.sleep(PATIENCE)
+
+
+SLOW_ANSWERS: Mapping[str, Script] = {
+    "silence": hangs,
+    "a header": repeats(b"x", first=b"HTTP/1.1 200 OK\r\nX-Slow: ", every=0.05),
+    "headers": repeats(b"X-More: x\r\n", first=b"HTTP/1.1 200 OK\r\n", every=0.05),
+    "1xx flood": repeats(head(status="100 Continue")),
+    "1xx drip": repeats(head(status="103 Early Hints"), every=0.05),
+    "empty lines": repeats(b"\r\n" * 100),
+}
+"""Answers whose head never comes to an end."""
+
+NO_HTTP: Mapping[str, Script] = {
+    "nothing": says(),
+    "garbage": says(b"GARBAGE\r\n\r\n"),
+    "HTTP/2": says(b"HTTP/2 200 OK\r\n\r\n"),
+    "half a line": says(b"HTTP/1.1 200"),
+    "no header": says(b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n"),
+    "a header with a null": says(b"HTTP/1.1 200 OK\r\nX: \0\r\n\r\n"),
+    "101": says(head("Upgrade: h2c", status="101 Switching Protocols")),
+    "endless headers": repeats(b"X-More: x\r\n" * 1000, first=b"HTTP/1.1 200 OK\r\n"),
+    "an endless header": repeats(b"x" * 65536, first=b"HTTP/1.1 200 OK\r\nX-Long: "),
+    "an endless line": repeats(b"x" * 65536, first=b"HTTP/1.1 200 "),
+}
+"""Answers that are none, or go beyond what is read of one."""
 
 
 @dataclass
@@ -151,7 +176,13 @@ def bare_host(script: Script) -> Iterator[Host]:
         yield host
 
 
-def floods_with_tickets(authority: trustme.CA, key_log: Path, name: str = "cdn.test") -> Script:
+def floods_with_hellos(connection: socket.socket) -> None:
+    """OpenSSL passes over a server's requests for a new hello, and looks at no clock while there are more."""
+    connection.recv(65536)
+    repeats(b"\x16\x03\x03\x00\x04\0\0\0\0" * 7000)(connection)
+
+
+def floods_with_tickets(authority: trustme.CA, key_log: Path, name: str) -> Script:
     """A TLS 1.3 server that goes on with session tickets (RFC 8446, 4.6.1), encrypted here since ssl sends but one."""
 
     def derived(secret: bytes, label: bytes, length: int, digest: hashes.HashAlgorithm) -> bytes:
@@ -182,6 +213,18 @@ def floods_with_tickets(authority: trustme.CA, key_log: Path, name: str = "cdn.t
                 raw.sendall(header + aead.encrypt((nonce ^ number).to_bytes(12), content, header))
 
     return script
+
+
+type TlsAttack = Callable[[trustme.CA, Path, str], Script]
+"""By the authority that is trusted, a file for keys, and the name that the host is called by."""
+
+TLS_ATTACKS: Mapping[str, TlsAttack] = {
+    "a silent handshake": lambda *_: hangs,
+    "a slow handshake": lambda *_: repeats(b"\x03", first=b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc\x03", every=0.05),
+    "empty messages": lambda *_: floods_with_hellos,
+    "tickets": floods_with_tickets,  # after the handshake; a record has many, of which OpenSSL takes one at a time
+}
+"""What a bare host does to hold a connection for ever before it answers."""
 
 
 def server_tls(authority: trustme.CA, *names: str, **rest: Any) -> ssl.SSLContext:

@@ -25,12 +25,14 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 
 from harness import Clock, World, aws_client, created, event
 from harness.hosts import (
+    NO_HTTP,
     PATIENCE,
+    SLOW_ANSWERS,
+    TLS_ATTACKS,
     Host,
     Script,
+    TlsAttack,
     bare_host,
-    floods_with_tickets,
-    hangs,
     head,
     hurried,
     redirects,
@@ -290,47 +292,22 @@ class TestAnAnswer:
         assert failure.reason == "platform_redirects"
         assert (platform.connections, len(platform.host.requests)) == ([("93.184.215.14", 443)], 1)
 
-    @pytest.mark.parametrize(
-        "script",
-        [
-            says(),
-            says(b"GARBAGE\r\n\r\n"),
-            says(b"HTTP/2 200 OK\r\n\r\n"),
-            says(b"HTTP/1.1 200"),
-            says(b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n"),
-            says(head("Upgrade: h2c", status="101 Switching Protocols")),
-            repeats(b"X-More: x\r\n" * 1000, first=b"HTTP/1.1 200 OK\r\n"),
-            repeats(b"x" * 65536, first=b"HTTP/1.1 200 OK\r\nX-Long: "),
-        ],
-        ids=["nothing", "garbage", "HTTP/2", "half a line", "no header", "101", "endless headers", "an endless header"],
-    )
+    @pytest.mark.parametrize("script", NO_HTTP.values(), ids=NO_HTTP)
     def test_that_is_no_http_is_none(self, platform: Platform, script: Script) -> None:
         assert platform.failure(script).reason == "platform_no_answer"
 
 
 class TestTime:
-    @pytest.mark.parametrize(
-        "script",
-        [
-            hangs,
-            repeats(b"x", first=b"HTTP/1.1 200 OK\r\nX-Slow: ", every=0.05),
-            repeats(b"X-More: x\r\n", first=b"HTTP/1.1 200 OK\r\n", every=0.05),
-            repeats(head(status="100 Continue")),
-            repeats(head(status="103 Early Hints"), every=0.05),
-            repeats(b"\r\n" * 100),
-        ],
-        ids=["silence", "a header", "headers", "1xx flood", "1xx drip", "empty lines"],
-    )
+    @pytest.mark.parametrize("script", SLOW_ANSWERS.values(), ids=SLOW_ANSWERS)
     def test_a_backend_that_takes_its_time_gets_no_more_than_there_is(self, platform: Platform, script: Script) -> None:
         failure = platform.failure(script, timer=hurried(TIMEOUT_SECONDS))
         assert failure.reason == "platform_no_answer"
 
-    def test_a_handshake_that_never_ends_is_cut_off(self, trust: ssl.SSLContext) -> None:
-        with bare_host(repeats(b"\x03", first=b"\x16\x03\x03\x40\x00\x02\x00\x3f\xfc\x03", every=0.05)) as host:
-            assert "Timeout" in Platform(host, trust).failure(timer=hurried(TIMEOUT_SECONDS)).explanation
-
-    def test_a_flood_of_tickets_is_cut_off(self, authority: trustme.CA, trust: ssl.SSLContext, tmp_path: Path) -> None:
-        with bare_host(floods_with_tickets(authority, tmp_path / "keys", "api.shop.test")) as host:
+    @pytest.mark.parametrize("attack", TLS_ATTACKS.values(), ids=TLS_ATTACKS)
+    def test_a_connection_that_never_comes_to_an_answer_is_cut_off(
+        self, authority: trustme.CA, trust: ssl.SSLContext, tmp_path: Path, attack: TlsAttack
+    ) -> None:
+        with bare_host(attack(authority, tmp_path / "keys", "api.shop.test")) as host:
             assert "Timeout" in Platform(host, trust).failure(timer=hurried(TIMEOUT_SECONDS)).explanation
 
     def test_a_look_up_that_never_ends_is_not_waited_for(self, platform: Platform) -> None:
