@@ -3,16 +3,16 @@
 Both are safe twice: what is done already is found done.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
 from whop_sync.accounts import Account
 from whop_sync.aws.queues import Queue
-from whop_sync.errors import AwaitsTurn, OperatorNeeded, SyncError, Transient
+from whop_sync.errors import AwaitsTurn, OperatorNeeded, Permanent, SyncError, Transient
 from whop_sync.events import UserEvent
-from whop_sync.users.mappings import Busy, Mappings
-from whop_sync.whop.client import Whop
+from whop_sync.syncing.deadlines import Deadline
+from whop_sync.syncing.enrollment import Enrollment
+from whop_sync.users.mappings import Busy, Claim
 
 LEASE_SECONDS = 150
 """How long an erasure may take."""
@@ -31,7 +31,8 @@ class Receipt:
 
     Attributes:
         is_known: whether there was a row of the user at all.
-        profile_blanked: whether the company-specific name and picture are gone; None where there were none to blank.
+        profile_blanked: whether the company-specific name and picture are gone; None where there were none to blank,
+            or where they are another user's, who has the Whop user since this one was deleted.
         account: what became of the connected account.
         why: what kept Whop from removing the account, as a reason.
     """
@@ -47,12 +48,9 @@ class Receipt:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Erasure:
-    whop: Whop
-    mappings: Mappings
-    company: str
+    enrollment: Enrollment
     deleted_user_name: str
     queue: Queue
-    clock: Callable[[], float]
 
     def release(self, user_id: str) -> None:
         """Sends a deletion on its way, as the platform would: the user is blanked, and their Whop user set free for
@@ -63,11 +61,12 @@ class Erasure:
         """Removes what there is of a user, at Whop and in the row. Only a tombstone stays, without which an old event
         would enroll them again. Raises Transient; what was done until then is found done the next time.
         """
-        row = self.mappings.row(user_id)
+        mappings, clock = self.enrollment.mappings, self.enrollment.clock
+        row = mappings.row(user_id)
         if row.status is None:
             return Receipt(user_id=user_id, is_known=False)
         deletion = self._deletion(user_id)
-        claim = self.mappings.claim(deletion, deadline=self.clock() + LEASE_SECONDS)
+        claim = mappings.claim(deletion, deadline=clock() + LEASE_SECONDS)
         if isinstance(claim, Busy):
             raise AwaitsTurn("busy", "a worker has this user just now", retry_after=claim.seconds_left)
         if claim is None:
@@ -75,27 +74,41 @@ class Erasure:
                 return Receipt(user_id=user_id, is_known=True)
             raise Transient("lease_lost", "the row says something of a time that is still to come")
         account = claim.row.account or claim.row.former
-        receipt = Receipt(user_id=user_id, is_known=True)
-        if account is not None:
-            blanked = self._blank(account)
-            fate, why = self._remove(account)
-            if not blanked and fate == "kept":
-                # The row alone knows who the user is at Whop, so it stays until the key may do something.
-                raise OperatorNeeded("whop_key_rejected", "the API key may neither blank nor remove this user at Whop")
-            receipt = Receipt(
-                user_id=user_id,
-                is_known=True,
-                whop_user_id=account.whop_user_id,
-                whop_company_id=account.company_id,
-                profile_blanked=blanked,
-                account=fate,
-                why=why,
-            )
-        self.mappings.erase(claim, deletion)
+        if account is None:
+            account = self.enrollment.orphan(claim, Deadline(at=claim.deadline, clock=clock))
+        receipt = Receipt(user_id=user_id, is_known=True) if account is None else self._erase_at_whop(claim, account)
+        mappings.erase(claim, deletion, account)
         return receipt
 
+    def _erase_at_whop(self, claim: Claim, account: Account) -> Receipt:
+        blanked = self._blank(account) if self._takes(claim, account) else None
+        fate, why = self._remove(account)
+        if not blanked and fate == "kept":
+            # The row alone knows who the user is at Whop, so it stays until the key may do something.
+            raise OperatorNeeded("whop_key_rejected", "the API key may neither blank nor remove this user at Whop")
+        return Receipt(
+            user_id=claim.user_id,
+            is_known=True,
+            whop_user_id=account.whop_user_id,
+            whop_company_id=account.company_id,
+            profile_blanked=blanked,
+            account=fate,
+            why=why,
+        )
+
+    def _takes(self, claim: Claim, account: Account) -> bool:
+        """Whether the Whop user is this user's, whom it is kept for until the row is empty. After a deletion another
+        user with the same e-mail may have it."""
+        if claim.row.account is not None:
+            return True
+        try:
+            self.enrollment.mappings.record_account(claim, account, claim.row.enrolled_email)
+        except Permanent:
+            return False
+        return True
+
     def _deletion(self, user_id: str) -> UserEvent:
-        now = int(self.clock() * 1_000_000)
+        now = int(self.enrollment.clock() * 1_000_000)
         return UserEvent(kind="deleted", event_id="operator", user_id=user_id, version=now, event_time=now)
 
     def _blank(self, account: Account) -> bool:
@@ -103,7 +116,7 @@ class Erasure:
         blanked = True
         for change in ({"name": self.deleted_user_name}, {"profile_picture": None}):
             try:
-                self.whop.update_user(account.whop_user_id, company=self.company, changes=change)
+                self.enrollment.whop.update_user(account.whop_user_id, company=self.enrollment.company, changes=change)
             except SyncError as error:
                 if error.reason not in (*_REFUSALS, "whop_not_found"):
                     raise
@@ -114,7 +127,7 @@ class Erasure:
         if account.company_id is None:
             return "none", None
         try:
-            self.whop.delete_account(account.company_id)
+            self.enrollment.whop.delete_account(account.company_id)
         except SyncError as error:
             if error.reason == "whop_not_found":
                 return "gone", None
@@ -125,7 +138,7 @@ class Erasure:
 
     def _disguise(self, company_id: str) -> AccountFate:
         try:
-            self.whop.update_account(company_id, {"title": f"Erased {company_id}", "metadata": {}})
+            self.enrollment.whop.update_account(company_id, {"title": f"Erased {company_id}", "metadata": {}})
         except SyncError as error:
             if error.reason not in _REFUSALS:
                 raise

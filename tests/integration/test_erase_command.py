@@ -35,12 +35,9 @@ def run(world: World, queue: Any, monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs a command on the table and the Whop of the world; parked messages are counted and none is there."""
     synchronization = world.synchronization
     erasure = Erasure(
-        whop=synchronization.enrollment.whop,
-        mappings=synchronization.mappings,
-        company=synchronization.enrollment.company,
+        enrollment=synchronization.enrollment,
         deleted_user_name="Deleted user",
         queue=queue,
-        clock=world.clock,
     )
     monkeypatch.setattr(erasing, "_erasure", lambda _: erasure)
     monkeypatch.setattr(erasing, "_purge_parked", lambda *_: 2)

@@ -7,6 +7,7 @@ from harness import World, created, event
 from whop_sync.aws.queues import Queue
 from whop_sync.errors import AwaitsTurn, OperatorNeeded, Transient
 from whop_sync.events import UserEvent
+from whop_sync.users.mappings import LEASE_SECONDS
 from whop_user_sync.erasing import Erasure, Receipt
 
 DELETED = "Deleted user"
@@ -15,12 +16,9 @@ DELETED = "Deleted user"
 def erasure(world: World, queue_url: str = "nowhere") -> Erasure:
     synchronization = world.synchronization
     return Erasure(
-        whop=synchronization.profiles.whop,
-        mappings=synchronization.mappings,
-        company=synchronization.profiles.company,
+        enrollment=synchronization.enrollment,
         deleted_user_name=DELETED,
         queue=Queue(world.client("sqs"), queue_url),
-        clock=world.clock,
     )
 
 
@@ -116,6 +114,35 @@ def test_a_deleted_user_can_be_erased_too(world: World) -> None:
     assert erasure(world).erase("u1").account == "removed"
     assert world.dynamodb.scan(TableName=world.table)["Count"] == 1
     assert not {"former_whop_user_id", "enrolled_email"} & set(world.row())
+
+
+def test_who_has_the_whop_user_since_keeps_name_and_picture(world: World) -> None:
+    whop_user, account = enrolled(world)
+    world.handle(event(version=2, kind="deleted", email=None))
+    picture = world.pictures.url("00ff00")
+    world.handle(created("u2", version=3, email="u1@shop.test", name="Bob", picture=picture))
+    before = world.shown("u2")
+    receipt = erasure(world).erase("u1")
+    assert (receipt.whop_user_id, receipt.profile_blanked, receipt.account) == (whop_user, None, "removed")
+    assert [company.id for company in world.fake.companies()] == [world.row("u2")["whop_company_id"]] != [account]
+    assert (world.shown("u2"), world.owner(whop_user)) == (before, "u2")
+    assert not {"whop_user_id", "former_whop_user_id"} & set(world.row())
+
+
+@pytest.mark.parametrize("enrollment", ["companies", "accounts"])
+@pytest.mark.parametrize("is_deleted", [False, True])
+def test_the_account_of_a_create_whose_answer_was_lost_is_erased_too(world: World, *, is_deleted: bool) -> None:
+    world.fake.switches.list_lag = 60
+    world.fake.fault(Fault(world.create_call, "error_500_after"))
+    world.failure(created(name="Ann"))
+    if is_deleted:
+        world.handle(event(version=2, kind="deleted", email=None))
+    with pytest.raises(AwaitsTurn, match="may still show up"):
+        erasure(world).erase("u1")
+    world.clock.sleep(LEASE_SECONDS + 1)
+    assert erasure(world).erase("u1").account == "removed"
+    assert world.fake.companies() == []
+    assert world.dynamodb.scan(TableName=world.table)["Count"] == 1
 
 
 def test_an_unknown_user_gets_no_row(world: World) -> None:

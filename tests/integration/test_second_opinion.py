@@ -99,7 +99,7 @@ def test_a_user_who_leaves_returns_and_is_erased_is_the_same_on_both_engines(wor
     erased = event(version=5, kind="deleted")
     claim = mappings.claim(erased, deadline=world.clock() + WORKER_SECONDS)
     assert isinstance(claim, Claim)
-    mappings.erase(claim, erased)
+    mappings.erase(claim, erased, claim.row.account)
     assert "whop_user_id" not in world.row()
 
 

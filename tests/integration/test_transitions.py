@@ -260,7 +260,8 @@ def test_an_erased_user_who_comes_back_is_announced_under_higher_versions(world:
     world.wire.planned = {Point(2, "announce", 1): "refused"}
     world.failure(event(version=2, kind="suspended", email=None))
     erased = event("u1", 10, kind="deleted", email=None)
-    world.synchronization.mappings.erase(world.claim(erased), erased)
+    claim = world.claim(erased)
+    world.synchronization.mappings.erase(claim, erased, claim.row.account)
     row = world.row()
     assert row["announced"] == "2"
     assert not {"unannounced", "announced_state", "announced_reason"} & set(row)

@@ -8,6 +8,8 @@ from typing import Annotated
 import typer
 
 from whop_sync.aws.queues import Queue
+from whop_sync.syncing.enrollment import Enrollment
+from whop_sync.users.mappings import Mappings
 from whop_user_sync.commands.common import (
     EndpointOption,
     Exit,
@@ -23,9 +25,9 @@ from whop_user_sync.parked import ParkedEvents
 from whop_user_sync.stack import Stack, whop_config
 
 ERASE_NEEDS = (
-    "On the table: dynamodb:GetItem, dynamodb:UpdateItem and dynamodb:DeleteItem; on the function user-created:"
-    " lambda:GetFunctionConfiguration; on the secret whop-api-key: secretsmanager:GetSecretValue; on the three parked"
-    " queues: sqs:GetQueueUrl, sqs:GetQueueAttributes, sqs:ReceiveMessage, sqs:ChangeMessageVisibility and"
+    "On the table: dynamodb:GetItem, dynamodb:PutItem, dynamodb:UpdateItem and dynamodb:DeleteItem; on the function"
+    " user-created: lambda:GetFunctionConfiguration; on the secret whop-api-key: secretsmanager:GetSecretValue; on the"
+    " three parked queues: sqs:GetQueueUrl, sqs:GetQueueAttributes, sqs:ReceiveMessage, sqs:ChangeMessageVisibility and"
     " sqs:DeleteMessage; on the log group of receive-webhook: logs:CreateLogStream and logs:PutLogEvents."
 )
 RELEASE_NEEDS = (
@@ -98,19 +100,19 @@ def release(
 
 
 def _erasure(stack: Stack) -> Erasure:
-    # Imported late: no other command needs them all.
-    from whop_sync.users.mappings import Mappings  # noqa: PLC0415
-
     settings = stack.settings()
     config = whop_config(settings)
     sqs = stack.client("sqs")
     return Erasure(
-        whop=stack.whop_client(config),
-        mappings=Mappings(stack.client("dynamodb"), settings["USER_MAPPINGS_TABLE"], time.time),
-        company=config.company_id,
+        enrollment=Enrollment(
+            whop=stack.whop_client(config),
+            mappings=Mappings(stack.client("dynamodb"), settings["USER_MAPPINGS_TABLE"], time.time),
+            company=config.company_id,
+            title_format=settings["TITLE_FORMAT"],
+            clock=time.time,
+        ),
         deleted_user_name=settings["DELETED_USER_NAME"],
         queue=Queue(sqs, stack.queue_url(sqs, "profile-updated")),
-        clock=time.time,
     )
 
 
@@ -125,7 +127,12 @@ def _purge_parked(stack: Stack, user_id: str) -> int:
 def _sentences(receipt: Receipt, purged: int) -> tuple[list[str], list[str], list[str]]:
     """What was erased, what Whop keeps, and what only the person can delete, as sentences."""
     if not receipt.is_known:
-        return [f"{purged} parked messages. Nothing else was recorded of this user."], [], []
+        nothing = f"{purged} parked messages. Nothing else was recorded of this user."
+        return (
+            [f"{nothing} An event of theirs that is still in a queue would enroll them: then run this again."],
+            [],
+            [],
+        )
     account = _ACCOUNT[receipt.account].format(account=receipt.whop_company_id, why=receipt.why)
     erased = ["The row: a tombstone of id, versions and times stays, or an old event would enroll the user again."]
     kept: list[str] = []
@@ -135,6 +142,8 @@ def _sentences(receipt: Receipt, purged: int) -> tuple[list[str], list[str], lis
     (kept if receipt.account in ("blanked", "kept") else erased).append(account)
     erased.append(f"{purged} parked messages. Messages still in a queue are done or parked within ten days.")
     if receipt.whop_user_id is not None:
+        if receipt.profile_blanked is None:
+            kept.append("Name and picture in your company: another of your users has the Whop user now, and they stay.")
         kept.append(f"The Whop user {receipt.whop_user_id}, and what Whop's own rules make it keep of payments.")
         kept.append("Chat messages. Tokens that are out live for up to three hours.")
         theirs.append("Their own Whop account with its e-mail address, global name and picture, at whop.com.")

@@ -111,6 +111,18 @@ class Enrollment:
         except (Transient, Permanent) as error:
             return NotLocated(error=error, attempt=attempt)
 
+    def orphan(self, claim: Claim, deadline: Deadline) -> Account | None:
+        """The account that a lost create may have made of the claimed user, who has none in the row.
+
+        Raises Transient while that is not known, and Permanent.
+        """
+        if not claim.attempt.is_open:
+            return None
+        found = self._search(claim, claim.attempt, deadline)
+        if isinstance(found, NotLocated):
+            raise found.error
+        return found.account if isinstance(found, Located) else None
+
     def _is_repeated(self, attempt: Attempt) -> bool:
         """Whether the create of an open attempt is just sent again: the answer is the account that there is."""
         return attempt.is_repeatable and self.is_repeatable and not attempt.is_conflict

@@ -325,17 +325,15 @@ class Mappings:
                 raise
         return True
 
-    def erase(self, claim: Claim, deletion: UserEvent) -> None:
-        """Empties a claimed row but for a tombstone, and frees the reverse item in the same step.
+    def erase(self, claim: Claim, deletion: UserEvent, account: Account | None) -> None:
+        """Empties a claimed row but for a tombstone, and frees the reverse item in the same step, if it is this user's.
 
         The connected account's item goes first: only the row knows its key.
         """
-        known = claim.row.account or claim.row.former
-        if known is not None and known.company_id is not None:
+        if account is not None and account.company_id is not None:
             with aws_errors("dynamodb_unavailable"):
-                self._client.delete_item(TableName=self._table, Key=whop_account_key(known.company_id))
+                self._client.delete_item(TableName=self._table, Key=whop_account_key(account.company_id))
         emptied = erased_attributes(claim.row, deletion.positions, now=self._clock())
-        account = claim.row.account
         if account is None or self._transact(claim, emptied, self._freed(account.whop_user_id, claim.user_id)):
             self._update_held(claim, emptied)
 
