@@ -72,6 +72,10 @@ def each_claim_starts_the_attempt_anew(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Table, "update_item", updated)
 
 
+def a_second_create_is_not_noted(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Mappings, "reopen_attempt", lambda *_: None)
+
+
 def a_deletion_leaves_no_tombstone(patch: pytest.MonkeyPatch) -> None:
     bury = Mappings.bury
 
@@ -141,6 +145,7 @@ REMOVED: Mapping[Patch, int] = {
     bare_events_say_nothing: 12,
     search_goes_by_the_workers_clock: 942,
     each_claim_starts_the_attempt_anew: 160,
+    a_second_create_is_not_noted: 1366,
     a_deletion_leaves_no_tombstone: 0,
     the_time_of_an_event_does_not_count: 4,
     a_brought_id_comes_before_the_orphan: 41,

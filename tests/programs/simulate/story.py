@@ -68,6 +68,9 @@ MAX_LIST_LAG = 110.0
 MAX_SKEW = 35.0
 """How far a worker's clock may be from Whop's, in seconds."""
 
+SLOW_CREATE_SECONDS = 19.0
+"""So long a create is on its way where the wait for it has to count from its end: a worker waits a second longer."""
+
 CROWD = 400
 """Accounts of others, eight pages of Whop's list."""
 
@@ -113,6 +116,9 @@ _LOST_CREATES: tuple[Fault, ...] = (
     "late_commit",
 )
 
+_REPEATED_CREATES: tuple[Fault, ...] = ("error_500_before", "dies after")
+"""What makes a worker ask for an account again, and what leaves of that no more than its note before the call."""
+
 
 class Chance(Protocol):
     def decide(self, point: Point, to: str, name: str, elapsed: float) -> Decision:
@@ -124,6 +130,7 @@ class Seeded:
     """Decides by a seed and the point alone, so that a call fares alike whatever else is left out of a story.
 
     Each is the share of calls: that fail, of creates that do, that take longer, and after which a worker stands still.
+    `create_faults` are the faults of creates, any where it is empty; every create is on its way for `create_seconds`.
     """
 
     seed: int
@@ -131,6 +138,8 @@ class Seeded:
     creates: float
     delays: float
     pauses: float
+    create_faults: tuple[Fault, ...] = ()
+    create_seconds: float = 0.0
 
     def decide(self, point: Point, to: str, name: str, elapsed: float) -> Decision:
         if elapsed > FAULTY_SECONDS:
@@ -149,6 +158,9 @@ class Seeded:
         if roll() < (self.creates if name in _CREATES else self.faults):
             fault = chance.choice(_LOST_CREATES if name in _CREATES and roll() < 0.6 else FAULTS[to])
             late = chance.choice((1.0, 10.0, MAX_LATE_SECONDS))
+        if name in _CREATES:
+            before = max(before, self.create_seconds)
+            fault = chance.choice(self.create_faults) if fault and self.create_faults else fault
         return Decision(round(before, 3), round(after, 3), fault, late if fault else 0.0, frozen)
 
 
@@ -309,9 +321,33 @@ def _seasoned(story: Story, traits: Traits) -> Story:
             switches={**settings.switches, "list_lag": MAX_LIST_LAG, "legacy_idempotency": False},
         )
         seeded = replace(seeded, creates=0.6, faults=0.0, pauses=0.0)
+        if chance.random() < 0.5:  # one create after the other is lost, and the next worker is there before the list
+            settings = replace(settings, skews=(MAX_SKEW, -MAX_SKEW), workers={"created": 1, "updated": 1})
+            seeded = replace(seeded, creates=0.7, create_faults=_REPEATED_CREATES, create_seconds=SLOW_CREATE_SECONDS)
+            arrivals = _renamed_each_minute(chance)
     if traits.announcements and random.Random(f"{story.seed} announced").random() < 0.5:
         settings = replace(settings, announces=True)
     return replace(story, settings=settings, arrivals=arrivals, chance=seeded)
+
+
+def _renamed_each_minute(chance: random.Random) -> list[Arrival]:
+    """A user whose connected account would have another title by each event."""
+    kinds: list[Kind] = [chance.choice(("created", "updated", "updated")) for _ in range(6)]
+    return [
+        Arrival(
+            round((number + chance.random()) * 60.0, 3),
+            UserEvent(
+                kind=kind,
+                event_id=f"e{number}",
+                user_id="u1",
+                version=number,
+                standing=_STANDINGS.get(kind),
+                email="u1@shop.test",
+                profile={"name": f"u1 {number}"},
+            ),
+        )
+        for number, kind in enumerate(kinds, start=1)
+    ]
 
 
 def _with_picture(event: UserEvent, url: str) -> UserEvent:
