@@ -3,7 +3,8 @@
 import json
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -46,7 +47,7 @@ class EventBus:
         An answer of 200 may refuse single entries
         (https://docs.aws.amazon.com/eventbridge/latest/APIReference/API_PutEvents.html).
         """
-        with aws_errors("event_bus_unavailable"):
+        with aws_errors("event_bus_unavailable"), _missing_bus():
             answer = self._client.put_events(
                 Entries=[
                     {
@@ -69,11 +70,17 @@ class EventBus:
             if self._looked_at > put_at:
                 return
             looked_at = self._clock()
-            try:
+            with suppress(ClientError, BotoCoreError), _missing_bus():
                 self._client.describe_event_bus(Name=self._bus)
-            except (ClientError, BotoCoreError) as error:
-                if aws_error_code(error) == "ResourceNotFoundException":
-                    raise OperatorNeeded(
-                        "event_bus_missing", "there is no event bus of the name in AnnouncementEventBus"
-                    ) from None
             self._looked_at = looked_at
+
+
+@contextmanager
+def _missing_bus() -> Iterator[None]:
+    """Raises OperatorNeeded where AWS says that there is no such bus."""
+    try:
+        yield
+    except ClientError as error:
+        if aws_error_code(error) != "ResourceNotFoundException":
+            raise
+        raise OperatorNeeded("event_bus_missing", "there is no event bus of the name in AnnouncementEventBus") from None
