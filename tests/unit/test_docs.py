@@ -22,7 +22,7 @@ from whop_sync.errors import Reason
 from whop_sync.receiving.payloads import Preset
 from whop_sync.receiving.platforms import PLATFORMS
 from whop_sync.receiving.signature_settings import SCHEMES, configured_scheme
-from whop_sync.receiving.signatures import Hmac
+from whop_sync.receiving.signatures import Hmac, Jwt, Token
 from whop_sync.receiving.whop_webhooks import EVENTS
 from whop_user_sync.cli import app
 from whop_user_sync.commands.checking import CHECK_NEEDS
@@ -200,6 +200,16 @@ def test_every_platform_is_listed() -> None:
     for page, heading, columns in tables:
         documented = {name for name in page.listed(heading, *columns) if re.fullmatch(r"[a-z0-9-]+", name)}
         assert_same(documented, set(PLATFORMS), f"{page.name}, the table below {heading!r}")
+
+
+def test_the_platforms_that_sign_no_time_or_nothing_are_named() -> None:
+    rows = PLATFORM_PAGE.rows(PLATFORM_PAGE.headings()[0])
+    shown = {cells[1].strip("`"): cells[0] for cells in rows} | {"own": "`own`", "supabase-db": "Supabase (table)"}
+    section = PLATFORM_PAGE.text.partition("### What a signature proves")[2].partition("###")[0]
+    without_time, senders_only = re.findall(r"- \*\*(.*?)\*\*", section, re.DOTALL)[:2]
+    for name, platform in PLATFORMS.items():
+        assert (shown[name] in without_time) == platform.scheme.is_replayable, name
+        assert (shown[name] in senders_only) == isinstance(platform.scheme, Token | Jwt), name
 
 
 def test_every_field_of_the_overrides_is_explained() -> None:

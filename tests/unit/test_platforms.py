@@ -150,6 +150,9 @@ EXPECTED: dict[str, tuple[str, str, str | None, int, dict[str, str | None]]] = {
     "appwrite/updated": ("updated", "63d0f1b2c3d4e5f60718", ADA, DAY_2, {"name": "Ada King"}),
     "memberstack/created": ("created", "mem_sb_cl5k1", ADA, DAY_1, {"name": "Ada Lovelace", "picture": None}),
     "memberstack/updated": ("updated", "mem_sb_cl5k1", ADA, DAY_2, {"name": "Ada King", "picture": PICTURE}),
+    "userfront/created": ("created", "12345", ADA, DAY_1, {"name": "Ada Lovelace", "picture": None}),
+    "userfront/updated": ("updated", "12345", ADA, RECEIPT, {"name": "Ada King", "picture": PICTURE}),
+    "userfront/updated_with_time": ("updated", "12345", ADA, DAY_2, {"name": "Ada King", "picture": PICTURE}),
 }
 
 # What is said of a user's standing: kind, user id, version, event time, standing. None: not a user event, or (as the
@@ -225,6 +228,8 @@ LIFE: dict[str, tuple[str, str, int, int, str | None] | None] = {
     "appwrite/deleted": ("deleted", "63d0f1b2c3d4e5f60718", RECEIPT, 0, "deleted"),
     "appwrite/session": None,
     "memberstack/deleted": ("deleted", "mem_sb_cl5k1", DAY_3, DAY_3, "deleted"),
+    "userfront/deleted": ("deleted", "12345", RECEIPT, RECEIPT, "deleted"),
+    "userfront/tenant": None,
 }
 
 

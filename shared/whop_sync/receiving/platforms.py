@@ -557,6 +557,24 @@ PLATFORMS: Mapping[str, Platform] = {
             event_time=("timestamp",),
         ),
     ),
+    # Userfront (https://userfront.com/docs/webhooks): the record is the user of its API, shown without updatedAt. A
+    # deletion shows the user as last updated. A new user has a drawn picture (observed).
+    "userfront": Platform(
+        scheme=Token(),
+        preset=Preset(
+            event="join('.', [model, action])",
+            created=("user.create",),
+            updated=("user.update",),
+            deleted=("user.delete",),
+            user_id="record.userId",
+            email="record.email",
+            name=("record.name",),
+            picture=("record.image",),
+            version=("record.updatedAt", "action == 'create' && record.createdAt || ''", "delivery.received_at"),
+            event_time=("delivery.received_at",),
+            default_pictures=(r"https?://res\.cloudinary\.com/component/image/upload/avatars/avatar-",),
+        ),
+    ),
     # Ory's actions send what your Jsonnet makes; before an identity is stored its times are those of the year 1.
     "ory": Platform(
         scheme=Token(),
