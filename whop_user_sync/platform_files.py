@@ -13,9 +13,11 @@
         headers: created.headers        # `Name: value` lines
         expect: created                 # a kind, ignored or parked
 
-SAM reads a value between single quotes as it is, and turns \\" into " in most other places, which breaks JSON that
-holds an expression with quotes. So the values written here hold no quotes but those of JSON's own syntax, and no other
-character that a shell, SAM or TOML reads.
+Comments are those of YAML, and in JSON also // and /* */.
+
+SAM reads a value between single quotes as it is but for \\", which it turns into ": that breaks JSON that holds an
+expression with quotes. So the values written here hold no quotes but those of JSON's own syntax, and no other character
+that a shell, SAM or TOML reads.
 """
 
 import json
@@ -23,20 +25,28 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import tomlkit
 import yaml
 
+from whop_sync.events import Kind
 from whop_sync.receiving.platforms import Platform, configured
 from whop_user_sync.preview.bodies import body_report
 from whop_user_sync.preview.captured import CaptureError, captured_body, captured_headers, captured_text
 
 _KEYS = ("preset", "signature", "payload", "samples")
+_SAMPLE_KEYS = ("body", "headers", "expect")
+_EXPECTED = (*get_args(Kind.__value__), "ignored", "parked")
 _SIGNATURE_KEYS = (
     *("scheme", "header", "prefix", "encoding", "algorithm", "content", "key"),
     *("timestamp_header", "timestamp_prefix", "timestamp_unit", "id_header", "tolerance_seconds"),
 )
+
+# Between single quotes SAM still reads backslashes, but for those of \u0022 and the like.
+_READ_BY_SAM = re.compile(r"['\n]|\\(?!u[0-9a-f]{4})")
+_JSON = re.compile(r"(?:\s|#[^\n]*|//[^\n]*|/\*.*?\*/)*\{", re.DOTALL)
+_TEXT_OR_COMMENT = re.compile(r"""("(?:[^"\\]|\\.)*")|(?<![^\s,{}\[\]])(?://[^\n]*|/\*.*?\*/)""", re.DOTALL)
 
 
 class PlatformFileError(Exception):
@@ -86,13 +96,11 @@ class PlatformFile:
 def read_platform_file(path: Path, *, enroll_if: str = "") -> PlatformFile:
     """`enroll_if` is the parameter EnrollIf, which no file holds. Raises PlatformFileError."""
     content = _content(path)
-    unknown = sorted(set(content) - set(_KEYS))
-    if unknown:
-        raise PlatformFileError(f"{path}: there is no {', '.join(unknown)}, only {', '.join(_KEYS)}")
+    _check_keys(path, content, _KEYS, "there is")
     settings = {"PAYLOAD_PRESET": _text(path, "preset", content.get("preset"))}
-    for key, value in _mapping(path, "signature", content.get("signature")).items():
-        if key not in _SIGNATURE_KEYS:
-            raise PlatformFileError(f"{path}: signature has no {key}, only {', '.join(_SIGNATURE_KEYS)}")
+    signature = _mapping(path, "signature", content.get("signature"))
+    _check_keys(path, signature, _SIGNATURE_KEYS, "signature has")
+    for key, value in signature.items():
         settings[f"SIGNATURE_{key.upper()}"] = _text(path, f"signature.{key}", value)
     payload = _mapping(path, "payload", content.get("payload"))
     if payload:
@@ -108,9 +116,9 @@ def read_platform_file(path: Path, *, enroll_if: str = "") -> PlatformFile:
 
 
 def parameter_override(name: str, value: str) -> str:
-    """`Name='value'`, as `--parameter-overrides` takes it. Raises PlatformFileError if the value holds its quote."""
-    if "'" in value or "\n" in value:
-        raise PlatformFileError(f"{name} may hold no single quote and no line break")
+    """`Name='value'`, as `--parameter-overrides` takes it. Raises PlatformFileError if SAM would read another value."""
+    if _READ_BY_SAM.search(value):
+        raise PlatformFileError(f"{name} may hold no single quote, no backslash and no line break")
     return f"{name}='{value}'"
 
 
@@ -160,12 +168,29 @@ def _content(path: Path) -> Mapping[str, Any]:
     except CaptureError as error:
         raise PlatformFileError(str(error)) from None
     try:
-        content = yaml.safe_load(text)  # JSON is YAML
-    except yaml.YAMLError as error:
-        raise PlatformFileError(f"{path} is neither YAML nor JSON: {' '.join(str(error).split())}") from None
+        content = yaml.safe_load(_as_yaml(text))
+    except (yaml.YAMLError, RecursionError) as error:
+        raise PlatformFileError(
+            f"{path} is neither YAML nor JSON: {' '.join(str(error).split())}. A text that begins with a brace, or that"
+            " holds a colon and a blank, stands between quotes."
+        ) from None
     if not isinstance(content, dict):
         raise PlatformFileError(f"{path} must hold keys such as preset and payload.")
     return content
+
+
+def _as_yaml(text: str) -> str:
+    """JSON is YAML, but for tabs before a line and for comments as programs' languages write them."""
+    if not _JSON.match(text):
+        return text
+    text = _TEXT_OR_COMMENT.sub(lambda found: found[1] or " ", text)
+    return re.sub(r"^\s+", lambda blanks: blanks[0].expandtabs(), text, flags=re.MULTILINE)
+
+
+def _check_keys(path: Path, found: Mapping[str, Any], known: Sequence[str], who: str) -> None:
+    unknown = sorted(str(key) for key in found if key not in known)
+    if unknown:
+        raise PlatformFileError(f"{path}: {who} no {', '.join(unknown)}, only {', '.join(known)}")
 
 
 def _mapping(path: Path, key: str, value: object) -> Mapping[str, Any]:
@@ -179,6 +204,8 @@ def _mapping(path: Path, key: str, value: object) -> Mapping[str, Any]:
 def _text(path: Path, key: str, value: object) -> str:
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
+    if isinstance(value, dict):
+        raise PlatformFileError(f"{path}: {key} must be a text: put one that begins with a brace between quotes.")
     if not isinstance(value, str) or not value.strip():
         raise PlatformFileError(f"{path}: {key} must be a text.")
     return value
@@ -190,23 +217,28 @@ def _samples(path: Path, value: object) -> list[Sample]:
         raise PlatformFileError(f"{path}: samples must be a list, each with its body.")
     for each in value or ():
         sample = _mapping(path, "samples", each)
+        _check_keys(path, sample, _SAMPLE_KEYS, "a sample has")
         if "body" not in sample:
             raise PlatformFileError(f"{path}: each of the samples must name its body.")
+        expect = sample.get("expect")
+        if expect not in (None, *_EXPECTED):
+            raise PlatformFileError(f"{path}: a sample may expect {', '.join(_EXPECTED)}, not {expect}")
         samples.append(
             Sample(
                 body=path.parent / str(sample["body"]),
                 headers=path.parent / str(sample["headers"]) if "headers" in sample else None,
-                expect=sample.get("expect"),
+                expect=expect,
             )
         )
     return samples
 
 
 def _plain_json(value: Mapping[str, Any]) -> str:
-    """JSON in ASCII whose texts hold neither quotes nor backslashes of their own: those become \\u0022 and the like."""
+    """JSON in ASCII whose texts hold neither quotes nor backslashes of their own: those become \\u0022 and the like, as
+    do a shell's signs."""
     text = json.dumps(value, ensure_ascii=True, separators=(",", ":"))
-    text = text.replace("\\\\", "\\u005c").replace('\\"', "\\u0022")
-    return text.replace("'", "\\u0027").replace("$", "\\u0024").replace("`", "\\u0060")
+    text = re.sub(r"\\[^u]", lambda escape: f"\\u{ord(json.loads(f'"{escape[0]}"')):04x}", text)
+    return re.sub(r"['$`!]", lambda sign: f"\\u{ord(sign[0]):04x}", text)
 
 
 def _in_keys(sentence: str) -> str:

@@ -1,6 +1,7 @@
 """A platform file becomes the parameters of a stack, unharmed, or a sentence that names the key."""
 
 import json
+import re
 import tomllib
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 from harness.cloudformation import template
 from whop_sync.receiving.platforms import configured
 from whop_user_sync import cli
-from whop_user_sync.platform_files import PlatformFileError, read_platform_file, written_to
+from whop_user_sync.platform_files import PlatformFileError, parameter_override, read_platform_file, written_to
 
 ACME = """
 # how Acme posts
@@ -26,6 +27,9 @@ payload:
   created: [customer.created]
   updated: [customer.updated]
   name: ["join(' ', [\\"first name\\" || '', `\\"Näme\\"`])"]
+  deleted_user_id: |
+    !(active) &&
+    `"a \\\\ b"`
 samples:
   - body: created.json
     headers: created.headers
@@ -59,14 +63,35 @@ def test_every_parameter_is_one_of_the_template(acme: Path) -> None:
 def test_a_value_holds_nothing_that_a_shell_sam_or_toml_reads(acme: Path) -> None:
     overrides = read_platform_file(acme).parameters["PayloadOverrides"]
     assert overrides.isascii()
-    assert not set("'$`\n") & set(overrides)
-    assert '\\"' not in overrides
+    assert not set("'$`!\n") & set(overrides)
+    assert re.findall(r"\\[^u]", overrides) == []
+    assert json.loads(overrides)["deleted_user_id"] == '!(active) &&\n`"a \\\\ b"`\n'
 
 
-def test_a_file_in_json_is_read_too(tmp_path: Path) -> None:
+CLERK = {"preset": "clerk", "payload": {"email": "data.mail", "default_pictures": ["https://img.test/"]}}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps(CLERK),
+        json.dumps(CLERK, indent="\t"),
+        "\ufeff" + json.dumps(CLERK, indent=2).replace("\n", "\r\n"),
+        json.dumps(CLERK, indent="\t").replace('"payload"', '// as "Clerk" posts\n\t/* since\n\tMay */ "payload"'),
+        "# mine\n// and yours\n" + json.dumps(CLERK, indent=1).replace('"clerk",', '"clerk", // its own row'),
+    ],
+)
+def test_a_file_in_json_is_read_too(tmp_path: Path, text: str) -> None:
     file = tmp_path / "platform.json"
-    file.write_text(json.dumps({"preset": "clerk", "payload": {"email": "data.mail"}}))
-    assert read_platform_file(file).platform.preset.email == "data.mail"
+    file.write_text(text)
+    preset = read_platform_file(file).platform.preset
+    assert (preset.email, preset.default_pictures) == ("data.mail", ("https://img.test/",))
+
+
+@pytest.mark.parametrize("value", ["it's", "a\nb", 'a\\"b', "ends with \\", "\\ "])
+def test_what_sam_would_read_otherwise_is_refused(value: str) -> None:
+    with pytest.raises(PlatformFileError, match="SignaturePrefix may hold no single quote"):
+        parameter_override("SignaturePrefix", value)
 
 
 @pytest.mark.parametrize(
@@ -85,6 +110,13 @@ def test_a_file_in_json_is_read_too(tmp_path: Path) -> None:
         ("preset: clerk\npayload: {created: [2026-03-01]}", "put a date between quotes"),
         ("- clerk", "must hold keys"),
         ("preset: 'clerk", "neither YAML nor JSON"),
+        ("preset: own\nsignature: {header: x, content: {timestamp}.{body}}", "begins with a brace"),
+        ("preset: own\nsignature: {header: x, content: {body}}", "signature.content must be a text: put one"),
+        ("preset: own\n5: clerk", "there is no 5, only"),
+        ("preset: own\nsignature: {5: clerk}", "signature must hold keys"),
+        ("preset: own\npayload: " + "[" * 5000, "neither YAML nor JSON"),
+        ("preset: clerk\nsamples: [{body: a.json, header: a.txt}]", "a sample has no header, only body, headers"),
+        ("preset: clerk\nsamples: [{body: a.json, expect: creatd}]", "a sample may expect created, updated"),
     ],
 )
 def test_what_is_wrong_is_named_in_the_words_of_the_file(tmp_path: Path, content: str, sentence: str) -> None:
