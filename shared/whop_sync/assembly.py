@@ -11,11 +11,10 @@ import gc
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import httpx
-    from botocore.config import Config
 
     from whop_sync.announcements import Announcement
     from whop_sync.announcing.queued_announcements import Handled, Target
@@ -36,6 +35,9 @@ if TYPE_CHECKING:
     from whop_sync.syncing.synchronization import Announce, Result, Synchronization
     from whop_sync.users.directory import Directory
     from whop_sync.whop.client import Pace, Whop, Witness
+
+type Aws = Callable[[Literal["dynamodb", "events", "s3", "secretsmanager", "sqs"]], Any]
+"""Makes a client of an AWS service."""
 
 BATCH_SIZE = 10
 """As many as the template lets Lambda hand over at once; each user of a batch gets a thread."""
@@ -64,8 +66,6 @@ def receiver() -> "Receiver | MisconfiguredReceiver":
     """
     import os
 
-    import boto3
-
     from whop_sync.aws.queues import EventQueues, Queue
     from whop_sync.config import receiver_config
     from whop_sync.journal import Journal
@@ -80,10 +80,8 @@ def receiver() -> "Receiver | MisconfiguredReceiver":
     except ValueError as error:
         return MisconfiguredReceiver(problem=str(error), journal=journal)
     aws = _aws(connect=1, read=2, attempts=2)
-    sqs = boto3.client("sqs", config=aws)
-    secret = _secret(
-        boto3.client("secretsmanager", config=aws), config.signing_secrets_arn, "signing_secrets_unavailable"
-    )
+    sqs = aws("sqs")
+    secret = _secret(aws("secretsmanager"), config.signing_secrets_arn, "signing_secrets_unavailable")
     return Receiver(
         platform=platform,
         signing_keys=lambda: signing_keys(secret.text(), platform.scheme),
@@ -102,8 +100,6 @@ def whop_receiver() -> "WhopReceiver | MisconfiguredWhopReceiver":
 
     With wrong settings it answers every webhook with 503 and logs which one is wrong.
     """
-    import boto3
-
     from whop_sync.aws.queues import Queue
     from whop_sync.config import whop_receiver_config
     from whop_sync.journal import Journal
@@ -115,10 +111,10 @@ def whop_receiver() -> "WhopReceiver | MisconfiguredWhopReceiver":
     except ValueError as error:
         return MisconfiguredWhopReceiver(problem=str(error), journal=journal)
     aws = _aws(connect=1, read=1, attempts=2)
-    secret = _secret(boto3.client("secretsmanager", config=aws), config.secrets_arn, "whop_webhook_secrets_unavailable")
+    secret = _secret(aws("secretsmanager"), config.secrets_arn, "whop_webhook_secrets_unavailable")
     return WhopReceiver(
         keys=lambda: whop_webhook_keys(secret.text()),
-        queue=Queue(boto3.client("sqs", config=aws), config.announcements_queue_url),
+        queue=Queue(aws("sqs"), config.announcements_queue_url),
         journal=journal,
         clock=time.time,
     )
@@ -128,8 +124,6 @@ def whop_receiver() -> "WhopReceiver | MisconfiguredWhopReceiver":
 def worker() -> "Worker[UserEvent, Result]":
     """The events of one queue, brought to Whop."""
     from concurrent.futures import ThreadPoolExecutor
-
-    import boto3
 
     from whop_sync.aws.queues import Queue
     from whop_sync.batches.worker import Worker
@@ -143,12 +137,12 @@ def worker() -> "Worker[UserEvent, Result]":
     config = worker_config()
     journal = Journal()  # before the clients, which would log where they found credentials
     aws = _aws(connect=2, read=5, attempts=3, connections=BATCH_SIZE)
-    sqs = boto3.client("sqs", config=aws)
+    sqs = aws("sqs")
     synchronization = _synchronization(
         config.sync,
-        boto3.client("dynamodb", config=aws),
+        aws("dynamodb"),
         sqs,
-        boto3.client("secretsmanager", config=aws),
+        aws("secretsmanager"),
         journal,
         max_wait=MAX_WAIT_SECONDS,
         timeout=CALL_TIMEOUT,
@@ -236,8 +230,6 @@ def _synchronization(
 def enroll_user() -> "EnrollUser":
     """PUT /users/{user_id}. The backend waits for the answer, and API Gateway does so for 30 seconds: so a call gets
     less time than a worker's, and waits less for its slot."""
-    import boto3
-
     from whop_sync.aws.queues import EventQueues, Queue
     from whop_sync.backend_api.enrolling import (
         CALL_SECONDS,
@@ -256,15 +248,15 @@ def enroll_user() -> "EnrollUser":
     reader = RequestReader(enroll_if=checked_enroll_if(config.enroll_if))
     journal = Journal()
     aws = _aws(connect=1, read=2, attempts=2)
-    dynamodb = boto3.client("dynamodb", config=aws)
-    sqs = boto3.client("sqs", config=aws)
+    dynamodb = aws("dynamodb")
+    sqs = aws("sqs")
     return EnrollUser(
         reader=reader,
         handler=_synchronization(
             config.sync,
             dynamodb,
             sqs,
-            boto3.client("secretsmanager", config=aws),
+            aws("secretsmanager"),
             journal,
             max_wait=MAX_SLOT_WAIT_SECONDS,
             timeout=CALL_TIMEOUT,
@@ -290,8 +282,6 @@ def announcer() -> "Worker[Announcement, Handled]":
     """The announcements of one queue, brought to the platform."""
     from concurrent.futures import ThreadPoolExecutor
 
-    import boto3
-
     from whop_sync.announcing.queued_announcements import QueuedAnnouncements
     from whop_sync.aws.queues import Queue
     from whop_sync.batches.worker import Worker
@@ -305,8 +295,8 @@ def announcer() -> "Worker[Announcement, Handled]":
     # Short: an announcement for which AWS takes longer comes again.
     aws = _aws(connect=1, read=2, attempts=2, connections=BATCH_SIZE)
     target = _announcement_target(config.target, aws)
-    dynamodb = boto3.client("dynamodb", config=aws)
-    sqs = boto3.client("sqs", config=aws)
+    dynamodb = aws("dynamodb")
+    sqs = aws("sqs")
     return Worker(
         messages=QueuedAnnouncements(
             target=target,
@@ -322,22 +312,20 @@ def announcer() -> "Worker[Announcement, Handled]":
     )
 
 
-def _announcement_target(target: "WebhookTarget | EventBusTarget", aws: "Config") -> "Target":
-    import boto3
-
+def _announcement_target(target: "WebhookTarget | EventBusTarget", aws: Aws) -> "Target":
     from whop_sync.config import EventBusTarget
 
     if isinstance(target, EventBusTarget):
         from whop_sync.announcing.event_bus import EventBus
 
-        return EventBus(boto3.client("events", config=aws), target.bus, clock=time.monotonic)
+        return EventBus(aws("events"), target.bus, clock=time.monotonic)
     from whop_sync.announcing.platform_url import checked_platform_url
     from whop_sync.announcing.webhooks import PlatformWebhook, announcement_keys
     from whop_sync.internet.requests import PublicHttp
 
     http = PublicHttp(allowed_origin=target.allowed_origin)
     url = checked_platform_url(target.url, http=http, own_webhook_url=target.own_webhook_url)
-    secret = _secret(boto3.client("secretsmanager", config=aws), target.secrets_arn, "announcement_secrets_unavailable")
+    secret = _secret(aws("secretsmanager"), target.secrets_arn, "announcement_secrets_unavailable")
     return PlatformWebhook(
         url=url, keys=lambda: announcement_keys(secret.text()), http=http, clock=time.time, timer=time.monotonic
     )
@@ -346,8 +334,6 @@ def _announcement_target(target: "WebhookTarget | EventBusTarget", aws: "Config"
 @_without_garbage_collection()
 def look_up() -> "LookUp":
     """GET /users/{user_id} and its like by Whop's ids. The platform's backend waits for the answer."""
-    import boto3
-
     from whop_sync.backend_api.lookups import LookUp
     from whop_sync.config import user_mappings_table
     from whop_sync.journal import Journal
@@ -355,7 +341,7 @@ def look_up() -> "LookUp":
 
     table = user_mappings_table()
     journal = Journal()
-    dynamodb = boto3.client("dynamodb", config=_aws(connect=1, read=2, attempts=3))
+    dynamodb = _aws(connect=1, read=2, attempts=3)("dynamodb")
     return LookUp(directory=Directory(dynamodb, table), journal=journal)
 
 
@@ -401,7 +387,6 @@ def payout_tokens() -> "PayoutTokens":
 
 def _for_backend(config: "WhopConfig", table: str) -> tuple["Whop", "Directory", "Journal"]:
     """What a function needs that asks Whop while a caller waits."""
-    import boto3
     import httpx
 
     from whop_sync.journal import Journal
@@ -411,18 +396,16 @@ def _for_backend(config: "WhopConfig", table: str) -> tuple["Whop", "Directory",
     journal = Journal()
     whop = whop_client(
         config,
-        boto3.client("secretsmanager", config=aws),
+        aws("secretsmanager"),
         witness=journal,
         timeout=httpx.Timeout(5, read=10, connect=3),
     )
-    return whop, Directory(boto3.client("dynamodb", config=aws), table), journal
+    return whop, Directory(aws("dynamodb"), table), journal
 
 
 @_without_garbage_collection()
 def stored_imports() -> "StoredImports":
     """Two steps of the state machine that imports a file of users."""
-    import boto3
-
     from whop_sync.aws.queues import Queue
     from whop_sync.config import is_local, user_created_queue_url
     from whop_sync.importing.stored_files import StoredImports
@@ -431,8 +414,8 @@ def stored_imports() -> "StoredImports":
     # The name of a bucket cannot be put before the host name of a local engine.
     aws = _aws(connect=2, read=30, attempts=3, s3={"addressing_style": "path" if is_local() else "auto"})
     return StoredImports(
-        s3=boto3.client("s3", config=aws),
-        queue=Queue(boto3.client("sqs", config=aws), queue_url),
+        s3=aws("s3"),
+        queue=Queue(aws("sqs"), queue_url),
         clock=time.time,
     )
 
@@ -506,14 +489,21 @@ def _secret(secrets_manager: Any, arn: str, unavailable: "UnavailableReason") ->
     return Secret(secrets_manager, arn, unavailable=unavailable, clock=time.monotonic)
 
 
-def _aws(*, connect: float, read: float, attempts: int, connections: int = 10, **more: Any) -> "Config":
-    """Time-outs in seconds; `attempts` counts the first one."""
-    from botocore.config import Config
+def _aws(*, connect: float, read: float, attempts: int, connections: int = 10, **more: Any) -> Aws:
+    """Time-outs are in seconds; `attempts` counts the first one.
 
-    return Config(
+    The clients are botocore's, as those of boto3 are. To import boto3 takes a tenth of a cold start, all for what it
+    has besides: resources, and moving large files to S3.
+    """
+    from botocore.config import Config
+    from botocore.session import Session
+
+    config = Config(
         connect_timeout=connect,
         read_timeout=read,
         retries={"mode": "standard", "max_attempts": attempts},
         max_pool_connections=connections,
         **more,
     )
+    session = Session()
+    return lambda service: session.create_client(service, config=config)
