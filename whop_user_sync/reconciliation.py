@@ -13,11 +13,10 @@ from typing import Any, Literal
 from whop_sync.accounts import Account
 from whop_sync.aws.queues import Queue
 from whop_sync.errors import Permanent, Transient
-from whop_sync.events import Position, ProfileField, UserEvent, content_hash
+from whop_sync.events import MAX_NAME_LENGTH, Position, ProfileField, UserEvent, content_hash
 from whop_sync.syncing.enrollment import titles
 from whop_sync.users.mappings import Mappings
 from whop_sync.users.schema import Row
-from whop_sync.values import MAX_NAME_LENGTH
 from whop_sync.whop.client import Whop
 
 MAX_PATIENCE_SECONDS = 120.0

@@ -21,6 +21,10 @@ FIELDS: tuple[Field, ...] = ("name", "picture", "standing", "flag", "email", "si
 
 MAX_USER_ID_LENGTH = 255
 
+MAX_NAME_LENGTH = 100
+"""Characters of a name that Whop takes: documented for the older form of PATCH /users, assumed for ours
+(https://docs.whop.com/api-reference/users/update-user)."""
+
 MAX_MICROSECONDS = 10**18
 """Versions and times lie between this and its negative: 31,688 years on both sides of 1970."""
 

@@ -12,11 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Never
 
 from whop_sync.errors import Malformed
-from whop_sync.events import MAX_USER_ID_LENGTH, ProfileField
-
-MAX_NAME_LENGTH = 100
-"""Characters of a name that Whop takes: documented for the older form of PATCH /users, assumed for ours
-(https://docs.whop.com/api-reference/users/update-user)."""
+from whop_sync.events import MAX_NAME_LENGTH, MAX_USER_ID_LENGTH, ProfileField
 
 INLINE_PICTURE = "data:,"
 """Stands for a picture that is not at an address but in the body: the shortest data: URL, which holds nothing."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from whop_sync import values
+from whop_sync import events
 from whop_sync.announcing import webhooks
 from whop_sync.aws import secrets
 from whop_sync.batches.retries import RETRIES
@@ -36,7 +36,7 @@ MINUTE, HOUR, DAY = 60, 3600, 86400
         ("a signature is good for", signatures.TOLERANCE_SECONDS, 5 * MINUTE),
         ("a new secret is known after", secrets.MAX_AGE_SECONDS, 2 * MINUTE),
         ("a version may lie ahead", payloads.MAX_CLOCK_LEAD.total_seconds(), DAY),
-        ("the longest name that Whop takes", values.MAX_NAME_LENGTH, 100),
+        ("the longest name that Whop takes", events.MAX_NAME_LENGTH, 100),
         ("an answer to an announcement is waited for", webhooks.TIMEOUT_SECONDS, 10),
         ("a Retry-After to an announcement is heeded up to", webhooks.MAX_NAMED_WAIT_SECONDS, HOUR),
         ("a killed run hides parked events for", parked.HOLD_SECONDS, 10 * MINUTE),

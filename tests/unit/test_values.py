@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from whop_sync import values
 from whop_sync.errors import Malformed
+from whop_sync.events import MAX_NAME_LENGTH
 
 MICROSECONDS = 1_772_359_200_123_456
 WHOLE = 1_772_359_200_000_000
@@ -218,7 +219,7 @@ def test_a_name_is_cut_to_what_whop_takes() -> None:
 def test_whatever_the_name_is_it_can_be_sent(text: str) -> None:
     name = values.name([text]) if not any("\ud800" <= each <= "\udfff" for each in text) else ""
     assert name is not None
-    assert len(name) <= values.MAX_NAME_LENGTH
+    assert len(name) <= MAX_NAME_LENGTH
     assert name == name.strip()
     assert not any(each < " " for each in name)
 

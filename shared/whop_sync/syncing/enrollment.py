@@ -24,11 +24,10 @@ from typing import Literal
 
 from whop_sync.accounts import Account
 from whop_sync.errors import AwaitsTurn, Permanent, SyncError, Transient
-from whop_sync.events import UserEvent, email_hash
+from whop_sync.events import MAX_NAME_LENGTH, UserEvent, email_hash
 from whop_sync.syncing.deadlines import Deadline
 from whop_sync.users.mappings import LEASE_SECONDS, Claim, Mappings
 from whop_sync.users.schema import Attempt
-from whop_sync.values import MAX_NAME_LENGTH
 from whop_sync.whop.client import AccountExists, Whop
 
 ORPHAN_WAIT_SECONDS = 120

@@ -12,12 +12,11 @@ from typing import Any, Protocol
 from whop_sync.accounts import Account
 from whop_sync.batches.retries import RETRIES, RetryPolicy
 from whop_sync.errors import Permanent, SyncError, Transient
-from whop_sync.events import ProfileField, content_hash
+from whop_sync.events import MAX_NAME_LENGTH, ProfileField, content_hash
 from whop_sync.pictures.errors import PictureRefused, PictureUnavailable
 from whop_sync.pictures.fetching import Picture, PictureFetcher
 from whop_sync.syncing.deadlines import Deadline
 from whop_sync.users.schema import Avatar, Row, Shown
-from whop_sync.values import MAX_NAME_LENGTH
 from whop_sync.whop.client import File, ProfileRefused, Whop
 
 FIRST_POLL_SECONDS = 0.25
