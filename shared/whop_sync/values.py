@@ -40,10 +40,6 @@ _CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufeff]")
 
 # Signs that are drawn around what follows.
 _PREPENDED = frozenset("\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\u0d4e\U000110bd\U000110cd")
-# Parts of Korean syllables: consonants that begin one, what stands behind them, and all of both with whole syllables.
-_LEADING = re.compile("[\u1100-\u115f\ua960-\ua97c]")
-_INNER = re.compile("[\u1160-\u11ff\ud7b0-\ud7fb]")
-_HANGUL = re.compile("[\u1100-\u11ff\ua960-\ua97c\uac00-\ud7a3\ud7b0-\ud7fb]")
 
 _MAX_DIGITS = 100
 """Of a number that may be a time. Python's arithmetic fails on much longer ones."""
@@ -266,13 +262,29 @@ def _is_boundary(value: str, index: int) -> bool:
     if _is_flag_half(before) and _is_flag_half(after):
         halves = len(value[:index]) - len(value[:index].rstrip("".join(map(chr, range(0x1F1E6, 0x1F200)))))
         return halves % 2 == 0
-    if _LEADING.match(before):  # a leading consonant takes what follows into its syllable
-        return not _HANGUL.match(after)
-    return not (_INNER.match(after) and _HANGUL.match(before))
+    if _begins_syllable(before):
+        return not _is_hangul(after)
+    return not (_is_inside_syllable(after) and _is_hangul(before))
 
 
 def _is_flag_half(character: str) -> bool:
     return "\U0001f1e6" <= character <= "\U0001f1ff"
+
+
+def _begins_syllable(character: str) -> bool:
+    """Whether it is a Korean consonant that takes what follows into its syllable."""
+    return "\u1100" <= character <= "\u115f" or "\ua960" <= character <= "\ua97c"
+
+
+def _is_inside_syllable(character: str) -> bool:
+    """Whether it is what stands behind such a consonant: a vowel, or a consonant that ends a syllable."""
+    return "\u1160" <= character <= "\u11ff" or "\ud7b0" <= character <= "\ud7fb"
+
+
+def _is_hangul(character: str) -> bool:
+    """Whether it is a Korean syllable or a part of one."""
+    is_whole = "\uac00" <= character <= "\ud7a3"
+    return is_whole or _begins_syllable(character) or _is_inside_syllable(character)
 
 
 # -- times -----------------------------------------------------------------------------------------------------------
