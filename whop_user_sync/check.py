@@ -16,7 +16,7 @@ from botocore.exceptions import ClientError
 
 from whop_sync.announcing.webhooks import announcement_keys
 from whop_sync.aws.secrets import Secret, UnavailableReason
-from whop_sync.config import WhopConfig
+from whop_sync.config.whop import WhopConfig
 from whop_sync.errors import OperatorNeeded, Permanent, SyncError, Transient
 from whop_sync.receiving.platforms import configured
 from whop_sync.receiving.signatures import parse_secrets

@@ -20,7 +20,7 @@ from botocore.exceptions import (
     UnauthorizedSSOTokenError,
 )
 
-from whop_sync.config import WHOP_API_URLS, WhopConfig
+from whop_sync.config.whop import WHOP_API_URLS, WhopConfig
 from whop_sync.errors import Permanent
 
 if TYPE_CHECKING:

@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from whop_sync.backend_api.lookups import LookUp
     from whop_sync.backend_api.payouts import AccountLinks, PayoutTokens
     from whop_sync.batches.worker import Worker
-    from whop_sync.config import EventBusTarget, SyncConfig, WebhookTarget, WhopConfig
+    from whop_sync.config.announcing import EventBusTarget, WebhookTarget
+    from whop_sync.config.syncing import SyncConfig
+    from whop_sync.config.whop import WhopConfig
     from whop_sync.events import UserEvent
     from whop_sync.importing.stored_files import StoredImports
     from whop_sync.journal import Journal
@@ -67,7 +69,7 @@ def receiver() -> "Receiver | MisconfiguredReceiver":
     import os
 
     from whop_sync.aws.queues import EventQueues, Queue
-    from whop_sync.config import receiver_config
+    from whop_sync.config.receiving import receiver_config
     from whop_sync.journal import Journal
     from whop_sync.receiving.deliveries import MisconfiguredReceiver, Receiver
     from whop_sync.receiving.platforms import configured
@@ -101,7 +103,7 @@ def whop_receiver() -> "WhopReceiver | MisconfiguredWhopReceiver":
     With wrong settings it answers every webhook with 503 and logs which one is wrong.
     """
     from whop_sync.aws.queues import Queue
-    from whop_sync.config import whop_receiver_config
+    from whop_sync.config.receiving import whop_receiver_config
     from whop_sync.journal import Journal
     from whop_sync.receiving.whop_webhooks import MisconfiguredWhopReceiver, WhopReceiver, whop_webhook_keys
 
@@ -127,7 +129,7 @@ def worker() -> "Worker[UserEvent, Result]":
 
     from whop_sync.aws.queues import Queue
     from whop_sync.batches.worker import Worker
-    from whop_sync.config import worker_config
+    from whop_sync.config.syncing import worker_config
     from whop_sync.journal import Journal
     from whop_sync.pictures.fetching import TIMEOUT_SECONDS
     from whop_sync.syncing.user_events import UserEvents
@@ -238,7 +240,7 @@ def enroll_user() -> "EnrollUser":
         PICTURE_SECONDS,
         EnrollUser,
     )
-    from whop_sync.config import enroll_config
+    from whop_sync.config.syncing import enroll_config
     from whop_sync.journal import Journal
     from whop_sync.receiving.enroll_requests import RequestReader
     from whop_sync.receiving.platforms import checked_enroll_if
@@ -285,7 +287,7 @@ def announcer() -> "Worker[Announcement, Handled]":
     from whop_sync.announcing.queued_announcements import QueuedAnnouncements
     from whop_sync.aws.queues import Queue
     from whop_sync.batches.worker import Worker
-    from whop_sync.config import announce_config
+    from whop_sync.config.announcing import announce_config
     from whop_sync.journal import Journal
     from whop_sync.users.announced_webhooks import AnnouncedWebhooks
     from whop_sync.users.directory import Directory
@@ -313,7 +315,7 @@ def announcer() -> "Worker[Announcement, Handled]":
 
 
 def _announcement_target(target: "WebhookTarget | EventBusTarget", aws: Aws) -> "Target":
-    from whop_sync.config import EventBusTarget
+    from whop_sync.config.announcing import EventBusTarget
 
     if isinstance(target, EventBusTarget):
         from whop_sync.announcing.event_bus import EventBus
@@ -335,7 +337,7 @@ def _announcement_target(target: "WebhookTarget | EventBusTarget", aws: Aws) -> 
 def look_up() -> "LookUp":
     """GET /users/{user_id} and its like by Whop's ids. The platform's backend waits for the answer."""
     from whop_sync.backend_api.lookups import LookUp
-    from whop_sync.config import user_mappings_table
+    from whop_sync.config.settings import user_mappings_table
     from whop_sync.journal import Journal
     from whop_sync.users.directory import Directory
 
@@ -349,7 +351,7 @@ def look_up() -> "LookUp":
 def chat_tokens() -> "ChatTokens":
     """POST /users/{user_id}/chat-token. The backend waits for the answer, and API Gateway does so for 30 seconds."""
     from whop_sync.backend_api.chat_tokens import ChatTokens
-    from whop_sync.config import chat_token_config
+    from whop_sync.config.backend_api import chat_token_config
 
     config = chat_token_config()
     whop, directory, journal = _for_backend(config.whop, config.user_mappings_table)
@@ -367,7 +369,7 @@ def chat_tokens() -> "ChatTokens":
 def account_links() -> "AccountLinks":
     """POST /users/{user_id}/account-link. The backend waits for the answer, and API Gateway does so for 30 seconds."""
     from whop_sync.backend_api.payouts import AccountLinks
-    from whop_sync.config import account_link_config
+    from whop_sync.config.backend_api import account_link_config
 
     config = account_link_config()
     whop, directory, journal = _for_backend(config.whop, config.user_mappings_table)
@@ -378,7 +380,7 @@ def account_links() -> "AccountLinks":
 def payout_tokens() -> "PayoutTokens":
     """POST /users/{user_id}/payout-token. The backend waits for the answer, and API Gateway does so for 30 seconds."""
     from whop_sync.backend_api.payouts import PayoutTokens
-    from whop_sync.config import payout_token_config
+    from whop_sync.config.backend_api import payout_token_config
 
     config = payout_token_config()
     whop, directory, journal = _for_backend(config.whop, config.user_mappings_table)
@@ -407,7 +409,7 @@ def _for_backend(config: "WhopConfig", table: str) -> tuple["Whop", "Directory",
 def stored_imports() -> "StoredImports":
     """Two steps of the state machine that imports a file of users."""
     from whop_sync.aws.queues import Queue
-    from whop_sync.config import is_local, user_created_queue_url
+    from whop_sync.config.settings import is_local, user_created_queue_url
     from whop_sync.importing.stored_files import StoredImports
 
     queue_url = user_created_queue_url()

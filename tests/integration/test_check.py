@@ -17,7 +17,7 @@ from moto import mock_aws
 from fake_whop import ALL_SCOPES, PLATFORM_COMPANY, PLATFORM_KEY, FakeWhop
 from local_stack.announced import running_announcement_receiver
 from whop_sync.assembly import whop_client
-from whop_sync.config import WhopConfig
+from whop_sync.config.whop import WhopConfig
 from whop_sync.errors import OperatorNeeded
 from whop_sync.whop.client import Whop
 from whop_user_sync import check as checks

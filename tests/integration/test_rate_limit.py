@@ -10,7 +10,7 @@ import pytest
 
 from harness import START, Clock, aws_client, create_table
 from local_stack.engine import Engine
-from whop_sync.config import CALLS_PER_MINUTE
+from whop_sync.config.syncing import CALLS_PER_MINUTE
 from whop_sync.errors import Transient
 from whop_sync.whop.rate_limit import (
     MAX_BURST_CREDIT,

@@ -51,6 +51,20 @@ USE_CASES = {
     "announce": {"announcing"},
     "check_settings": {"receiving"},
 }
+SETTINGS: dict[str, set[str]] = {
+    "receive_webhook": {"receiving"},
+    "receive_whop_webhook": {"receiving"},
+    "user_created": {"whop", "syncing"},
+    "profile_updated": {"whop", "syncing"},
+    "look_up_user": set(),
+    "enroll_user": {"whop", "syncing"},
+    "mint_chat_token": {"whop", "backend_api"},
+    "account_link": {"whop", "backend_api"},
+    "payout_token": {"whop", "backend_api"},
+    "import_users": set(),
+    "announce": {"announcing"},
+    "check_settings": set(),
+}
 WITHOUT_HTTPX = {"receive_webhook", "receive_whop_webhook", "look_up_user", "import_users", "check_settings"}
 
 
@@ -62,7 +76,12 @@ def surroundings(engine: Engine) -> Surroundings:
 
 
 def test_every_function_is_looked_at() -> None:
-    assert set(CLIENTS) == set(USE_CASES) == {path.parent.name for path in (ROOT / "functions").glob("*/app.py")}
+    assert (
+        set(CLIENTS)
+        == set(USE_CASES)
+        == set(SETTINGS)
+        == {path.parent.name for path in (ROOT / "functions").glob("*/app.py")}
+    )
 
 
 @pytest.mark.parametrize("function", sorted(CLIENTS))
@@ -78,6 +97,10 @@ def test_a_function_loads_and_opens_what_it_needs_and_no_more(surroundings: Surr
     assert "boto3" not in loaded  # a tenth of a cold start, and not in the layer
     rooms = {name.split(".")[1] for name in loaded if name.startswith("whop_sync.")}
     assert rooms & set().union(*USE_CASES.values()) <= {*USE_CASES[function], "receiving"}
+    settings = {name.split(".")[2] for name in loaded if name.startswith("whop_sync.config.")}
+    assert settings - {"settings"} == SETTINGS[function]
+    if function in ("user_created", "profile_updated"):  # no value of a platform is read
+        assert "whop_sync.values" not in loaded
     if function in ("receive_webhook", "receive_whop_webhook"):
         assert not rooms & {"batches", "users", "whop", "pictures", "internet"}
     if function == "receive_whop_webhook":  # it reads one platform's bodies, whose places it knows

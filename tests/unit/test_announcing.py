@@ -10,12 +10,12 @@ import pytest
 
 from harness import Clock
 from harness.batches import sqs_record, staying
-from whop_sync import config
 from whop_sync.announcements import Announcement
 from whop_sync.announcing.platform_url import checked_platform_url
 from whop_sync.announcing.queued_announcements import LAST_START_SECONDS, QueuedAnnouncements
 from whop_sync.announcing.webhooks import TIMEOUT_SECONDS, announcement_keys
 from whop_sync.batches.retries import RETRIES
+from whop_sync.config.announcing import announce_config
 from whop_sync.errors import OperatorNeeded, Transient
 from whop_sync.internet.requests import PublicHttp
 from whop_sync.journal import Journal
@@ -384,23 +384,23 @@ class TestSettings:
             monkeypatch.delenv(name, raising=False)
         for name, value in settings.items():
             monkeypatch.setenv(name, value)
-        assert config.announce_config()
+        assert announce_config()
         monkeypatch.delenv(missing)
         with pytest.raises(ValueError, match=missing):
-            config.announce_config()
+            announce_config()
 
     @pytest.mark.parametrize("to", ["none", "Webhook", "sns"])
     def test_another_target_is_refused(self, monkeypatch: pytest.MonkeyPatch, to: str) -> None:
         monkeypatch.setenv("ANNOUNCE_TO", to)
         with pytest.raises(ValueError, match=f"ANNOUNCE_TO must be webhook or eventbridge, not {to}"):
-            config.announce_config()
+            announce_config()
 
     def test_in_production_no_origin_is_exempt(self, monkeypatch: pytest.MonkeyPatch) -> None:
         for name, value in WEBHOOK.items():
             monkeypatch.setenv(name, value)
         monkeypatch.setenv("PLATFORM_ALLOWED_ORIGIN", "http://127.0.0.1:9000")
         monkeypatch.setenv("WHOP_ENVIRONMENT", "sandbox")
-        assert config.announce_config()
+        assert announce_config()
         monkeypatch.setenv("WHOP_ENVIRONMENT", "production")
         with pytest.raises(ValueError, match="PLATFORM_ALLOWED_ORIGIN must be empty"):
-            config.announce_config()
+            announce_config()

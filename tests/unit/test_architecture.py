@@ -13,6 +13,7 @@ PACKAGE = ROOT / "shared" / "whop_sync"
 
 MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "bottom": frozenset(),
+    "config": frozenset(),
     "aws": frozenset({"bottom"}),
     "batches": frozenset({"bottom", "aws"}),
     "internet": frozenset({"bottom"}),
@@ -26,7 +27,7 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "announcing": frozenset({"bottom", "aws", "batches", "users", "internet"}),
     "assembly": frozenset(
         {
-            *("bottom", "aws", "internet", "batches", "users", "whop", "pictures"),
+            *("bottom", "config", "aws", "internet", "batches", "users", "whop", "pictures"),
             *("receiving", "importing", "backend_api", "syncing", "announcing"),
         }
     ),

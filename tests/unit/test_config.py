@@ -9,9 +9,10 @@ from botocore.exceptions import ClientError
 from fake_whop.protocol import KNOWN_VERSIONS
 from harness import Clock
 from local_stack import ROOT
-from whop_sync import assembly, config
+from whop_sync import assembly
 from whop_sync.aws.secrets import MAX_AGE_SECONDS, Secret, pasted_texts
 from whop_sync.backend_api.enrolling import CALL_SECONDS, PICTURE_SECONDS
+from whop_sync.config.syncing import worker_config
 from whop_sync.errors import OperatorNeeded
 from whop_sync.receiving.platforms import PLATFORMS
 from whop_sync.receiving.signatures import signing_keys
@@ -55,7 +56,7 @@ def test_a_person_who_waits_waits_less_for_whop_and_for_a_picture(monkeypatch: p
 
 def chosen() -> Generation:
     """What a worker makes of its environment."""
-    settings = config.worker_config().sync
+    settings = worker_config().sync
     return chosen_generation(settings.whop.enrollment, settings.whop.api_version)
 
 
@@ -65,21 +66,21 @@ def chosen() -> Generation:
 )
 def test_the_environment_names_the_whop_to_talk_to(monkeypatch: pytest.MonkeyPatch, environment: str, url: str) -> None:
     monkeypatch.setenv("WHOP_ENVIRONMENT", environment)
-    assert config.worker_config().sync.whop.api_url == url
+    assert worker_config().sync.whop.api_url == url
 
 
 def test_nothing_is_announced_without_a_queue_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert config.worker_config().sync.announcements_queue_url is None
+    assert worker_config().sync.announcements_queue_url is None
     for url in ("", "https://sqs.test/announcements"):
         monkeypatch.setenv("ANNOUNCEMENTS_QUEUE_URL", url)
-        assert config.worker_config().sync.announcements_queue_url == (url or None)
+        assert worker_config().sync.announcements_queue_url == (url or None)
 
 
 @pytest.mark.parametrize("missing", WORKER)
 def test_a_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
     monkeypatch.delenv(missing)
     with pytest.raises(ValueError, match=missing):
-        config.worker_config()
+        worker_config()
 
 
 @pytest.mark.parametrize(
@@ -171,9 +172,9 @@ def test_the_template_refuses_the_versions_that_a_function_would_refuse_at_its_s
 
 
 def test_a_country_is_optional(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert config.worker_config().sync.account_country is None
+    assert worker_config().sync.account_country is None
     monkeypatch.setenv("WHOP_ACCOUNT_COUNTRY", "de")
-    assert config.worker_config().sync.account_country == "de"
+    assert worker_config().sync.account_country == "de"
 
 
 class Secrets:

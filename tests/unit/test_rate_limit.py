@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness import START, Clock
-from whop_sync.config import CALLS_PER_MINUTE, FEWEST_CALLS_PER_MINUTE
+from whop_sync.config.syncing import CALLS_PER_MINUTE, FEWEST_CALLS_PER_MINUTE
 from whop_sync.errors import Transient
 from whop_sync.whop.rate_limit import (
     MAX_BURST_CREDIT,

@@ -9,7 +9,7 @@ from harness.cloudformation import functions, template
 from local_stack import ROOT
 from slim_layer import SERVICES
 from whop_sync.batches.retries import RETRIES
-from whop_sync.config import FEWEST_CALLS_PER_MINUTE
+from whop_sync.config.syncing import FEWEST_CALLS_PER_MINUTE
 from whop_sync.users.schema import EXPIRY_ATTRIBUTE
 from whop_user_sync.parked import QUEUES
 
@@ -50,9 +50,8 @@ def test_every_setting_that_is_given_is_read() -> None:
 
 def test_every_setting_that_is_read_is_given() -> None:
     anywhere = set().union(*given().values())
-    wanted = set(
-        re.findall(r'_setting\("(\w+)"\)|environ\.get\("(\w+)"\)', (ROOT / "shared/whop_sync/config.py").read_text())
-    )
+    code = "".join(path.read_text() for path in (ROOT / "shared/whop_sync/config").glob("*.py"))
+    wanted = set(re.findall(r'\bsetting\("(\w+)"\)|environ\.get\("(\w+)"\)', code))
     assert {one or other for one, other in wanted} <= anywhere
 
 

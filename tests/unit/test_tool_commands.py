@@ -20,7 +20,7 @@ import typer
 from botocore.exceptions import BotoCoreError, ClientError
 
 from local_stack import ROOT
-from whop_sync.config import WhopConfig
+from whop_sync.config.whop import WhopConfig
 from whop_sync.errors import OperatorNeeded, Permanent, Transient
 from whop_user_sync import cli
 from whop_user_sync.commands import importing, sending

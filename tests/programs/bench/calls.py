@@ -19,7 +19,7 @@ from local_stack.pictures import running_pictures
 from local_stack.terminal import Terminal
 from whop_sync.aws.queues import Queue
 from whop_sync.batches.worker import Record, Worker
-from whop_sync.config import CALLS_PER_MINUTE
+from whop_sync.config.syncing import CALLS_PER_MINUTE
 from whop_sync.events import UserEvent
 from whop_sync.internet.requests import PublicHttp
 from whop_sync.journal import Journal
