@@ -20,22 +20,18 @@ from whop_sync.assembly import whop_client
 from whop_sync.config.whop import WhopConfig
 from whop_sync.errors import OperatorNeeded
 from whop_sync.whop.client import Whop
-from whop_user_sync import check as checks
 from whop_user_sync import cli
-from whop_user_sync.check import (
+from whop_user_sync.checks import whole
+from whop_user_sync.checks.account import (
     MAX_CLOCK_SECONDS,
-    Finding,
     check_alarm_mail,
     check_alarms,
     check_clock,
     check_concurrency,
-    check_platform_url,
-    check_signing_secret,
-    check_whop,
-    check_whop_webhook_secret,
-    needs,
-    payout_needs,
 )
+from whop_user_sync.checks.api_key import check_whop, needs, payout_needs
+from whop_user_sync.checks.findings import Finding
+from whop_user_sync.checks.webhooks import check_platform_url, check_signing_secret, check_whop_webhook_secret
 from whop_user_sync.stack import Stack
 
 ACTIONS = ("chat:read", "dms:read")
@@ -327,7 +323,7 @@ def shop(fake: FakeWhop, monkeypatch: pytest.MonkeyPatch, capsys: pytest.Capture
         }
         monkeypatch.setattr(Stack, "settings", lambda *_: functions)
         # Moto knows neither of Lambda's limits.
-        monkeypatch.setattr(checks, "_concurrency", lambda *_: check_concurrency(1000, 1000, 4))
+        monkeypatch.setattr(whole, "_concurrency", lambda *_: check_concurrency(1000, 1000, 4))
         _put_alarm(monkeypatch)
 
         def run(*options: str) -> tuple[int, Any]:
@@ -353,9 +349,9 @@ def _put_alarm(monkeypatch: pytest.MonkeyPatch) -> None:
         Statistic="Sum",
         Threshold=0,
     )
-    deployed = checks._deployed
+    deployed = whole._deployed
     with_alarm = {"AWS::CloudWatch::Alarm": ["shop-crash"]}
-    monkeypatch.setattr(checks, "_deployed", lambda stack: {**deployed(stack), **with_alarm})
+    monkeypatch.setattr(whole, "_deployed", lambda stack: {**deployed(stack), **with_alarm})
 
 
 def test_the_command_answers_scripts_and_people(shop: Callable[..., tuple[int, Any]]) -> None:
@@ -399,7 +395,7 @@ def test_an_alarm_mail_that_is_not_confirmed_is_found(
     shop: Callable[..., tuple[int, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Moto confirms at once
-    monkeypatch.setattr(checks, "_subscriptions", lambda *_: [{"SubscriptionArn": "PendingConfirmation"}])
+    monkeypatch.setattr(whole, "_subscriptions", lambda *_: [{"SubscriptionArn": "PendingConfirmation"}])
     status, answer = shop("--json")
     wrong = [finding["about"] for finding in answer["findings"] if finding["verdict"] == "wrong"]
     assert (status, wrong) == (1, ["alarm_mail"])
@@ -408,7 +404,7 @@ def test_an_alarm_mail_that_is_not_confirmed_is_found(
 def wrong_with_payouts(
     shop: Callable[..., tuple[int, Any]], monkeypatch: pytest.MonkeyPatch, payouts: Mapping[str, Mapping[str, str]]
 ) -> list[tuple[str, str]]:
-    monkeypatch.setattr(checks, "_payout_functions", lambda *_: payouts)
+    monkeypatch.setattr(whole, "_payout_functions", lambda *_: payouts)
     _, answer = shop("--json")
     return [(each["about"], each["sentence"]) for each in answer["findings"] if each["verdict"] == "wrong"]
 
@@ -449,7 +445,7 @@ def test_a_stack_that_takes_whops_webhooks_needs_their_secret(
     shop: Callable[..., tuple[int, Any]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arn = boto3.client("secretsmanager").create_secret(Name="shop/whop-webhook-secrets")["ARN"]
-    monkeypatch.setattr(checks, "_whop_webhooks", lambda *_: [{"WHOP_WEBHOOK_SECRETS_ARN": arn}])
+    monkeypatch.setattr(whole, "_whop_webhooks", lambda *_: [{"WHOP_WEBHOOK_SECRETS_ARN": arn}])
     status, answer = shop("--json")
     wrong = [finding["about"] for finding in answer["findings"] if finding["verdict"] == "wrong"]
     assert (status, wrong) == (1, ["whop_webhook_secret"])
@@ -460,11 +456,11 @@ ANNOUNCEMENT_SECRET = f'["whsec_{"a" * 43}="]'
 
 def with_announcements(shop: Callable[..., tuple[int, Any]], monkeypatch: pytest.MonkeyPatch, **settings: str) -> Any:
     """The findings about announcements, by what they are about, of a stack whose function has these settings."""
-    usual, deployed = Stack.settings, checks._deployed
+    usual, deployed = Stack.settings, whole._deployed
     with monkeypatch.context() as patched:
         patched.setattr(Stack, "settings", lambda self, name="": settings if name == "announce" else usual(self, name))
         patched.setattr(
-            checks, "_deployed", lambda stack: {**deployed(stack), "AWS::Lambda::Function": ["shop-announce"]}
+            whole, "_deployed", lambda stack: {**deployed(stack), "AWS::Lambda::Function": ["shop-announce"]}
         )
         _, answer = shop("--json")
     about = ("announcement_secrets", "platform_url", "event_bus")

@@ -30,7 +30,7 @@ def check(
 ) -> int:
     """Check settings, secrets, the API key's permissions, queues and alarms. Creates nothing."""
     # Imported late: it brings Whop's client along.
-    from whop_user_sync.check import check as run  # noqa: PLC0415
+    from whop_user_sync.checks.whole import check as run  # noqa: PLC0415
 
     out = output(as_json=as_json)
     findings = run(chosen_stack(stack, region, endpoint_url))
