@@ -27,43 +27,16 @@ from whop_user_sync.stack import Stack
 
 def check(stack: Stack, *, clock: Callable[[], float] = time.time) -> list[Finding]:
     """All checks of a stack. Raises botocore's errors where the operator's credentials do not reach it."""
-    worker, receiver = stack.settings("user-created"), stack.settings("receive-webhook")
-    actions = stack.settings("mint-chat-token")["CHAT_TOKEN_ACTIONS"].split(",")
+    receiver = stack.settings("receive-webhook")
     deployed = _deployed(stack)
     functions = deployed.get("AWS::Lambda::Function", [])
-    payouts = _payout_functions(stack, functions)
-    payout_needed = list(
-        payout_needs(
-            makes_links="account-link" in payouts,
-            token_actions=[*filter(None, payouts.get("payout-token", {}).get("PAYOUT_TOKEN_ACTIONS", "").split(","))],
-        )
-    )
-    payout_keys = {settings["WHOP_API_KEY_ARN"] for settings in payouts.values()} - {worker["WHOP_API_KEY_ARN"]}
-    needed = [*needs(worker["WHOP_ENROLLMENT"], actions), *([] if payout_keys else payout_needed)]
     secrets_manager = stack.client("secretsmanager")
 
     def secret(arn: str, unavailable: UnavailableReason) -> Callable[[], str]:
         return Secret(secrets_manager, arn, unavailable=unavailable, clock=time.monotonic).text
 
-    cloudwatch = stack.client("cloudwatch")
-    alarms = [
-        alarm
-        for page in cloudwatch.get_paginator("describe_alarms").paginate(AlarmNamePrefix=f"{stack.name}-")
-        for alarm in page["MetricAlarms"]
-    ]
     return [
-        *check_whop(worker, needed, stack.whop_client),
-        *(
-            finding
-            for arn in sorted(payout_keys)
-            for finding in check_whop(
-                {**worker, "WHOP_API_KEY_ARN": arn},
-                payout_needed,
-                stack.whop_client,
-                use="whop_payouts_api_key",
-            )
-            if finding.about != "whop_api_version"  # found already
-        ),
+        *_api_keys(stack, functions),
         *check_signing_secret(receiver, secret(receiver["WEBHOOK_SIGNING_SECRETS_ARN"], "signing_secrets_unavailable")),
         *(
             check_whop_webhook_secret(secret(settings["WHOP_WEBHOOK_SECRETS_ARN"], "whop_webhook_secrets_unavailable"))
@@ -71,11 +44,30 @@ def check(stack: Stack, *, clock: Callable[[], float] = time.time) -> list[Findi
         ),
         *_announcements(stack, functions, secret),
         *check_queues(stack.client("sqs"), deployed["AWS::SQS::Queue"]),
-        *check_alarms(alarms, deployed["AWS::CloudWatch::Alarm"]),
+        *check_alarms(_alarms(stack), deployed["AWS::CloudWatch::Alarm"]),
         check_alarm_mail(_subscriptions(stack.client("sns"), deployed["AWS::SNS::Topic"])),
         _concurrency(stack, functions),
         *check_clock(_date(stack), clock()),
     ]
+
+
+def _api_keys(stack: Stack, deployed: Sequence[str]) -> Iterator[Finding]:
+    """Each API key once: that of users and chat, and that of payouts where it is another one."""
+    worker = stack.settings("user-created")
+    actions = stack.settings("mint-chat-token")["CHAT_TOKEN_ACTIONS"].split(",")
+    payouts = _payout_functions(stack, deployed)
+    payout_actions = payouts.get("payout-token", {}).get("PAYOUT_TOKEN_ACTIONS", "").split(",")
+    for_payouts = list(
+        payout_needs(makes_links="account-link" in payouts, token_actions=[*filter(None, payout_actions)])
+    )
+    payout_keys = {settings["WHOP_API_KEY_ARN"] for settings in payouts.values()} - {worker["WHOP_API_KEY_ARN"]}
+    needed = [*needs(worker["WHOP_ENROLLMENT"], actions), *([] if payout_keys else for_payouts)]
+    yield from check_whop(worker, needed, stack.whop_client)
+    for arn in sorted(payout_keys):
+        settings = {**worker, "WHOP_API_KEY_ARN": arn}
+        for finding in check_whop(settings, for_payouts, stack.whop_client, use="whop_payouts_api_key"):
+            if finding.about != "whop_api_version":  # found already
+                yield finding
 
 
 def _payout_functions(stack: Stack, deployed: Sequence[str]) -> Mapping[str, Mapping[str, str]]:
@@ -126,6 +118,11 @@ def _deployed(stack: Stack) -> Mapping[str, list[str]]:
         for resource in page["StackResourceSummaries"]:
             found[resource["ResourceType"]].append(resource.get("PhysicalResourceId", ""))
     return found
+
+
+def _alarms(stack: Stack) -> list[Mapping[str, Any]]:
+    pages = stack.client("cloudwatch").get_paginator("describe_alarms").paginate(AlarmNamePrefix=f"{stack.name}-")
+    return [alarm for page in pages for alarm in page["MetricAlarms"]]
 
 
 def _date(stack: Stack) -> str | None:
