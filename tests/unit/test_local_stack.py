@@ -172,13 +172,14 @@ RUNNING = Running(
 """What `make up` left running, without anything asked of it."""
 
 
-@pytest.mark.parametrize("kind", ["updated", "deleted"])
-def test_what_is_sent_of_one_user_differs_only_where_it_is_asked_to(kind: str) -> None:
-    first = send.arguments(RUNNING, {"USER_ID": "12345", "NAME": "Ada Lovelace"})
-    again = send.arguments(RUNNING, {"USER_ID": "12345", "NAME": "Ada King", "TYPE": kind})
-    assert len(first) == len(again)
-    assert set(again) - set(first) == {kind, "Ada King"}
-    assert set(send.arguments(RUNNING, {"USER_ID": "2"})).isdisjoint({"12345", "Ada Lovelace"})
+def test_a_change_carries_what_it_is_asked_to_and_the_address_that_enrolls() -> None:
+    created = send.arguments(RUNNING, {"USER_ID": "12345", "NAME": "Ada Lovelace"})
+    assert {"--name", "--picture", "Ada Lovelace"} <= set(created)
+    updated = send.arguments(RUNNING, {"USER_ID": "12345", "NAME": "Ada King", "TYPE": "updated"})
+    assert updated[2:8] == ["--user", "12345", "--email", "user-12345@people.test", "--name", "Ada King"]
+    assert "--picture" not in updated
+    deleted = send.arguments(RUNNING, {"USER_ID": "12345", "TYPE": "deleted"})
+    assert set(deleted).isdisjoint({"--email", "--name", "--picture"})
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ PROPELAUTH_ID = "31c41c16-c281-44ae-9602-8a047e3bf33d"
 # Kind, user id, e-mail, version, profile.
 EXPECTED: dict[str, tuple[str, str, str | None, int, dict[str, str | None]]] = {
     "standard/created": ("created", "12345", ADA, DAY_1, {"name": "Ada Lovelace", "picture": PICTURE}),
-    "standard/updated": ("updated", "12345", None, DAY_2, {"name": "Ada King", "picture": PICTURE}),
+    "standard/updated": ("updated", "12345", ADA, DAY_2, {"name": "Ada King", "picture": PICTURE}),
     "standard/picture_removed": ("updated", "12345", None, DAY_2, {"name": "Ada King", "picture": None}),
     "own/created": ("created", "12345", ADA, DAY_1, {"name": "Ada Lovelace", "picture": PICTURE}),
     "own/updated": ("updated", "12345", None, DAY_2, {"name": "Ada King"}),
@@ -57,6 +57,13 @@ EXPECTED: dict[str, tuple[str, str, str | None, int, dict[str, str | None]]] = {
         {"name": "Ada Lovelace", "picture": "https://img.clerk.test/ada"},
     ),
     "clerk/updated": (
+        "updated",
+        "user_29w83sxmDNGwOuEthce5gg56FcC",
+        ADA,
+        DAY_2,
+        {"name": "Ada King", "picture": "https://img.clerk.test/ada"},
+    ),
+    "clerk/picture_removed": (
         "updated",
         "user_29w83sxmDNGwOuEthce5gg56FcC",
         ADA,

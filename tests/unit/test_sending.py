@@ -8,7 +8,7 @@ import pytest
 from whop_sync.receiving.payloads import parse, read
 from whop_sync.receiving.platforms import PLATFORMS, configured
 from whop_sync.receiving.signatures import Hmac, Jwt, Scheme, Standard, Token, parse_secrets
-from whop_user_sync.sending import SAMPLES, Person, UnknownSampleError, about, sample, signed_headers
+from whop_user_sync.sending import SAMPLES, Person, UnknownSampleError, about, remarks, sample, signed_headers
 
 NOW = 1_795_000_000.0
 TEXT_SECRET = "a secret of enough characters"
@@ -44,12 +44,58 @@ def test_no_id_of_an_event_is_used_twice_be_it_in_the_body_or_in_a_header(preset
     assert first is None or len({found.event_id, first, second}) == 3
 
 
-@pytest.mark.parametrize("kind", ["created", "updated"])
-def test_a_new_name_does_not_take_the_picture_away(kind: str) -> None:
-    platform = PLATFORMS["standard"]
-    webhook = about(sample("standard", platform, kind, now=NOW), platform, PERSON, now=NOW)
+@pytest.mark.parametrize("preset", sorted(folder.name for folder in SAMPLES.iterdir() if folder.is_dir()))
+@pytest.mark.parametrize("kind", ["updated", "suspended", "restored"])
+def test_a_change_says_what_was_given_and_nothing_else(preset: str, kind: str) -> None:
+    platform = PLATFORMS[preset]
+    try:
+        found = sample(preset, platform, kind, now=NOW)
+    except UnknownSampleError:
+        return
+    silent = about(found, platform, Person(user_id="4711"), now=NOW)
+    assert silent.event is not None
+    assert (silent.event.kind, silent.event.email, silent.event.profile) == (kind, None, {})
+    named = Person(user_id="4711", name="Bea Cee")
+    renamed = about(found, platform, named, now=NOW)
+    assert renamed.event is not None
+    if renamed.event.profile != {"name": "Bea Cee"}:  # a form, or a sample of it, without a place for it
+        assert renamed.event.profile == {}
+        assert [*remarks(renamed, named)] == ["This webhook has no place for the name: what you gave was left out."]
+
+
+def test_an_empty_text_empties_a_field_and_a_special_case_says_what_it_is_there_to_say() -> None:
+    platform = PLATFORMS["clerk"]
+    changed = sample("clerk", platform, "user.updated", now=NOW)
+    emptied = about(changed, platform, Person(user_id="4711", name="", picture=""), now=NOW)
+    assert emptied.event is not None
+    assert emptied.event.profile == {"name": None, "picture": None}
+    removed = about(sample("clerk", platform, "picture_removed", now=NOW), platform, Person(user_id="4711"), now=NOW)
+    assert removed.event is not None
+    assert removed.event.profile == {"name": "Ada King", "picture": None}
+    assert [*remarks(removed, Person(user_id="4711"))] == []
+
+
+def test_a_form_that_cannot_be_silent_on_a_field_is_named() -> None:
+    overrides = json.dumps({"name": "data.name || 'someone'"})
+    platform = configured({"PAYLOAD_PRESET": "standard", "PAYLOAD_OVERRIDES": overrides})
+    person = Person(user_id="4711", picture=PERSON.picture)
+    webhook = about(sample("standard", platform, "updated", now=NOW), platform, person, now=NOW)
     assert webhook.event is not None
-    assert webhook.event.profile == {"name": "Bea Cee", "picture": PERSON.picture}
+    assert webhook.event.profile == {"name": "Ada King", "picture": PERSON.picture}
+    assert [*remarks(webhook, person)] == [
+        "This webhook cannot be silent on the name, so it sets the one of the sample, or none."
+    ]
+
+
+@pytest.mark.parametrize("user_id", ["4711", "auth0|5f", 'a "b" $c', "Jörg"])
+def test_each_new_user_has_an_address_of_their_own(user_id: str) -> None:
+    platform = PLATFORMS["standard"]
+    created = sample("standard", platform, "created", now=NOW)
+    first, second = (about(created, platform, Person(user_id=each), now=NOW) for each in (user_id, "4712"))
+    assert first.event is not None
+    assert second.event is not None
+    assert first.event.user_id == user_id
+    assert first.event.email != second.event.email
 
 
 def test_an_event_is_found_by_the_name_that_its_sender_gives_it() -> None:

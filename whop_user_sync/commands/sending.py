@@ -26,7 +26,16 @@ from whop_user_sync.commands.common import (
 )
 from whop_user_sync.logs import LogLine, Logs
 from whop_user_sync.preview.captured import CaptureError, captured_body, captured_headers
-from whop_user_sync.sending import Person, UnknownSampleError, Webhook, about, read_webhook, sample, signed_headers
+from whop_user_sync.sending import (
+    Person,
+    UnknownSampleError,
+    Webhook,
+    about,
+    read_webhook,
+    remarks,
+    sample,
+    signed_headers,
+)
 from whop_user_sync.stack import Stack, is_loopback
 
 NEEDS = (
@@ -55,8 +64,8 @@ def send(
     headers: Annotated[Path | None, typer.Option("--headers", help="With --file: `Name: value` lines.")] = None,
     user: Annotated[str, typer.Option("--user", help="The user's id on the platform.")] = "12345",
     email: Annotated[str | None, typer.Option("--email", help="Their e-mail address.")] = None,
-    name: Annotated[str | None, typer.Option("--name", help="Their name.")] = None,
-    picture: Annotated[str | None, typer.Option("--picture", help="The URL of their picture.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Their name; '' for none.")] = None,
+    picture: Annotated[str | None, typer.Option("--picture", help="The URL of their picture; '' for none.")] = None,
     url: Annotated[
         str | None, typer.Option("--url", envvar="WHOP_USER_SYNC_WEBHOOK_URL", help="Where to post.")
     ] = None,
@@ -66,7 +75,10 @@ def send(
     endpoint_url: EndpointOption = None,
     as_json: JsonOption = False,
 ) -> int:
-    """Post one signed webhook and wait for its outcome. The secret is read from WHOP_USER_SYNC_SIGNING_SECRET."""
+    """Post one signed webhook and wait for its outcome. The secret is read from WHOP_USER_SYNC_SIGNING_SECRET.
+
+    A change carries what is given here and nothing else of the user.
+    """
     out = output(as_json=as_json)
     target = chosen_stack(stack, region, endpoint_url) if stack or not url else None
     settings = dict(target.settings("receive-webhook")) if target else {}
@@ -79,6 +91,8 @@ def send(
     else:
         person = Person(user_id=user, email=email, name=name, picture=picture)
         webhook = _from_sample(settings["PAYLOAD_PRESET"], platform, event, person, now)
+        for remark in remarks(webhook, person):
+            out.warn(remark)
     delivery_id = f"msg_{secrets.token_hex(12)}"
     where = url or _webhook_url(target)
     try:

@@ -12,6 +12,7 @@ from local_stack.deployment import WORKERS
 from local_stack.errors import UsageError
 from local_stack.processes import LOOPBACK, NO_ACCOUNT, direct_to
 from local_stack.up import Running
+from whop_user_sync.sending import own_address
 
 _OPTIONS = {"EMAIL": "--email", "NAME": "--name", "PICTURE": "--picture"}
 
@@ -52,12 +53,12 @@ def arguments(found: Running, environment: Mapping[str, str]) -> list[str]:
     if kind != "created" and not user_id:
         raise UsageError("Which user? Say USER_ID=...")
     user_id = user_id or str(10000 + int(time.time()) % 90000)
-    # Of one user always the same, or an update of the name would change the rest too. The stand-in for Whop takes this
-    # domain; it refuses example.com, as Whop does.
-    colour = zlib.crc32(user_id.encode()) % 0x1000000
-    defaults = {"EMAIL": f"user-{user_id}@people.test", "PICTURE": f"{found.pictures_origin}/{colour:06x}.png"}
+    defaults = {}
     if kind == "created":
-        defaults["NAME"] = f"User {user_id}"
+        colour = zlib.crc32(user_id.encode()) % 0x1000000
+        defaults = {"NAME": f"User {user_id}", "PICTURE": f"{found.pictures_origin}/{colour:06x}.png"}
+    elif kind == "updated":  # enrolls who is not enrolled
+        defaults = {"EMAIL": own_address(user_id)}
     given = {**defaults, **{name: environment[name] for name in _OPTIONS if name in environment}}
     options = [part for name, value in given.items() for part in (_OPTIONS[name], value)]
     where = ["--stack", found.stack, "--endpoint-url", found.engine_url, "--url", found.webhook_url]
