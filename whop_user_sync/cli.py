@@ -6,6 +6,7 @@ cause ends in a traceback: errors are sentences on standard error, and the exit 
 
 import functools
 import os
+import ssl
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
@@ -31,7 +32,7 @@ from whop_user_sync.commands import (
 from whop_user_sync.commands.common import CommandError, Exit
 from whop_user_sync.importing import NotResumableError
 from whop_user_sync.output import Output
-from whop_user_sync.stack import explained
+from whop_user_sync.stack import EndpointError, explained
 
 _UsageError: Any = typer.BadParameter.__base__
 """Options that cannot be used. Typer brings a Click of its own, and exports only this class's children."""
@@ -65,7 +66,7 @@ def _command(name: str, run: Callable[..., int], *, needs: str = "", group: type
             status = Exit.ATTENTION
         except SyncError as error:
             status = _failed(out, error.explanation or error.reason, Exit.USAGE)
-        except (NotResumableError, OSError) as error:
+        except (NotResumableError, EndpointError, OSError) as error:
             status = _failed(out, str(error), Exit.USAGE)
         except typer.Abort:
             status = _failed(out, "Not confirmed: nothing was done.", Exit.ATTENTION)
@@ -77,12 +78,17 @@ def _command(name: str, run: Callable[..., int], *, needs: str = "", group: type
 
 
 def ensure_authorities(environment: Mapping[str, str]) -> None:
-    """Raises CommandError if a file of certificates that the environment names is missing: the libraries that read it
-    do not name it."""
+    """Raises CommandError if a file of certificates that the environment names is missing or is none: the libraries
+    that read it do not name it."""
     for name in ("AWS_CA_BUNDLE", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"):
         file = environment.get(name)
         if file and not Path(file).exists():
             raise CommandError(f"{name} names {file}, and there is no such file.")
+        if file and Path(file).is_file():
+            try:
+                ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(file)
+            except OSError:
+                raise CommandError(f"{name} names {file}, which holds no certificates that can be read.") from None
 
 
 def _failed(out: Output, sentence: str, status: Exit) -> Exit:
@@ -137,17 +143,16 @@ def _root(
     """Watch and run a deployed whop-user-sync stack."""
 
 
-def entry_point() -> None:
-    """The console script."""
-    sys.exit(main())
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """The exit status of one call."""
     given = sys.argv[1:] if arguments is None else list(arguments)
+    out = Output(as_json="--json" in given)
+    for each in given:
+        if any("\udc80" <= character <= "\udcff" for character in each):
+            return _failed(out, f"{each!a} is not text in UTF-8.", Exit.USAGE)
     try:
         return app(given, standalone_mode=False) or Exit.DONE
     except _UsageError as error:
         error.show()
-        Output(as_json="--json" in given).document({"error": error.format_message(), "status": Exit.USAGE})
+        out.document({"error": error.format_message(), "status": Exit.USAGE})
         return Exit.USAGE

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from io import TextIOWrapper
 from typing import Any
 
 from rich.console import Console
@@ -30,6 +31,8 @@ class Output:
         self.as_json = as_json
         self._console = Console(soft_wrap=True, highlight=False, markup=False)
         self._errors = Console(stderr=True, soft_wrap=True, highlight=False, markup=False)
+        if isinstance(sys.stdout, TextIOWrapper):  # a terminal or a pipe in another encoding gets an escape
+            sys.stdout.reconfigure(errors="backslashreplace")
 
     def say(self, sentence: str) -> None:
         """A sentence for a person; programs read the document."""

@@ -42,6 +42,12 @@ _WRONG_TIME = ("RequestTimeTooSkewed", "RequestExpired", "RequestInTheFuture")
 _SIGNED_AT_A_WRONG_TIME = ("Signature expired", "Signature not yet current")
 """How the message of a wrong signature begins where the clock is what is wrong with it
 (https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-troubleshooting.html)."""
+
+
+class EndpointError(Exception):
+    """What stands in for AWS cannot be a URL, and the message names it."""
+
+
 _WHERE = "Check the name of the stack, AWS_PROFILE and AWS_REGION."
 
 
@@ -54,11 +60,14 @@ class Stack:
     endpoint_url: str | None = None
 
     def client(self, service: str) -> Any:
-        """Raises botocore's errors, as do the calls of the client."""
+        """Raises EndpointError and botocore's errors, as do the calls of the client."""
         where = {"region_name": self.region, "endpoint_url": self.endpoint_url}
         make: Any = boto3.client
         config = _ON_THIS_MACHINE if is_loopback(self.endpoint_url) else _AWS
-        return make(service, config=config, **{name: value for name, value in where.items() if value})
+        try:
+            return make(service, config=config, **{name: value for name, value in where.items() if value})
+        except ValueError as error:  # not of botocore's own
+            raise EndpointError(f"{error}: it must be a URL, such as http://127.0.0.1:4566.") from None
 
     @property
     def table(self) -> str:
@@ -128,11 +137,11 @@ def explained(error: ClientError | BotoCoreError, *, stack: str | None, needed: 
     """What to do about an error of AWS. `needed` lists the permissions of the command that met it."""
     match error:
         case NoCredentialsError() | PartialCredentialsError() | NoRegionError() | ProfileNotFound():
-            return f"{error} Sign in to AWS first: set AWS_PROFILE and AWS_REGION, or their like."
+            return f"{str(error).rstrip('.')}. Sign in to AWS first: set AWS_PROFILE and AWS_REGION, or their like."
         case TokenRetrievalError() | UnauthorizedSSOTokenError():
             return "The sign-in to AWS has expired: sign in again, for example with aws sso login."
         case EndpointConnectionError() | ConnectTimeoutError():
-            return f"{error} Is it running?"
+            return f"{error}. Is it running, and is there a way to it?"
         case ClientError():
             code, operation = error.response["Error"]["Code"], error.operation_name
             message = error.response["Error"].get("Message", "")

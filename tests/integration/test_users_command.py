@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -62,6 +63,8 @@ def test_one_is_shown_by_either_id(run: Run, world: World, capsys: pytest.Captur
     ann = json.loads(capsys.readouterr().out)
     assert run("show", world.row("ann")["whop_user_id"], "--json") == 0
     assert json.loads(capsys.readouterr().out) == ann
+    assert run("show", "ann") == 0
+    assert re.search(r"^email_differs +false$", capsys.readouterr().out, re.MULTILINE)
     assert run("show", "unknown") == 1
     assert "Nothing is recorded" in capsys.readouterr().err
 

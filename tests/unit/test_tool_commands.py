@@ -101,11 +101,24 @@ def test_one_json_document_is_printed_and_nothing_beside_it(capsys: pytest.Captu
 
 
 @pytest.mark.parametrize(
-    "arguments", [["redrive", "--nope"], ["users", "nope"], ["discard"], ["import", "x.csv", "--as-of", "tomorrow"]]
+    "arguments",
+    [
+        ["redrive", "--nope"],
+        ["users", "nope"],
+        ["discard"],
+        ["import", "x.csv", "--as-of", "tomorrow"],
+        ["trace", "--user", "u1", "--days", "nan"],
+        ["trace", "--user", "u1", "--days", "1e300"],
+        ["send", "standard", "created", "--wait", "inf"],
+        ["users", "show", "\udcff", "--stack", "acme"],
+        ["users", "list", "--stack", "acme", "--endpoint-url", "acme"],
+        ["send", "standard", "created", "--url", "acme"],
+    ],
 )
 def test_options_that_cannot_be_used_are_a_document_too(
-    arguments: list[str], capsys: pytest.CaptureFixture[str]
+    arguments: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("WHOP_USER_SYNC_SIGNING_SECRET", "whsec_Zm9vYmFyZm9vYmFyZm9vYmFyZm9vYmFy")
     assert cli.main([*arguments, "--json"]) == 2
     document = json.loads(capsys.readouterr().out)
     assert document["status"] == 2
@@ -130,7 +143,8 @@ def test_what_was_not_confirmed_is_not_done_and_says_so_in_one_document(
 class ParkedStub:
     """Two parked events. Ctrl-C is pressed after the first is deleted, if `is_interrupted`."""
 
-    def __init__(self, *, is_interrupted: bool = False) -> None:
+    def __init__(self, *, is_interrupted: bool = False, number: int = 2) -> None:
+        self._number = number
         self.discarded: list[Parked] = []
         self._is_interrupted = is_interrupted
 
@@ -139,7 +153,7 @@ class ParkedStub:
 
     @contextmanager
     def held(self) -> Iterator[list[Parked]]:
-        yield [Parked.of(sqs_message(f"msg_{number}"), "parked-deliveries") for number in range(2)]
+        yield [Parked.of(sqs_message(f"msg_{number}"), "parked-deliveries") for number in range(self._number)]
 
     def discard(self, events: Sequence[Parked], _why: str) -> None:
         for event in events:
@@ -168,6 +182,23 @@ def test_an_interrupted_discard_says_how_many_are_deleted(
     monkeypatch.setattr(parked_commands, "ParkedEvents", lambda _: ParkedStub(is_interrupted=True))
     assert cli.main(["discard", "--why", "a test", "--yes", "--stack", "acme"]) == 130
     assert "Interrupted: 1 of 2 are deleted" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("number", "said"), [(0, "Nothing is parked.\n"), (2, "Nothing is parked that fits.\n")])
+@pytest.mark.parametrize("command", ["parked", "redrive"])
+def test_that_nothing_is_parked_is_said_of_what_was_asked_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, command: str, number: int, said: str
+) -> None:
+    monkeypatch.setattr(parked_commands, "ParkedEvents", lambda _: ParkedStub(number=number))
+    assert cli.main([command, "--user", "u1", "--stack", "acme"]) == 0
+    assert capsys.readouterr().out == said
+
+
+def test_text_that_a_terminal_cannot_show_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(shown, encoding="ascii"))
+    Output(as_json=False).say("Jörg")
+    assert shown.getvalue() == b"J\\xf6rg\n"
 
 
 _SENTENCES_OF = {
@@ -301,12 +332,13 @@ def test_a_file_may_come_by_standard_input() -> None:
 
 
 @pytest.mark.parametrize("name", ["AWS_CA_BUNDLE", "SSL_CERT_FILE"])
-def test_a_missing_file_of_certificates_is_named(
-    name: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("file", ["/nowhere/authorities.pem", __file__])
+def test_a_file_of_certificates_that_is_missing_or_none_is_named(
+    name: str, file: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(name, "/nowhere/authorities.pem")
+    monkeypatch.setenv(name, file)
     assert cli.main(["parked", "--stack", "acme", "--endpoint-url", "http://127.0.0.1:9"]) == 2
-    assert f"{name} names /nowhere/authorities.pem" in capsys.readouterr().err
+    assert f"{name} names {file}" in capsys.readouterr().err
 
 
 # -- proxies -------------------------------------------------------------------------------------------------------

@@ -6,6 +6,8 @@ import sys
 import pytest
 
 from local_stack import ROOT
+from whop_user_sync import cli
+from whop_user_sync.__main__ import entry_point
 
 AS_OLDER = """
 import runpy, sys
@@ -26,6 +28,21 @@ def test_a_python_that_cannot_run_the_tool_is_named_with_the_one_that_can(argume
     run = subprocess.run([sys.executable, *arguments], cwd=ROOT, capture_output=True, text=True, check=False)
     assert run.returncode == 1
     assert run.stderr == f"{sentence} In a checkout, run .venv/bin/python -m whop_user_sync (make test installs it).\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "document"), [([], ""), (["--json"], '{"error": "Interrupted.", "status": 130}\n')]
+)
+def test_ctrl_c_is_answered_also_while_the_tool_is_loaded(
+    options: list[str], document: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "main", interrupt)
+    monkeypatch.setattr(sys, "argv", ["whop-user-sync", "parked", *options])
+    assert entry_point() == 130
+    assert tuple(capsys.readouterr()) == (document, "Interrupted.\n")
 
 
 def test_an_import_without_its_file_asks_for_it() -> None:

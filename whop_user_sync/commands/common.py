@@ -1,5 +1,7 @@
 """What all commands share: the options that name a stack, the exit statuses, and how a command ends early."""
 
+import math
+from collections.abc import Callable
 from enum import IntEnum
 from typing import Annotated
 
@@ -32,6 +34,21 @@ class Interrupted(CommandError):  # noqa: N818 - the person did it
 
     def __init__(self, sentence: str) -> None:
         super().__init__(sentence, Exit.INTERRUPTED)
+
+
+def number(least: float, most: float) -> Callable[[str], float]:
+    """What reads an option as a number in these bounds, which `nan` and `inf` are not."""
+
+    def read(text: str) -> float:
+        try:
+            found = float(text)
+        except ValueError:
+            found = math.nan
+        if not least <= found <= most:
+            raise typer.BadParameter(f"must be a number from {least:g} to {most:,g}")
+        return found
+
+    return read
 
 
 StackOption = Annotated[

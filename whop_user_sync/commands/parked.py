@@ -137,7 +137,10 @@ def _held(
     with queues.held() as events:
         of_user = [event for event in events if user in (None, event.user_id)]
         of_reason = [event for event in of_user if reason in (None, event.reason)]
-        yield queues, [event for event in of_reason if delivery in (None, event.event_id)]
+        chosen = [event for event in of_reason if delivery in (None, event.event_id)]
+        if not chosen:
+            out.say("Nothing is parked that fits." if events else "Nothing is parked.")
+        yield queues, chosen
     if hidden:
         minutes = HOLD_SECONDS // 60
         out.say(f"About {hidden} more are held by another run, or by one that died: they show in {minutes} min.")
@@ -147,7 +150,6 @@ def _list(out: Output, events: Sequence[Parked], *, show_body: bool) -> None:
     now = time.time()
     out.document([_document(event, show_body=show_body) for event in events])
     if not events:
-        out.say("Nothing is parked that fits.")
         return
     columns = ("age", "user", "reason", "queue", "event", "explanation")
     rows = [

@@ -22,6 +22,7 @@ from whop_user_sync.commands.common import (
     RegionOption,
     StackOption,
     chosen_stack,
+    number,
     output,
 )
 from whop_user_sync.logs import LogLine, Logs
@@ -69,7 +70,10 @@ def send(
     url: Annotated[
         str | None, typer.Option("--url", envvar="WHOP_USER_SYNC_WEBHOOK_URL", help="Where to post.")
     ] = None,
-    wait: Annotated[float, typer.Option("--wait", min=0, help="Seconds to wait for the outcome.")] = 60,
+    wait: Annotated[
+        float,
+        typer.Option("--wait", parser=number(0, 86400), metavar="SECONDS", help="How long to wait for the outcome."),
+    ] = 60,
     stack: StackOption = None,
     region: RegionOption = None,
     endpoint_url: EndpointOption = None,
@@ -178,10 +182,10 @@ def _post(url: str, webhook: Webhook, platform: Platform, delivery_id: str, now:
         # Loopback goes by no proxy, whatever the environment says.
         with httpx.Client(trust_env=not is_loopback(url), timeout=30) as client:
             return client.post(url, content=webhook.body, headers=headers)
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+        raise CommandError(f"{url} is not a URL: {error}") from None
     except httpx.HTTPError as error:
         raise CommandError(f"{url} did not answer: {error}", Exit.UNAVAILABLE) from None
-    except httpx.InvalidURL as error:
-        raise CommandError(f"{url} is not a URL: {error}") from None
 
 
 def _webhook_url(stack: Stack | None) -> str:

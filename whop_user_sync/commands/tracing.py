@@ -17,6 +17,7 @@ from whop_user_sync.commands.common import (
     StackOption,
     UserOption,
     chosen_stack,
+    number,
     output,
 )
 from whop_user_sync.logs import LogLine, Logs
@@ -40,7 +41,9 @@ def trace(
     stack: StackOption = None,
     user: UserOption = None,
     delivery: DeliveryOption = None,
-    days: Annotated[float, typer.Option("--days", min=0.001, help="How far to look back.")] = 3,
+    days: Annotated[
+        float, typer.Option("--days", parser=number(0.001, 3650), metavar="DAYS", help="How far to look back.")
+    ] = 3,
     region: RegionOption = None,
     endpoint_url: EndpointOption = None,
     as_json: JsonOption = False,

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Annotated, Literal, TextIO
 
@@ -118,7 +118,7 @@ def show(
         raise CommandError("Nothing is recorded: no worker has begun with an event about this user.", Exit.ATTENTION)
     out.document(asdict(entry))
     for name, value in asdict(entry).items():
-        out.say(f"{name:16}{json.dumps(value) if isinstance(value, dict) else '-' if value is None else value}")
+        out.say(f"{name:16}{'-' if value is None else value if isinstance(value, str) else json.dumps(value)}")
     return Exit.DONE
 
 
@@ -224,7 +224,7 @@ def _filled(account: OwnedAccount, directory: Directory, mappings: Mappings) -> 
 def _chosen(
     directory: Directory, status: str | None, standing: str | None, reason: str | None, older_than: timedelta | None
 ) -> Iterator[Entry]:
-    latest = None if older_than is None else (datetime.now(UTC) - older_than).timestamp()
+    latest = None if older_than is None else time.time() - older_than.total_seconds()
     for entry in directory.entries():
         if (
             status in (None, entry.status)
