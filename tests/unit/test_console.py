@@ -2,8 +2,11 @@
 
 import json
 import re
+import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,7 +17,7 @@ from local_stack import ROOT
 from whop_sync.users.directory import Entry
 from whop_user_sync import cli
 from whop_user_sync.console.pages import application, documented_reasons
-from whop_user_sync.console.security import COOKIE, Guard
+from whop_user_sync.console.security import Guard
 from whop_user_sync.console.sources import (
     Alarm,
     Delivery,
@@ -24,6 +27,7 @@ from whop_user_sync.console.sources import (
     Profile,
     QueueState,
     RejectedRow,
+    Sources,
     UserPage,
     deliveries_in,
     import_run,
@@ -129,6 +133,9 @@ class StubSources:
             )
         ]
 
+    def hidden(self) -> int:
+        return 2
+
     def parked_body(self, event_id: str) -> str | None:
         return "secret-body" if event_id == "msg_1" else None
 
@@ -195,9 +202,18 @@ def test_the_address_that_was_printed_opens_the_page_and_the_token_leaves_the_ad
 def test_without_the_token_nothing_is_shown(sources: StubSources, guard: Guard, path: str) -> None:
     assert client(sources, guard).get(path).status_code == 403
     assert client(sources, guard).get(f"{path}{'&' if '?' in path else '?'}token=wrong").status_code == 403
+    assert client(sources, guard).get(f"{path}{'&' if '?' in path else '?'}token=%C3%B6%ED%A0%80").status_code == 403
     stranger = client(sources, guard)
-    stranger.cookies.set(COOKIE, "wrong")
-    assert stranger.get(path).status_code == 403
+    for offered in ("wrong", "w\xf6rng"):
+        cookie = f"{guard.cookie}={offered}".encode("latin-1")
+        assert stranger.get(path, headers={b"cookie": cookie}).status_code == 403
+
+
+def test_two_pages_side_by_side_do_not_throw_each_other_out(sources: StubSources, guard: Guard) -> None:
+    browser, other = signed_in(sources, guard), Guard(port=PORT + 1)
+    opened = client(sources, other, host=f"http://127.0.0.1:{PORT + 1}").get(f"/?token={other.token}")
+    browser.cookies.update(opened.cookies)  # as a browser does, for which both are one host
+    assert browser.get("/").status_code == 200
 
 
 @pytest.mark.parametrize("host", ["http://evil.test:8765", "http://127.0.0.1:9999", "http://127.0.0.1.nip.io:8765"])
@@ -293,7 +309,14 @@ def test_one_event_is_redriven_by_the_pages_own_form(sources: StubSources, guard
 @pytest.mark.parametrize("action", ["redrive", "discard"])
 @pytest.mark.parametrize(
     ("origin", "token"),
-    [("http://evil.test", "right"), (None, "right"), ("null", "right"), (HOME, "wrong"), (HOME, "")],
+    [
+        ("http://evil.test", "right"),
+        (None, "right"),
+        ("null", "right"),
+        (HOME, "wrong"),
+        (HOME, ""),
+        (HOME, "w\xf6rng"),
+    ],
 )
 def test_no_other_page_can_post(
     sources: StubSources, guard: Guard, action: str, origin: str | None, token: str
@@ -328,6 +351,30 @@ def test_what_others_wrote_is_text_and_never_markup(sources: StubSources, guard:
         "/imports/run-1",
     ):
         assert SCRIPT not in browser.get(path).text, path
+
+
+def test_what_another_run_hides_is_not_taken_for_gone(sources: StubSources, guard: Guard) -> None:
+    assert "About 2 are hidden just now" in signed_in(sources, guard).get("/parked").text
+
+
+def test_two_looks_at_what_is_parked_do_not_hide_it_from_each_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    both_look, together = threading.Barrier(2), []
+
+    class Looking:
+        @contextmanager
+        def held(self) -> Iterator[list[Parked]]:
+            with suppress(threading.BrokenBarrierError):
+                both_look.wait(0.3)
+                together.append(True)
+            yield []
+
+    monkeypatch.setattr(Stack, "client", lambda *_: object())
+    monkeypatch.setattr(Stack, "table", "t")
+    monkeypatch.setattr(Sources, "_parked_events", Looking())
+    page = Sources(Stack(name="acme"))
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda look: look(), [page.parked, page.parked]))
+    assert not together
 
 
 def test_contents_are_shown_only_where_they_are_asked_for(sources: StubSources, guard: Guard) -> None:

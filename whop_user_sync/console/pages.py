@@ -128,12 +128,19 @@ class Pages:
         return self._page("users.html", request, status=status, users=users[:500], count=len(users), **shown)
 
     async def parked(self, request: Request) -> Response:
+        hidden = await run_in_threadpool(self._sources.hidden)
         found = await run_in_threadpool(self._sources.parked)
         reason = request.query_params.get("reason", "")
         chosen = [event for event in found if reason in ("", event.reason)]
         counts = Counter(event.reason for event in found)
         said, every = (request.query_params.get(name, "") for name in ("said", "all"))
-        shown: dict[str, Any] = {"events": chosen, "reasons": counts, "reason": reason, "now": time.time()}
+        shown: dict[str, Any] = {
+            "events": chosen,
+            "reasons": counts,
+            "reason": reason,
+            "now": time.time(),
+            "hidden": hidden,
+        }
         shown |= {"said": said, "all": every}
         return self._page("parked.html", request, **shown)
 

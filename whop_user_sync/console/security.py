@@ -19,7 +19,6 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-COOKIE = "whop_user_sync_console"
 _ORIGIN = re.compile(r"https?://(\[[0-9a-f:]+\]|[a-z0-9.-]+)(:[0-9]{1,5})?", re.IGNORECASE)
 
 
@@ -57,6 +56,12 @@ class Guard:
     token: str = field(default_factory=lambda: secrets.token_urlsafe(32), repr=False)
 
     @property
+    def cookie(self) -> str:
+        """Its name. A browser separates the ports of one host for pages, and not for cookies: two of these pages side
+        by side would throw each other out."""
+        return f"whop_user_sync_console_{self.port}"
+
+    @property
     def hosts(self) -> tuple[str, ...]:
         return (f"127.0.0.1:{self.port}", f"localhost:{self.port}")
 
@@ -77,7 +82,7 @@ class Guard:
         offered = request.query_params.get("token")
         if offered is not None:
             return self._traded(request, offered)
-        if not hmac.compare_digest(request.cookies.get(COOKIE, ""), self.token):
+        if not _equal(request.cookies.get(self.cookie, ""), self.token):
             return PlainTextResponse("Open the address that the command printed: it holds the key to this page.", 403)
         origin = request.headers.get("origin")
         if request.method not in ("GET", "HEAD") and origin not in {f"http://{host}" for host in self.hosts}:
@@ -85,15 +90,20 @@ class Guard:
         return None
 
     def is_form_ours(self, form_token: object) -> bool:
-        return isinstance(form_token, str) and hmac.compare_digest(form_token, self.form_token)
+        return isinstance(form_token, str) and _equal(form_token, self.form_token)
 
     def _traded(self, request: Request, offered: str) -> Response:
-        if not hmac.compare_digest(offered, self.token):
+        if not _equal(offered, self.token):
             return PlainTextResponse("This address is of an earlier start: open the one that the command printed.", 403)
         rest = [(name, value) for name, value in parse_qsl(request.url.query) if name != "token"]
         response = RedirectResponse(request.url.path + (f"?{urlencode(rest)}" if rest else ""), 303)
-        response.set_cookie(COOKIE, self.token, httponly=True, samesite="strict", path="/")
+        response.set_cookie(self.cookie, self.token, httponly=True, samesite="strict", path="/")
         return response
+
+
+def _equal(offered: str, secret: str) -> bool:
+    """In the same time wherever they differ. What is offered may be any text, also such as no encoding takes."""
+    return hmac.compare_digest(offered.encode(errors="replace"), secret.encode())
 
 
 class GuardMiddleware:

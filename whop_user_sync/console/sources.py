@@ -5,6 +5,7 @@ Every method raises botocore's errors and Transient. None returns an e-mail addr
 
 import itertools
 import json
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -150,6 +151,7 @@ class Sources:
         self.stack = stack
         self._logs = Logs(stack)
         self._sqs = stack.client("sqs")
+        self._holding = threading.Lock()
         self._directory = Directory(stack.client("dynamodb"), stack.table)
 
     def overview(self, *, hours: float) -> Overview:
@@ -190,8 +192,13 @@ class Sources:
         return UserPage(entry=entry, lines=lines, profile=self._profile(entry))
 
     def parked(self) -> list[Parked]:
-        with self._parked_events.held() as events:
+        with self._held() as events:
             return list(events)
+
+    def hidden(self) -> int:
+        """How many parked events another command or page looks at just now, about; they are not among `parked`."""
+        with self._holding:
+            return self._parked_events.hidden()
 
     def parked_body(self, event_id: str) -> str | None:
         """What a parked event holds, which is personal data: for one at a time, when it is asked for."""
@@ -258,8 +265,14 @@ class Sources:
         return ParkedEvents(self.stack)
 
     @contextmanager
+    def _held(self) -> Iterator[list[Parked]]:
+        """One request at a time, or each would hide events from the others."""
+        with self._holding, self._parked_events.held() as events:
+            yield events
+
+    @contextmanager
     def _chosen(self, event_ids: Sequence[str]) -> Iterator[list[Parked]]:
-        with self._parked_events.held() as events:
+        with self._held() as events:
             yield [event for event in events if event.event_id in event_ids]
 
     def _alarms(self) -> list[Alarm]:
