@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 import httpx
@@ -22,11 +22,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 from local_stack import ROOT
 from whop_sync.config.whop import WhopConfig
 from whop_sync.errors import OperatorNeeded, Permanent, Transient
+from whop_sync.events import UserEvent
 from whop_user_sync import cli
 from whop_user_sync.commands import importing, sending
 from whop_user_sync.commands import parked as parked_commands
 from whop_user_sync.output import Output
 from whop_user_sync.parked import Parked
+from whop_user_sync.reconciliation import Drift
 from whop_user_sync.sending import Webhook
 from whop_user_sync.stack import Stack, explained
 
@@ -450,9 +452,47 @@ def test_titles_are_left_out_with_a_warning_where_the_key_may_not_read_accounts(
     monkeypatch.setattr(Stack, "client", lambda *_: object())
     monkeypatch.setattr(Stack, "queue_url", lambda *_: "http://q")
     monkeypatch.setattr(Stack, "whop_client", lambda *_: Whop())
-    reconciliation = importing._reconciliation(Stack(name="acme"), Output(as_json=False))
+    reconciliation = importing._reconciliation(Stack(name="acme"), Output(as_json=False), threading.Event())
     assert (reconciliation.title_format is not None) is compared
     assert ("titles of accounts are not compared" in capsys.readouterr().err) is not compared
+
+
+# -- many users ----------------------------------------------------------------------------------------------------
+
+
+class Reconciling:
+    """Users of whom each is compared once four are, and of whom one cannot be while Whop asks for patience."""
+
+    def __init__(self, halted: threading.Event, *, waits: bool = False) -> None:
+        self._four = threading.Barrier(4)
+        self._halted = halted
+        self._waits = waits
+        self.was_halted = False
+
+    def drifts(self, event: UserEvent) -> Iterator[Drift]:
+        self._four.wait(20)
+        if self._waits and event.user_id == "u2":
+            self.was_halted = self._halted.wait(5)
+        if self._waits and event.user_id == "u1":
+            raise KeyboardInterrupt
+        yield Drift(user_id=event.user_id, kind="gone")
+
+
+EIGHT = [UserEvent(kind="updated", event_id="import", user_id=f"u{number}", version=1) for number in range(8)]
+
+
+def test_four_users_are_compared_side_by_side_and_listed_in_the_order_of_the_file() -> None:
+    halted = threading.Event()
+    found: Any = importing._compared(cast("Any", Reconciling(halted)), EIGHT, halted)
+    assert [drift.user_id for [drift] in found] == [f"u{number}" for number in range(8)]
+
+
+def test_an_interruption_does_not_wait_for_whop() -> None:
+    halted = threading.Event()
+    reconciling = Reconciling(halted, waits=True)
+    with pytest.raises(KeyboardInterrupt):
+        list(importing._compared(cast("Any", reconciling), EIGHT, halted))
+    assert reconciling.was_halted
 
 
 # -- make ----------------------------------------------------------------------------------------------------------
