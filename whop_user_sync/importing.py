@@ -124,15 +124,16 @@ class Import:
 
     def run(self) -> State:
         """Raises Malformed if it is no file of users, and Transient when the queue does not take a chunk."""
-        with self._file.open("rb") as stream, self.rejected_file.open("a+b") as rejected:
+        with self._file.open("rb") as stream:
             file_format, start = open_users(stream, self._file.name)
             if self.state.offset:
                 start = Offset(self.state.offset, self.state.line)
                 stream.seek(start.byte)
-            rejected.truncate(self.state.rejected_bytes)
             source = Source(format=file_format, name=self._file.name, as_of=self.state.as_of)
-            for chunk in import_rows(rows(stream, file_format, start), source, self._sink, clock=time.time):
-                self._note(chunk, rejected)
+            with self.rejected_file.open("a+b") as rejected:
+                rejected.truncate(self.state.rejected_bytes)
+                for chunk in import_rows(rows(stream, file_format, start), source, self._sink, clock=time.time):
+                    self._note(chunk, rejected)
         self.state = replace(self.state, offset=self.state.size)
         if not self._dry:
             self._state_file.unlink(missing_ok=True)

@@ -293,6 +293,13 @@ def test_a_file_that_cannot_be_used_is_named_with_the_reason(
     assert sentence.format(file=file) in printed.out + printed.err
 
 
+def test_a_file_that_is_refused_as_a_whole_leaves_nothing_beside_it(tmp_path: Path) -> None:
+    file = tmp_path / "users.txt"
+    file.write_text("id,email\n")
+    assert cli.main(["import", str(file), "--dry-run"]) == 2
+    assert [*tmp_path.iterdir()] == [file]
+
+
 def test_verify_without_its_file_asks_for_it_before_it_asks_aws(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
