@@ -78,6 +78,13 @@ def test_each_setting_of_an_hmac_fills_its_field(settings: dict[str, str], schem
             },
             "SIGNATURE_TIMESTAMP_PREFIX means nothing beside SIGNATURE_TIMESTAMP_HEADER",
         ),
+        (
+            {"SIGNATURE_CONTENT": "timestamp.body", "SIGNATURE_TIMESTAMP_HEADER": "X-S"},
+            "SIGNATURE_TIMESTAMP_HEADER must be another one than SIGNATURE_HEADER",
+        ),
+        ({"SIGNATURE_CONTENT": "timestamp.body", "SIGNATURE_PREFIX": "t="}, "must differ"),
+        ({"SIGNATURE_CONTENT": "timestamp.body", "SIGNATURE_TIMESTAMP_PREFIX": "v1="}, "must differ"),
+        ({"SIGNATURE_CONTENT": "{id}{body}", "SIGNATURE_ID_HEADER": "X-S"}, "SIGNATURE_ID_HEADER must name"),
     ],
 )
 def test_settings_that_contradict_each_other_are_named_with_what_to_do(settings: dict[str, str], sentence: str) -> None:

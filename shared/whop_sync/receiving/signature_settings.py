@@ -63,12 +63,27 @@ def _check(scheme: Hmac, changed: set[str]) -> None:
         field, _ = _SETTINGS[setting]
         if field in _OF_TIME and not scheme.signs_time:
             raise ValueError(f"{setting} means nothing while SIGNATURE_CONTENT holds no {{timestamp}}: leave it empty")
-    if "SIGNATURE_TIMESTAMP_PREFIX" in changed and scheme.timestamp_header:
-        raise ValueError("SIGNATURE_TIMESTAMP_PREFIX means nothing beside SIGNATURE_TIMESTAMP_HEADER: leave it empty")
-    if scheme.signs_id and not scheme.id_header:
+    if scheme.timestamp_header:
+        _check_timestamp_header(scheme, changed)
+    elif scheme.signs_time and scheme.signature_prefix == scheme.timestamp_prefix:
+        raise ValueError(
+            "SIGNATURE_TIMESTAMP_PREFIX and SIGNATURE_PREFIX (v1= unless set) must differ: both stand in one header,"
+            " before the time and before each signature"
+        )
+    if scheme.signs_id and scheme.id_header in ("", scheme.header):
         raise ValueError("SIGNATURE_ID_HEADER must name the header that holds the {id} of SIGNATURE_CONTENT")
     if scheme.id_header and not scheme.signs_id:
         raise ValueError("SIGNATURE_ID_HEADER means nothing while SIGNATURE_CONTENT holds no {id}: leave it empty")
+
+
+def _check_timestamp_header(scheme: Hmac, changed: set[str]) -> None:
+    if "SIGNATURE_TIMESTAMP_PREFIX" in changed:
+        raise ValueError("SIGNATURE_TIMESTAMP_PREFIX means nothing beside SIGNATURE_TIMESTAMP_HEADER: leave it empty")
+    if scheme.timestamp_header == scheme.header:
+        raise ValueError(
+            "SIGNATURE_TIMESTAMP_HEADER must be another one than SIGNATURE_HEADER: leave it empty where the time stands"
+            " beside the signature"
+        )
 
 
 def _one_of(*words: str) -> Callable[[str], str]:

@@ -231,13 +231,14 @@ class Hmac:
         return Proof(delivery_id, signed_at)
 
     @property
-    def _signature_prefix(self) -> str:
+    def signature_prefix(self) -> str:
+        """What stands before each signature, set or not."""
         in_one_header = self.signs_time and not self.timestamp_header
         return self.prefix.strip() or ("v1=" if in_one_header else "")
 
     def _offered(self, value: str) -> list[bytes]:
         digest = _DIGESTS[self.algorithm, self.encoding]
-        pattern = rf"(?<![^\s,;]){re.escape(self._signature_prefix)}[ \"]?({digest}(?:, ?{digest})*)\"?(?![^\s,;])"
+        pattern = rf"(?<![^\s,;]){re.escape(self.signature_prefix)}[ \"]?({digest}(?:, ?{digest})*)\"?(?![^\s,;])"
         found = [one.strip() for several in re.findall(pattern, value) for one in several.split(",")]
         return [bytes.fromhex(one) if self.encoding == "hex" else _base64(one) for one in found]
 
@@ -255,7 +256,7 @@ class Hmac:
         return timestamps[0]
 
     def _no_signature(self, value: str) -> str:
-        prefix = f"the prefix {self._signature_prefix}" if self._signature_prefix else "no prefix"
+        prefix = f"the prefix {self.signature_prefix}" if self.signature_prefix else "no prefix"
         wanted = f"the header {self.header} holds no signature in {self.encoding} of {self.algorithm} with {prefix}"
         return f"{wanted}{looks_like(value)}"
 
