@@ -109,7 +109,10 @@ def test_the_template_offers_what_the_code_takes() -> None:
 @pytest.mark.parametrize(
     ("content", "allowed"),
     [
-        *((content, True) for content in ("", "body", "timestamp.body", "v0:{timestamp}:{body}", "https://x/y{body}")),
+        *(
+            (content, True)
+            for content in ("", "body", "timestamp.body", "v0:{timestamp}:{body}", "https://x/y{body}", "{id}|{body} ~")
+        ),
         *((content, False) for content in ("t.body", "{time}.{body}", "{{body}}", "timestamp")),
     ],
 )
@@ -147,7 +150,12 @@ def test_the_template_knows_which_presets_name_the_header_of_their_signature() -
     assert known == {name for name, platform in PLATFORMS.items() if isinstance(platform.scheme, Hmac)}
 
 
-def test_overrides_have_as_many_bytes_as_characters() -> None:
+def test_what_has_a_greatest_length_has_as_many_bytes_as_characters() -> None:
     pattern = PARAMETERS["PayloadOverrides"]["AllowedPattern"]
+    limited = {value["Ref"] for value in VARIABLES.values() if isinstance(value, dict) and "Ref" in value}
+    for name in limited & PARAMETERS.keys():
+        if "MaxLength" in PARAMETERS[name]:
+            beyond_ascii = "{body}é" if name == "SignatureContent" else "é"
+            assert not re.fullmatch(PARAMETERS[name]["AllowedPattern"], beyond_ascii), name
     assert re.fullmatch(pattern, '{"name": "caf\\u00e9"}')
     assert not re.fullmatch(pattern, '{"name": "café"}')
