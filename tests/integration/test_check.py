@@ -14,7 +14,7 @@ import httpx
 import pytest
 from moto import mock_aws
 
-from fake_whop import ALL_SCOPES, PLATFORM_COMPANY, PLATFORM_KEY, FakeWhop
+from fake_whop import ALL_SCOPES, PLATFORM_COMPANY, PLATFORM_KEY, FakeWhop, Fault
 from local_stack.announced import running_announcement_receiver
 from whop_sync.assembly import whop_client
 from whop_sync.config.whop import WhopConfig
@@ -97,6 +97,11 @@ def other_company(fake: FakeWhop) -> dict[str, Any]:
     return {"key": "apik_other"}
 
 
+def whops_trouble(fake: FakeWhop) -> dict[str, Any]:
+    fake.fault(Fault("GET /permissions", "error_500_before"))
+    return {}
+
+
 def whops_strict_permissions(fake: FakeWhop) -> dict[str, Any]:
     fake.switches.unknown_action = "refused"
     return {"actions": ("chat:read", "chat:raed")}
@@ -114,12 +119,18 @@ def whops_strict_permissions(fake: FakeWhop) -> dict[str, Any]:
         (narrow("company:basic:read"), "whop_scope", "lacks company:basic:read"),
         (narrow("user:profile:update"), "whop_scope", "lacks user:profile:update, needed to set names and pictures"),
         (narrow("dms:read"), "whop_scope", "lacks dms:read, needed because ChatTokenActions"),
+        (narrow("dms:read"), "whop_scope", ", or take it out of ChatTokenActions."),
         (narrow("dms:read", "company:balance:read"), "whop_scope", "lacks dms:read"),
         (whops_strict_permissions, "whop_scope", "knows no permission chat:raed: correct ChatTokenActions"),
         (lambda _: {"WHOP_API_VERSION": "2026-09-03"}, "whop_api_version", "before 2026-09-02-1"),
         (lambda _: {"WHOP_API_VERSION": "2026-08-22"}, "whop_api_version", "leave WhopApiVersion empty"),
         (lambda _: {"WHOP_ENROLLMENT": "users"}, "whop_api_version", "companies or accounts"),
-        (lambda _: {"WHOP_API_URL": "http://127.0.0.1:1"}, "whop", "could not be asked (whop_unreachable)"),
+        (
+            lambda _: {"WHOP_API_URL": "http://127.0.0.1:1"},
+            "whop",
+            "could not be asked (whop_unreachable: no connection",
+        ),
+        (whops_trouble, "whop", "could not be asked (whop_failed). Check again in a minute;"),
     ],
 )
 def test_each_single_defect_gives_one_sentence(
@@ -238,8 +249,8 @@ def alarm(name: str, **changes: Any) -> dict[str, Any]:
     ("alarms", "verdicts", "part"),
     [
         ([alarm("a"), alarm("b")], ["ok"], "2 alarms"),
-        ([alarm("a")], ["wrong"], "gone: b"),
-        ([alarm("a"), alarm("b", ActionsEnabled=False)], ["wrong"], "switched off: b"),
+        ([alarm("a")], ["wrong"], "gone: b. A deployment alone does not bring back"),
+        ([alarm("a"), alarm("b", ActionsEnabled=False)], ["wrong"], "switched off: b. Switch them on"),
         ([alarm("a"), alarm("b", StateValue="ALARM")], ["warning", "ok"], "In alarm now: b"),
     ],
 )
@@ -389,6 +400,9 @@ def test_one_defect_is_one_finding_and_an_exit_status(
     status, answer = shop("--json")
     wrong = [finding["about"] for finding in answer["findings"] if finding["verdict"] == "wrong"]
     assert (status, wrong) == (1, [about])
+    # A plain deployment brings nothing back that was deleted by hand
+    sentences = [finding["sentence"] for finding in answer["findings"] if finding["about"] == about]
+    assert all(("REVERT_DRIFT" in each) == (about in ("queues", "alarms")) for each in sentences)
 
 
 def test_an_alarm_mail_that_is_not_confirmed_is_found(

@@ -178,16 +178,17 @@ def test_a_country_is_optional(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Secrets:
-    """The one call of a Secrets Manager client that is used."""
+    """The one call of a Secrets Manager client that is used. Without a value it is refused with this code."""
 
-    def __init__(self, value: str | bytes | None) -> None:
+    def __init__(self, value: str | bytes | None, *, refusal: str = "ResourceNotFoundException") -> None:
         self.value = value
+        self.refusal = refusal
         self.reads = 0
 
     def get_secret_value(self, **_: Any) -> dict[str, Any]:
         self.reads += 1
         if self.value is None:
-            raise ClientError({"Error": {"Code": "ResourceNotFoundException", "Message": ""}}, "GetSecretValue")
+            raise ClientError({"Error": {"Code": self.refusal, "Message": ""}}, "GetSecretValue")
         return {"SecretBinary" if isinstance(self.value, bytes) else "SecretString": self.value}
 
 
@@ -200,6 +201,21 @@ def secret(value: str | bytes | Secrets | None, clock: Clock | None = None) -> S
 def test_a_secret_without_value_is_a_matter_of_time(value: str | None) -> None:
     with pytest.raises(OperatorNeeded, match="no value yet"):
         secret(value).text()
+
+
+@pytest.mark.parametrize(
+    ("code", "way_out"),
+    [
+        ("InvalidRequestException", "marked for deletion, which `aws secretsmanager restore-secret` takes back"),
+        ("AccessDeniedException", "allow secretsmanager:GetSecretValue on it"),
+        ("InternalServiceError", ""),
+    ],
+)
+def test_a_secret_that_cannot_be_read_says_why_and_what_to_do(code: str, way_out: str) -> None:
+    with pytest.raises(OperatorNeeded) as refusal:
+        secret(Secrets(None, refusal=code)).text()
+    assert refusal.value.explanation.startswith(f"the secret cannot be read: {code}")
+    assert way_out in refusal.value.explanation
 
 
 def test_a_secret_is_read_once_and_again_after_its_time() -> None:

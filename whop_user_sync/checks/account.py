@@ -12,6 +12,12 @@ from whop_user_sync.stack import NO_QUEUE
 MAX_CLOCK_SECONDS = 60
 """AWS refuses signed requests from clocks that are five minutes off, and tokens lose as much of their life."""
 
+# https://docs.aws.amazon.com/AWSCloudFormation/latest/UserGuide/drift-aware-change-sets.html
+_BROUGHT_BACK = (
+    "A deployment alone does not bring back what was deleted by hand: let CloudFormation make a drift-aware change set"
+    " (create-change-set --deployment-mode REVERT_DRIFT) and execute it."
+)
+
 LOW_CONCURRENCY = 100
 """Lambda's quota is 1,000 in most accounts and 10 in some new ones
 (https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html)."""
@@ -29,7 +35,7 @@ def check_queues(sqs: Any, expected: Sequence[str]) -> Iterator[Finding]:
                 raise
             missing.append(name)
     if missing:
-        yield Finding("queues", "wrong", f"These queues are gone: {', '.join(missing)}. Deploy the stack again.")
+        yield Finding("queues", "wrong", f"These queues are gone: {', '.join(missing)}. {_BROUGHT_BACK}")
     else:
         yield Finding("queues", "ok", f"The {len(names)} queues are there.")
 
@@ -41,11 +47,17 @@ def check_alarms(alarms: Sequence[Mapping[str, Any]], expected: Sequence[str]) -
     silent = [name for name in expected if name in found and not found[name].get("ActionsEnabled", True)]
     ringing = [name for name in expected if name in found and found[name].get("StateValue") == "ALARM"]
     if missing:
-        yield Finding("alarms", "wrong", f"These alarms are gone: {', '.join(missing)}. Deploy the stack again.")
+        yield Finding("alarms", "wrong", f"These alarms are gone: {', '.join(missing)}. {_BROUGHT_BACK}")
     if silent:
-        yield Finding("alarms", "wrong", f"The actions of these alarms are switched off: {', '.join(silent)}.")
+        yield Finding(
+            "alarms",
+            "wrong",
+            f"The actions of these alarms are switched off: {', '.join(silent)}. Switch them on, as with"
+            " `aws cloudwatch enable-alarm-actions`.",
+        )
     if ringing:
-        yield Finding("alarms", "warning", f"In alarm now: {', '.join(ringing)}.")
+        sentence = f"In alarm now: {', '.join(ringing)}. docs/operations.md says what each means and what to do."
+        yield Finding("alarms", "warning", sentence)
     if not missing and not silent:
         yield Finding("alarms", "ok", f"The {len(expected)} alarms are there.")
 

@@ -7,7 +7,7 @@ from typing import Literal
 from whop_sync.config.whop import WhopConfig
 from whop_sync.errors import Permanent, SyncError, Transient
 from whop_sync.whop.client import Whop
-from whop_user_sync.checks.findings import Finding, as_sentence
+from whop_user_sync.checks.findings import Finding
 from whop_user_sync.stack import whop_config
 
 type KeyUse = Literal["whop_api_key", "whop_payouts_api_key"]
@@ -111,7 +111,8 @@ def _check_key(whop: Whop, company: str, needed: Sequence[Need], use: KeyUse, wh
         if action in unknown and need.setting:
             sentence = f"Whop knows no permission {action}: correct {need.setting}."
         else:
-            sentence = f"{_CALLED[use]} lacks {action}, needed {need.purpose}: grant it at {where}."
+            or_else = f", or take it out of {need.setting}" if need.setting else ""
+            sentence = f"{_CALLED[use]} lacks {action}, needed {need.purpose}: grant it at {where}{or_else}."
         yield Finding("whop_scope", "wrong", sentence)
     if not missing:
         yield Finding("whop_scope", "ok", f"{_CALLED[use]} has the {len(needed)} permissions that are needed.")
@@ -156,5 +157,8 @@ def _whop_finding(error: SyncError, use: KeyUse, *, environment: str, version: s
                 " empty.",
             )
         case _:
-            kind = "could not be asked" if isinstance(error, Transient) else "refuses to say what the key may do"
-            return Finding("whop", "wrong", f"Whop {kind} ({error.reason}). {as_sentence(error.explanation)}".strip())
+            said = f"{error.reason}: {error.explanation}" if error.explanation else error.reason
+            if isinstance(error, Transient):
+                way_out = "Check again in a minute; if it stays so, see whether this machine may reach Whop's API."
+                return Finding("whop", "wrong", f"Whop could not be asked ({said}). {way_out}")
+            return Finding("whop", "wrong", f"Whop refuses to say what the key may do ({said}). Ask Whop's support.")

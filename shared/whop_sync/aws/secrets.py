@@ -31,6 +31,12 @@ _ASSIGNMENT = re.compile(rf"(?:(?:export|set)\s+|\$env:)?{_QUOTED_NAME}(?:\s*=\s
 _NO_ASSIGNMENT = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\s*[=:]", re.ASCII)
 _QUOTES = ('""', "''", "``", "\u201c\u201d", "\u2018\u2019")
 
+# https://docs.aws.amazon.com/secretsmanager/latest/apireference/API_GetSecretValue.html
+_WAYS_OUT = {
+    "InvalidRequestException": "it is marked for deletion, which `aws secretsmanager restore-secret` takes back",
+    "AccessDeniedException": "allow secretsmanager:GetSecretValue on it, and kms:Decrypt if it has a key of yours",
+}
+
 type UnavailableReason = Literal[
     "announcement_secrets_unavailable",
     "signing_secrets_unavailable",
@@ -68,7 +74,8 @@ class Secret:
             code = aws_error_code(error)
             if code == "ResourceNotFoundException":
                 raise self._no_value() from None
-            raise OperatorNeeded(self._unavailable, f"the secret cannot be read: {code}") from None
+            way_out = f" ({_WAYS_OUT[code]})" if code in _WAYS_OUT else ""
+            raise OperatorNeeded(self._unavailable, f"the secret cannot be read: {code}{way_out}") from None
         # What is stored as SecretBinary and is no text keeps its odd bytes: `pasted_texts` names them.
         value = answer.get("SecretString") or answer.get("SecretBinary", b"").decode("utf-8", "surrogateescape")
         if not value.strip():
