@@ -11,10 +11,11 @@ import gc
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import httpx
+    from botocore.config import Config
 
     from whop_sync.announcements import Announcement
     from whop_sync.announcing.queued_announcements import Handled, Target
@@ -37,9 +38,6 @@ if TYPE_CHECKING:
     from whop_sync.syncing.synchronization import Announce, Result, Synchronization
     from whop_sync.users.directory import Directory
     from whop_sync.whop.client import Pace, Whop, Witness
-
-type Aws = Callable[[Literal["dynamodb", "events", "s3", "secretsmanager", "sqs"]], Any]
-"""Makes a client of an AWS service."""
 
 BATCH_SIZE = 10
 """As many as the template lets Lambda hand over at once; each user of a batch gets a thread."""
@@ -68,6 +66,8 @@ def receiver() -> "Receiver | MisconfiguredReceiver":
     """
     import os
 
+    import boto3
+
     from whop_sync.aws.queues import EventQueues, Queue
     from whop_sync.config.receiving import receiver_config
     from whop_sync.journal import Journal
@@ -82,8 +82,10 @@ def receiver() -> "Receiver | MisconfiguredReceiver":
     except ValueError as error:
         return MisconfiguredReceiver(problem=str(error), journal=journal)
     aws = _aws(connect=1, read=2, attempts=2)
-    sqs = aws("sqs")
-    secret = _secret(aws("secretsmanager"), config.signing_secrets_arn, "signing_secrets_unavailable")
+    sqs = boto3.client("sqs", config=aws)
+    secret = _secret(
+        boto3.client("secretsmanager", config=aws), config.signing_secrets_arn, "signing_secrets_unavailable"
+    )
     return Receiver(
         platform=platform,
         signing_keys=lambda: signing_keys(secret.text(), platform.scheme),
@@ -102,6 +104,8 @@ def whop_receiver() -> "WhopReceiver | MisconfiguredWhopReceiver":
 
     With wrong settings it answers every webhook with 503 and logs which one is wrong.
     """
+    import boto3
+
     from whop_sync.aws.queues import Queue
     from whop_sync.config.receiving import whop_receiver_config
     from whop_sync.journal import Journal
@@ -113,10 +117,10 @@ def whop_receiver() -> "WhopReceiver | MisconfiguredWhopReceiver":
     except ValueError as error:
         return MisconfiguredWhopReceiver(problem=str(error), journal=journal)
     aws = _aws(connect=1, read=1, attempts=2)
-    secret = _secret(aws("secretsmanager"), config.secrets_arn, "whop_webhook_secrets_unavailable")
+    secret = _secret(boto3.client("secretsmanager", config=aws), config.secrets_arn, "whop_webhook_secrets_unavailable")
     return WhopReceiver(
         keys=lambda: whop_webhook_keys(secret.text()),
-        queue=Queue(aws("sqs"), config.announcements_queue_url),
+        queue=Queue(boto3.client("sqs", config=aws), config.announcements_queue_url),
         journal=journal,
         clock=time.time,
     )
@@ -126,6 +130,8 @@ def whop_receiver() -> "WhopReceiver | MisconfiguredWhopReceiver":
 def worker() -> "Worker[UserEvent, Result]":
     """The events of one queue, brought to Whop."""
     from concurrent.futures import ThreadPoolExecutor
+
+    import boto3
 
     from whop_sync.aws.queues import Queue
     from whop_sync.batches.worker import Worker
@@ -139,12 +145,12 @@ def worker() -> "Worker[UserEvent, Result]":
     config = worker_config()
     journal = Journal()  # before the clients, which would log where they found credentials
     aws = _aws(connect=2, read=5, attempts=3, connections=BATCH_SIZE)
-    sqs = aws("sqs")
+    sqs = boto3.client("sqs", config=aws)
     synchronization = _synchronization(
         config.sync,
-        aws("dynamodb"),
+        boto3.client("dynamodb", config=aws),
         sqs,
-        aws("secretsmanager"),
+        boto3.client("secretsmanager", config=aws),
         journal,
         max_wait=MAX_WAIT_SECONDS,
         timeout=CALL_TIMEOUT,
@@ -232,6 +238,8 @@ def _synchronization(
 def enroll_user() -> "EnrollUser":
     """PUT /users/{user_id}. The backend waits for the answer, and API Gateway does so for 30 seconds: so a call gets
     less time than a worker's, and waits less for its slot."""
+    import boto3
+
     from whop_sync.aws.queues import EventQueues, Queue
     from whop_sync.backend_api.enrolling import (
         CALL_SECONDS,
@@ -250,15 +258,15 @@ def enroll_user() -> "EnrollUser":
     reader = RequestReader(enroll_if=checked_enroll_if(config.enroll_if))
     journal = Journal()
     aws = _aws(connect=1, read=2, attempts=2)
-    dynamodb = aws("dynamodb")
-    sqs = aws("sqs")
+    dynamodb = boto3.client("dynamodb", config=aws)
+    sqs = boto3.client("sqs", config=aws)
     return EnrollUser(
         reader=reader,
         handler=_synchronization(
             config.sync,
             dynamodb,
             sqs,
-            aws("secretsmanager"),
+            boto3.client("secretsmanager", config=aws),
             journal,
             max_wait=MAX_SLOT_WAIT_SECONDS,
             timeout=CALL_TIMEOUT,
@@ -284,6 +292,8 @@ def announcer() -> "Worker[Announcement, Handled]":
     """The announcements of one queue, brought to the platform."""
     from concurrent.futures import ThreadPoolExecutor
 
+    import boto3
+
     from whop_sync.announcing.queued_announcements import QueuedAnnouncements
     from whop_sync.aws.queues import Queue
     from whop_sync.batches.worker import Worker
@@ -297,8 +307,8 @@ def announcer() -> "Worker[Announcement, Handled]":
     # Short: an announcement for which AWS takes longer comes again.
     aws = _aws(connect=1, read=2, attempts=2, connections=BATCH_SIZE)
     target = _announcement_target(config.target, aws)
-    dynamodb = aws("dynamodb")
-    sqs = aws("sqs")
+    dynamodb = boto3.client("dynamodb", config=aws)
+    sqs = boto3.client("sqs", config=aws)
     return Worker(
         messages=QueuedAnnouncements(
             target=target,
@@ -314,20 +324,22 @@ def announcer() -> "Worker[Announcement, Handled]":
     )
 
 
-def _announcement_target(target: "WebhookTarget | EventBusTarget", aws: Aws) -> "Target":
+def _announcement_target(target: "WebhookTarget | EventBusTarget", aws: "Config") -> "Target":
+    import boto3
+
     from whop_sync.config.announcing import EventBusTarget
 
     if isinstance(target, EventBusTarget):
         from whop_sync.announcing.event_bus import EventBus
 
-        return EventBus(aws("events"), target.bus, clock=time.monotonic)
+        return EventBus(boto3.client("events", config=aws), target.bus, clock=time.monotonic)
     from whop_sync.announcing.platform_url import checked_platform_url
     from whop_sync.announcing.webhooks import PlatformWebhook, announcement_keys
     from whop_sync.internet.requests import PublicHttp
 
     http = PublicHttp(allowed_origin=target.allowed_origin)
     url = checked_platform_url(target.url, http=http, own_webhook_url=target.own_webhook_url)
-    secret = _secret(aws("secretsmanager"), target.secrets_arn, "announcement_secrets_unavailable")
+    secret = _secret(boto3.client("secretsmanager", config=aws), target.secrets_arn, "announcement_secrets_unavailable")
     return PlatformWebhook(
         url=url, keys=lambda: announcement_keys(secret.text()), http=http, clock=time.time, timer=time.monotonic
     )
@@ -336,6 +348,8 @@ def _announcement_target(target: "WebhookTarget | EventBusTarget", aws: Aws) -> 
 @_without_garbage_collection()
 def look_up() -> "LookUp":
     """GET /users/{user_id} and its like by Whop's ids. The platform's backend waits for the answer."""
+    import boto3
+
     from whop_sync.backend_api.lookups import LookUp
     from whop_sync.config.settings import user_mappings_table
     from whop_sync.journal import Journal
@@ -343,7 +357,7 @@ def look_up() -> "LookUp":
 
     table = user_mappings_table()
     journal = Journal()
-    dynamodb = _aws(connect=1, read=2, attempts=3)("dynamodb")
+    dynamodb = boto3.client("dynamodb", config=_aws(connect=1, read=2, attempts=3))
     return LookUp(directory=Directory(dynamodb, table), journal=journal)
 
 
@@ -389,6 +403,7 @@ def payout_tokens() -> "PayoutTokens":
 
 def _for_backend(config: "WhopConfig", table: str) -> tuple["Whop", "Directory", "Journal"]:
     """What a function needs that asks Whop while a caller waits."""
+    import boto3
     import httpx
 
     from whop_sync.journal import Journal
@@ -398,16 +413,18 @@ def _for_backend(config: "WhopConfig", table: str) -> tuple["Whop", "Directory",
     journal = Journal()
     whop = whop_client(
         config,
-        aws("secretsmanager"),
+        boto3.client("secretsmanager", config=aws),
         witness=journal,
         timeout=httpx.Timeout(5, read=10, connect=3),
     )
-    return whop, Directory(aws("dynamodb"), table), journal
+    return whop, Directory(boto3.client("dynamodb", config=aws), table), journal
 
 
 @_without_garbage_collection()
 def stored_imports() -> "StoredImports":
     """Two steps of the state machine that imports a file of users."""
+    import boto3
+
     from whop_sync.aws.queues import Queue
     from whop_sync.config.settings import is_local, user_created_queue_url
     from whop_sync.importing.stored_files import StoredImports
@@ -416,8 +433,8 @@ def stored_imports() -> "StoredImports":
     # The name of a bucket cannot be put before the host name of a local engine.
     aws = _aws(connect=2, read=30, attempts=3, s3={"addressing_style": "path" if is_local() else "auto"})
     return StoredImports(
-        s3=aws("s3"),
-        queue=Queue(aws("sqs"), queue_url),
+        s3=boto3.client("s3", config=aws),
+        queue=Queue(boto3.client("sqs", config=aws), queue_url),
         clock=time.time,
     )
 
@@ -491,21 +508,14 @@ def _secret(secrets_manager: Any, arn: str, unavailable: "UnavailableReason") ->
     return Secret(secrets_manager, arn, unavailable=unavailable, clock=time.monotonic)
 
 
-def _aws(*, connect: float, read: float, attempts: int, connections: int = 10, **more: Any) -> Aws:
-    """Time-outs are in seconds; `attempts` counts the first one.
-
-    The clients are botocore's, as those of boto3 are. To import boto3 takes a tenth of a cold start, all for what it
-    has besides: resources, and moving large files to S3.
-    """
+def _aws(*, connect: float, read: float, attempts: int, connections: int = 10, **more: Any) -> "Config":
+    """Time-outs in seconds; `attempts` counts the first one."""
     from botocore.config import Config
-    from botocore.session import Session
 
-    config = Config(
+    return Config(
         connect_timeout=connect,
         read_timeout=read,
         retries={"mode": "standard", "max_attempts": attempts},
         max_pool_connections=connections,
         **more,
     )
-    session = Session()
-    return lambda service: session.create_client(service, config=config)

@@ -39,7 +39,7 @@ type EventOutcome = Literal[
 type AnnouncementOutcome = Literal["delivered", "repeated", "unknown_account", "retried", "parked"]
 
 # These log URLs and bodies when a deployment turns the log level down.
-_TALKATIVE = ("botocore", "urllib3", "httpx", "httpcore")
+_TALKATIVE = ("boto3", "botocore", "urllib3", "httpx", "httpcore")
 
 _under_way: ContextVar[UserEvent | None] = ContextVar("event", default=None)
 

@@ -152,10 +152,7 @@ def in_layer(stack: LocalStack, code: str, *arguments: str, environment: Mapping
 @pytest.mark.parametrize("region", ["us-east-1", "eu-central-1", "us-gov-west-1", "cn-north-1"])
 def test_the_layers_shortened_list_of_endpoints_leads_to_the_same_ones(stack: LocalStack, region: str) -> None:
     # Given the SDK as it ships in the layer, and the same one with the data of all services
-    code = (
-        "import sys; from botocore.session import Session;"
-        " print([Session().create_client(name, sys.argv[1]).meta.endpoint_url for name in sys.argv[2:]])"
-    )
+    code = "import sys, boto3; print([boto3.client(name, sys.argv[1]).meta.endpoint_url for name in sys.argv[2:]])"
     # When both make a client of each service
     shipped = in_layer(stack, code, region, *SERVICES)
     # Then they talk to the same places

@@ -39,7 +39,7 @@ def test_every_function_that_is_deployed_has_a_folder_and_the_other_way_round() 
 
 
 def test_the_layer_ships_the_models_of_the_services_that_the_functions_call_and_no_others() -> None:
-    opened = set(re.findall(r'\baws\("(\w+)"\)', (ROOT / "shared/whop_sync/assembly.py").read_text()))
+    opened = set(re.findall(r'boto3\.client\(\s*"(\w+)"', (ROOT / "shared/whop_sync/assembly.py").read_text()))
     assert opened == set(SERVICES)
 
 

@@ -3,9 +3,7 @@
 Children import one or the other in turns, with the layer that `sam build` made, under the interpreter that ships.
 """
 
-import compileall
 import os
-import py_compile
 import shutil
 import statistics
 import subprocess
@@ -92,14 +90,10 @@ def report(built: Path, scratch: Path, terminal: Terminal, *, rounds: int, chart
     terminal.title(f"Cold start: imports and clients, {rounds} rounds, in turns")
     rows = []
     pairs: dict[str, Sequence[float]] = {}
-    layer, floors = built / LAYER, _with_boto3(built, scratch)
+    layer = built / LAYER
     for function, needs in FUNCTIONS.items():
-        codes = [
-            (floors, needs.floor()),
-            (floors, needs.floor() + "\nhttpx.Client()" * needs.http),
-            (layer, "import app"),
-        ]
-        floor, with_http_client, ours = _measure(built, function, codes, rounds)
+        codes = [needs.floor(), needs.floor() + "\nhttpx.Client()" * needs.http, "import app"]
+        floor, with_http_client, ours = _measure(built, function, [(layer, code) for code in codes], rounds)
         pairs[function] = _ratios(ours, floor, lambda each: each.cpu)
         rows.append(
             (
@@ -146,7 +140,8 @@ def report_under_the_emulator(built: Path, scratch: Path, terminal: Terminal, *,
         floor = scratch / "floors" / function
         floor.mkdir(parents=True)
         (floor / "app.py").write_text(f"{needs.floor()}\n\n\ndef handler(event, context):\n    return {{}}\n")
-        _with_boto3(built, scratch)
+        if not (scratch / "floors" / "SharedLayer").exists():
+            (scratch / "floors" / "SharedLayer").symlink_to(built / "SharedLayer")
         pairs = [
             (_first_answer(scratch / "floors", built, function), _first_answer(built, built, function))
             for _ in range(rounds)
@@ -229,19 +224,6 @@ def draw(file: Path, pairs: Mapping[str, Sequence[float]]) -> None:
         axes.grid(visible=False, axis="y")
         axes.set_xlabel("times the floor")
         beside(axes)
-
-
-def _with_boto3(built: Path, scratch: Path) -> Path:
-    """The layer of the floors: besides what ours has, it has boto3, as bytecode too. Made once."""
-    layer = scratch / "floors" / LAYER
-    if not layer.exists():
-        shutil.copytree(built / LAYER, layer)
-        for package in ("boto3", "s3transfer"):
-            [whole] = (ROOT / ".venv").glob(f"lib/python3*/site-packages/{package}")
-            shutil.copytree(whole, layer / package, ignore=shutil.ignore_patterns("__pycache__"))
-            hashed = py_compile.PycInvalidationMode.UNCHECKED_HASH
-            compileall.compile_dir(layer / package, quiet=1, invalidation_mode=hashed)
-    return layer
 
 
 def _without_bytecode(layer: Path, copy: Path) -> Path:
