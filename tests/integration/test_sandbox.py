@@ -47,6 +47,8 @@ def test_a_whop_that_answers_as_assumed_shows_no_difference_and_keeps_no_account
         ("legacy_idempotency", True, {"POST /companies again under one Idempotency-Key"}),
         ("undeliverable_email_status", 422, {"POST /companies for example.com"}),
         ("unique_title_on_accounts", True, {"POST /accounts with a title in use"}),
+        ("metadata_external_id_counts", False, {"metadata.external_id with another e-mail"}),
+        ("attached_file_is_readable", True, {"GET /files/{id} once it is a user's picture"}),
         ("existing_account_status", 201, {"The same once more"}),
         ("external_id_filter", "ignored", {"GET /accounts by an external_id of no account"}),
         ("metadata_update", "merge", {"PATCH /accounts/{id} with other metadata"}),

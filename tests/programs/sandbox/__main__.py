@@ -47,7 +47,7 @@ def main(environment: Mapping[str, str], *, api_url: str = SANDBOX_URL) -> int:
     terminal.line(f"Not asked: {NOT_ASKED}.")
     left = ", ".join(answered.left) or "no account"
     addresses = mailbox.replace("@", f"+{answered.run}…@")
-    terminal.line(f"Left behind at Whop: {left}, the users of the addresses {addresses}, and files without content.")
+    terminal.line(f"Left behind at Whop: {left}, the users of the addresses {addresses}, and a few files.")
     terminal.line(f"An account whose creation Whop never answered would have {answered.run} in its title.")
     return 1 if different else 0
 

@@ -5,15 +5,20 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 
+from local_stack.pictures import png
 from sandbox.calls import ACCOUNTS, BEFORE_FILES, Answer, Probe
 
 LIST_SECONDS = 20
 """How long a new account is looked for in the list."""
 
+FILE_SECONDS = 20
+"""How long an uploaded file may take until it is ready."""
+
 NOT_ASKED = (
     "what Whop writes to the owner of a new account (look into the mailbox), how large a picture may be, whether 5xx"
-    " and 429 are replayed under one Idempotency-Key, whether company:create alone serves POST /accounts (needs a"
-    " second key), and whether tokens end when their account is suspended"
+    " and 429 are replayed under one Idempotency-Key, whether company:create alone serves POST /accounts and whether"
+    " GET /accounts/{id} needs company:balance:read (both need a second key), what account.updated is sent for, and"
+    " whether tokens end when their account is suspended"
 )
 
 type Ask = Callable[[Probe], str]
@@ -60,10 +65,12 @@ def questions(subject: Subject, title: str) -> Iterator[Question]:
         "That external_id with another e-mail",
         lambda probe: str(probe.account("f", title=f"{title} f", external_id=probe.run)),
     )
+    yield Question("metadata.external_id with another e-mail", lambda probe: _external_id_in_metadata(probe, title))
     yield Question("GET /accounts by an external_id of no account", _filters_by_external_id)
     yield Question("GET /accounts/{id}", lambda probe: str(probe.call("GET", f"/accounts/{company}", version=ACCOUNTS)))
     yield Question("PATCH /accounts/{id} with other metadata", lambda probe: _merges(probe, company))
     yield Question("PATCH /users/{id} answers whose name", lambda probe: _shown_name(probe, user))
+    yield Question("GET /files/{id} once it is a user's picture", lambda probe: _read_once_attached(probe, user))
     for field in ("name", "profile_picture"):
         yield Question(f"PATCH /users/{{id}} with {field} null", partial(_nulled, user=user, field=field))
     yield Question("PATCH /users/{id} with a file not uploaded", lambda probe: _attached_early(probe, user))
@@ -108,6 +115,12 @@ def _same(answer: Answer, company: str) -> str:
     return f"{answer.status}, the same account" if answer.body.get("id") == company else f"{answer.status}, another one"
 
 
+def _external_id_in_metadata(probe: Probe, title: str) -> str:
+    metadata = {"external_id": f"{probe.run}-metadata"}
+    first = probe.account("g", title=f"{title} g", metadata=metadata)
+    return str(probe.account("h", title=f"{title} h", metadata=metadata) if first.is_success else first)
+
+
 def _filters_by_external_id(probe: Probe) -> str:
     query = {"external_id": f"{probe.run}-none", "first": "1"}
     found = probe.call("GET", "/accounts", version=ACCOUNTS, query=query)
@@ -148,6 +161,27 @@ def _nulled(probe: Probe, user: str, field: str) -> str:
 
 def _file(probe: Probe, version: str) -> Answer:
     return probe.call("POST", "/files", version=version, body={"filename": f"{probe.run}.png"})
+
+
+def _read_once_attached(probe: Probe, user: str) -> str:
+    created = _file(probe, ACCOUNTS)
+    if not created.is_success:
+        return str(created)
+    path = f"/files/{created.body.get('id')}"
+    headers = {
+        name: str(value) for name, value in (created.body.get("upload_headers") or {}).items() if value is not None
+    }
+    stored = probe.http.put(str(created.body.get("upload_url")), content=png("00aa00"), headers=headers)
+    if not stored.is_success:
+        return f"upload {stored.status_code}"
+    began, pause = time.monotonic(), 0.05
+    while (status := probe.call("GET", path, version=ACCOUNTS).body.get("upload_status")) != "ready":
+        if status == "failed" or time.monotonic() - began > FILE_SECONDS:
+            return f"upload {status}"
+        time.sleep(pause)
+        pause = min(2 * pause, 1.0)
+    attached = _override(probe, user, {"profile_picture": {"id": created.body.get("id")}})
+    return str(probe.call("GET", path, version=ACCOUNTS) if attached.is_success else attached)
 
 
 def _attached_early(probe: Probe, user: str) -> str:
