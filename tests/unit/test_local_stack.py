@@ -1,5 +1,6 @@
 """The local stack's decisions: what is built, for which platform it runs, and which message says why it cannot."""
 
+import base64
 import json
 import os
 import socket
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from standardwebhooks import Webhook
 
 from load import __main__ as load_program
 from local_stack import ROOT, deployment, invoking, samples, send, up
@@ -137,12 +139,12 @@ def test_what_cannot_be_meant_is_refused_with_a_sentence(said: dict[str, str], s
 
 
 def test_a_parameter_keeps_the_quotes_of_its_json() -> None:
-    written = deployment._override("PayloadOverrides", json.dumps({"name": 'data."first name"'}))
+    written = deployment.override("PayloadOverrides", json.dumps({"name": 'data."first name"'}))
     name, _, quoted = written.partition("=")
     assert name == "PayloadOverrides"
     # SAM takes the outer quotes off, and one escape off each inner one.
     assert json.loads(quoted[1:-1].replace('\\"', '"')) == {"name": 'data."first name"'}
-    assert deployment._override("TitleFormat", "{name} ({user_id})") == "TitleFormat={name} ({user_id})"
+    assert deployment.override("TitleFormat", "{name} ({user_id})") == "TitleFormat={name} ({user_id})"
 
 
 # -- ports and proxies ---------------------------------------------------------------------------------------------
@@ -274,6 +276,56 @@ def test_an_event_of_ones_own_is_signed_and_dated_anew(tmp_path: Path) -> None:
     signed = samples.events(later)["receive_webhook/user_created.json"]["headers"]["webhook-signature"]
     assert webhook.event["headers"]["webhook-signature"] == signed
     assert message == samples.events(later)["user_created/user_created.json"]
+
+
+SIGNED = samples.events(AT)["receive_webhook/user_created.json"]
+OTHER_SECRET = "whsec_" + "QUJD" * 11
+
+
+@pytest.mark.parametrize("is_encoded", [True, False])
+def test_an_own_event_gets_a_signature_of_what_it_holds(*, is_encoded: bool) -> None:
+    # Given a webhook of one's own, with headers in another spelling, whose body was changed since it was signed
+    body = SIGNED["body"].replace("Ada Lovelace", "Grace")
+    text = base64.b64encode(body.encode()).decode() if is_encoded else body
+    headers = {name.title(): value for name, value in SIGNED["headers"].items()} | {"Content-Type": "text/plain"}
+    own = {**SIGNED, "body": text, "isBase64Encoded": is_encoded, "headers": headers}
+    # When it is signed anew, with the secret that the stack has
+    found = refreshed(own, AT, secret=OTHER_SECRET)
+    # Then that signature is good, and the rest is as it was
+    id_ = SIGNED["headers"]["webhook-id"]
+    assert found["headers"]["webhook-signature"] == Webhook(OTHER_SECRET).sign(id_, AT, body)
+    assert "Webhook-Signature" not in found["headers"]
+    assert found["headers"]["Content-Type"] == "text/plain"
+    assert {**found, "headers": None} == {**own, "headers": None}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"headers": {**SIGNED["headers"], "webhook-signature": "v1,forged"}},
+        {"headers": {**SIGNED["headers"], "webhook-signature": None}},
+        {"headers": {"webhook-id": "msg_1"}},
+        {"headers": None},
+        {"Records": None, "headers": []},
+        {"Records": ["no record"], "headers": {}},
+    ],
+)
+def test_what_is_forged_or_odd_comes_to_the_function_as_it_is(changes: dict[str, Any]) -> None:
+    assert refreshed({**SIGNED, **changes}, AT) == {**SIGNED, **changes}
+
+
+def test_a_body_that_cannot_be_signed_is_refused_with_a_sentence() -> None:
+    with pytest.raises(UsageError, match="cannot be signed anew"):
+        refreshed({**SIGNED, "isBase64Encoded": True, "body": "not base64!"}, AT)
+
+
+def test_samples_are_signed_with_the_secret_of_a_stack_whose_platform_signs_like_them() -> None:
+    plain = Settings(variables={"PAYLOAD_PRESET": "stripe"}, signing_secret="plain")
+    assert plain.standard_secret == SECRET
+    secret = Settings(signing_secret=OTHER_SECRET).standard_secret
+    [chosen] = choose(None, "receive_webhook/base64_body", AT, agreed(), secret=secret)
+    headers, body = chosen.event["headers"], base64.b64decode(chosen.event["body"]).decode()
+    assert headers["webhook-signature"] == Webhook(OTHER_SECRET).sign(headers["webhook-id"], AT, body)
 
 
 @pytest.mark.parametrize(

@@ -189,7 +189,7 @@ def deploy(
         "deploy",
         *("--template-file", built / "template.yaml", "--stack-name", stack, "--resolve-s3"),
         *("--capabilities", "CAPABILITY_IAM", "--no-confirm-changeset"),
-        *("--parameter-overrides", *(_override(name, value) for name, value in settings.items())),
+        *("--parameter-overrides", *(override(name, value) for name, value in settings.items())),
         # SAM looks every five seconds whether a deployment is through; this one takes less than one.
         environment={
             "AWS_ENDPOINT_URL": engine.url,
@@ -207,7 +207,7 @@ def deploy(
     return Deployment(engine, stack, _local_webhook_url(engine, stack))
 
 
-def _override(name: str, value: str) -> str:
+def override(name: str, value: str) -> str:
     """A parameter as SAM reads it. It takes one escape off each quote, so JSON's own become code points. Without quotes
     it takes no empty value."""
     if value and '"' not in value:

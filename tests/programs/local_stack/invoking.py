@@ -1,6 +1,8 @@
 """`make invoke`: built functions in containers, by `sam local`, against a local stack; and what came of each event."""
 
+import base64
 import json
+import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +19,8 @@ from local_stack.errors import UsageError
 from local_stack.places import Places
 from local_stack.processes import free_ports
 from local_stack.sam_local import Docker, Invocation, SamLocal, find_docker
-from local_stack.sending import Delivery
+from local_stack.sending import SECRET, Delivery
+from local_stack.settings import Settings
 from local_stack.stack import running_stack
 from local_stack.terminal import Terminal
 from local_stack.waiting import becomes_true
@@ -36,7 +39,11 @@ FUNCTIONS = {
     "payout_token": "PayoutTokenFunction",
     "import_users": "ImportUsersFunction",
 }
-"""Logical ids of the template by the folders in functions/ and events/."""
+"""Logical ids of the template by the folders in functions/ and events/. The check of settings takes no events: each
+deployment runs it."""
+
+_SIGNATURE = re.compile(r"(^| )v1,[A-Za-z0-9+/]{43}=( |$)")
+"""One of the form of Standard Webhooks, good or not."""
 
 type Invoke = Callable[[str, Mapping[str, Any]], Invocation]
 type Records = Mapping[str, Mapping[str, Any]]
@@ -57,10 +64,10 @@ def run(terminal: Terminal, *, function: str | None, event: str | None) -> bool:
     Raises UsageError, DockerError, DeploymentError and StartError.
     """
     docker = find_docker()
-    with _stack(terminal, docker) as (deployment, places, whop_page):
-        chosen = choose(function, event, datetime.now(UTC), places)
+    with _stack(terminal, docker) as (deployment, places, settings, whop_page):
+        chosen = choose(function, event, datetime.now(UTC), places, secret=settings.standard_secret)
         put_import_file(deployment.engine)
-        sam = SamLocal(built(terminal), docker, samples.variables(places))
+        sam = SamLocal(built(terminal), docker, samples.variables(places), settings.parameters())
         show = _Show(terminal, deployment, whop_page)
         if len(chosen) == 1:
             return show.one(chosen[0], sam.invoke)
@@ -70,14 +77,16 @@ def run(terminal: Terminal, *, function: str | None, event: str | None) -> bool:
     return not terminal.failed
 
 
-def choose(function: str | None, event: str | None, at: datetime, places: Places) -> list[Chosen]:
-    """The events that were asked for, each signed and dated for `at`. Raises UsageError.
+def choose(
+    function: str | None, event: str | None, at: datetime, places: Places, *, secret: str = SECRET
+) -> list[Chosen]:
+    """The events that were asked for, each dated for `at` and signed with `secret`. Raises UsageError.
 
     `function` is a logical id of the template or a folder in functions/; `event` is a file, or a sample by its path
     below events/. A sample event finds its function by its folder.
     """
     folder = _folder(function) if function else None
-    known = samples.events(at, places)
+    known = samples.events(at, places, secret=secret)
     if event is None:
         names = [name for name in known if folder in (None, name.partition("/")[0])]
         return [Chosen(name, FUNCTIONS[name.partition("/")[0]], known[name]) for name in names]
@@ -86,22 +95,24 @@ def choose(function: str | None, event: str | None, at: datetime, places: Places
         return [Chosen(name, FUNCTIONS[folder or name.partition("/")[0]], known[name])]
     if folder is None:
         raise UsageError(f"Which function gets {event}? Say FUNCTION=... ({', '.join(FUNCTIONS)}).")
-    return [Chosen(event, FUNCTIONS[folder], refreshed(_read(Path(event)), at))]
+    return [Chosen(event, FUNCTIONS[folder], refreshed(_read(Path(event)), at, secret=secret))]
 
 
-def refreshed(event: Mapping[str, Any], at: datetime) -> Mapping[str, Any]:
-    """An event as if it had been sent at that time: signatures are good for five minutes, messages for three days."""
-    headers = {name.lower(): value for name, value in event.get("headers", {}).items()}
-    if "webhook-signature" in headers and not event.get("isBase64Encoded"):
-        delivery = Delivery(str(event.get("body", "")).encode(), headers["webhook-id"])
-        is_whops = event.get("rawPath") == "/whop-webhooks"
-        proven = signed(delivery, at=at) if is_whops else delivery.headers(at=at)
-        return {**event, "headers": {**headers, **proven}}
-    if "Records" in event:
+def refreshed(event: Mapping[str, Any], at: datetime, *, secret: str = SECRET) -> Mapping[str, Any]:
+    """An event as if it had been sent at that time: signatures are good for five minutes, messages for three days.
+
+    What cannot be a signature at all stays, so that a function can be seen to refuse it.
+    """
+    headers, records = event.get("headers"), event.get("Records")
+    if isinstance(headers, dict) and _SIGNATURE.search(_named(headers, "webhook-signature")):
+        proven = _proven(event, _named(headers, "webhook-id"), at, secret)
+        own = {name: value for name, value in headers.items() if name.lower() not in proven}
+        return {**event, "headers": {**own, **proven}}
+    if isinstance(records, list) and all(isinstance(record, dict) for record in records):
         sent = str(int(at.timestamp() * 1000))
         dates = {"SentTimestamp": sent, "ApproximateFirstReceiveTimestamp": sent}
-        records = [{**record, "attributes": {**record.get("attributes", {}), **dates}} for record in event["Records"]]
-        return {**event, "Records": records}
+        dated = [{**record, "attributes": {**(record.get("attributes") or {}), **dates}} for record in records]
+        return {**event, "Records": dated}
     return event
 
 
@@ -120,11 +131,29 @@ def worked(answer: Any) -> bool:
     return "errorType" not in answer and not answer.get("batchItemFailures") and answer.get("statusCode", 200) < 500
 
 
+def _proven(event: Mapping[str, Any], id_: str, at: datetime, secret: str) -> dict[str, str]:
+    """The headers that prove an event's body at that time. Raises UsageError."""
+    body = str(event.get("body") or "")
+    try:
+        delivery = Delivery(
+            base64.b64decode(body, validate=True) if event.get("isBase64Encoded") else body.encode(), id_
+        )
+        is_whops = event.get("rawPath") == "/whop-webhooks"
+        headers = signed(delivery, at=at) if is_whops else delivery.headers(secret=secret, at=at)
+    except ValueError:
+        raise UsageError("The event's body is no base64 of a text, and cannot be signed anew.") from None
+    return {name: headers[name] for name in ("webhook-timestamp", "webhook-signature")}
+
+
+def _named(headers: Mapping[str, Any], name: str) -> str:
+    return next((str(value) for each, value in headers.items() if each.lower() == name), "")
+
+
 def _folder(function: str) -> str:
     for folder, logical_id in FUNCTIONS.items():
         if function in (folder, logical_id, folder.replace("_", "-")):
             return folder
-    raise UsageError(f"There is no function {function}. There are {', '.join(FUNCTIONS)}.")
+    raise UsageError(f"There is no function {function} that takes events. There are {', '.join(FUNCTIONS)}.")
 
 
 def _read(path: Path) -> Mapping[str, Any]:
@@ -138,8 +167,8 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 
 @contextmanager
-def _stack(terminal: Terminal, docker: Docker) -> Iterator[tuple[Deployment, Places, str]]:
-    """What `make up` left running, or else a stack for this once: deployment, places, and Whop's page."""
+def _stack(terminal: Terminal, docker: Docker) -> Iterator[tuple[Deployment, Places, Settings, str]]:
+    """What `make up` left running, or else a stack for this once: deployment, places, settings, and Whop's page."""
     found = up.running()
     if found:
         if found.places.host not in (docker.address, "0.0.0.0"):
@@ -147,14 +176,14 @@ def _stack(terminal: Terminal, docker: Docker) -> Iterator[tuple[Deployment, Pla
                 f"What is running listens on {found.places.host}, where containers do not reach it."
                 f" Start it anew with `make down up LISTEN={docker.address}`, or stop it: `make invoke` starts its own."
             )
-        yield found.deployment, found.places, found.whop_page
+        yield found.deployment, found.places, found.settings, found.whop_page
         return
     engine, whop, uploads, pictures, announcements = free_ports(5)
     places = Places(
         host=docker.address, engine=engine, whop=whop, uploads=uploads, pictures=pictures, announcements=announcements
     )
     with running_stack(terminal, built(terminal), name=samples.STACK, places=places) as stack:
-        yield stack.deployment, places, stack.fake.control_url
+        yield stack.deployment, places, Settings(), stack.fake.control_url
 
 
 class _Show:

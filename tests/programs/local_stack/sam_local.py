@@ -16,7 +16,7 @@ import httpx
 
 from fake_whop import PLATFORM_COMPANY
 from local_stack import stand_in_image
-from local_stack.deployment import SAM, SWITCHED_ON, no_settings
+from local_stack.deployment import SAM, SWITCHED_ON, no_settings, override
 from local_stack.processes import LOOPBACK, GuardedProcess, free_port, installing_environment, new_scratch
 from local_stack.samples import HOST
 from local_stack.waiting import becomes_true
@@ -117,11 +117,19 @@ class Invocation:
 class SamLocal:
     """`sam local` for one build, one Docker and one set of environment variables."""
 
-    def __init__(self, built: Path, docker: Docker, variables: Mapping[str, Mapping[str, str]]) -> None:
-        """`variables` are those of each function, by its logical id, as `--env-vars` takes them."""
+    def __init__(
+        self,
+        built: Path,
+        docker: Docker,
+        variables: Mapping[str, Mapping[str, str]],
+        parameters: Mapping[str, str] | None = None,
+    ) -> None:
+        """`variables` are those of each function, by its logical id, as `--env-vars` takes them. `parameters` are the
+        template's, beside those that every local stack has."""
         self._built = built
         self._docker = docker
         self._variables = variables
+        self._parameters = parameters or {}
 
     def invoke(self, function: str, event: Mapping[str, Any]) -> Invocation:
         """One `sam local invoke`. The answer is None where the function gave none, as after a time-out."""
@@ -164,13 +172,14 @@ class SamLocal:
             "WhopEnvironment": "sandbox",
             "WhopCompanyId": PLATFORM_COMPANY,
             **SWITCHED_ON,
+            **self._parameters,
         }
         return GuardedProcess(
             [
                 *(SAM, "local", command, *arguments),
                 *("--config-file", no_settings(scratch), "--template", self._built / "template.yaml"),
                 *("--env-vars", variables, "--parameter-overrides"),
-                *(f"{name}={value}" for name, value in parameters.items()),
+                *(override(name, value) for name, value in parameters.items()),
                 *("--invoke-image", self._docker.image, "--skip-pull-image"),
                 *("--add-host", f"{HOST}:host-gateway"),
             ],

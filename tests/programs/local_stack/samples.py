@@ -17,7 +17,7 @@ from local_stack import ROOT
 from local_stack.announced import ANNOUNCEMENTS_PATH
 from local_stack.deployment import SWITCHED_ON
 from local_stack.places import Places, agreed
-from local_stack.sending import Delivery, body
+from local_stack.sending import SECRET, Delivery, body
 from local_stack.whop_webhooks import sample, signed
 from whop_sync.announcements import Announcement, announcement_id
 from whop_sync.events import ProfileField, UserEvent
@@ -91,8 +91,8 @@ def samples(at: datetime, places: Places = AGREED) -> dict[Path, str]:
     }
 
 
-def events(at: datetime, places: Places = AGREED) -> dict[str, Event]:
-    """Every sample event by its path below events/, as if it had been sent at that time."""
+def events(at: datetime, places: Places = AGREED, *, secret: str = SECRET) -> dict[str, Event]:
+    """Every sample event by its path below events/, as if it had been sent at that time. `secret` signs webhooks."""
     picture = f"http://{HOST}:{places.pictures}/c2410c.png"
     with_picture = Delivery(body("created", {**_ADA, "avatar_url": picture}, at=_SIGNED_UP), "msg_sample_with_picture")
     return {
@@ -125,10 +125,10 @@ def events(at: datetime, places: Places = AGREED) -> dict[str, Event]:
             body='{"actions": ["company:balance:read"], "expires_in_seconds": 300}',
             user_id="12345",
         ),
-        "receive_webhook/user_created.json": _webhook(_DELIVERIES["user_created"], at),
-        "receive_webhook/profile_updated.json": _webhook(_DELIVERIES["profile_updated"], at),
+        "receive_webhook/user_created.json": _webhook(_DELIVERIES["user_created"], at, secret),
+        "receive_webhook/profile_updated.json": _webhook(_DELIVERIES["profile_updated"], at, secret),
         # What API Gateway makes of a body whose content type it takes for binary.
-        "receive_webhook/base64_body.json": _webhook(with_picture, at, encoded=True),
+        "receive_webhook/base64_body.json": _webhook(with_picture, at, secret, encoded=True),
         "receive_whop_webhook/payout_updated.json": _whop_webhook(at),
         # What EventBridge says of an object that was put into the import bucket.
         "import_users/plan.json": {"bucket": {"name": f"{STACK}-import"}, "object": {"key": "users/users.csv"}},
@@ -144,9 +144,9 @@ def write(at: datetime | None = None) -> list[Path]:
     return list(files)
 
 
-def _webhook(delivery: Delivery, at: datetime, *, encoded: bool = False) -> dict[str, Any]:
+def _webhook(delivery: Delivery, at: datetime, secret: str, *, encoded: bool = False) -> dict[str, Any]:
     text = base64.b64encode(delivery.content).decode() if encoded else delivery.content.decode()
-    headers = {**delivery.headers(at=at), "content-length": str(len(delivery.content))}
+    headers = {**delivery.headers(secret=secret, at=at), "content-length": str(len(delivery.content))}
     return {
         **_http("POST /webhooks", "/webhooks", at, id_=delivery.id, headers=headers, body=text),
         "isBase64Encoded": encoded,

@@ -58,6 +58,12 @@ class Settings:
     def preset(self) -> str:
         return self.variables.get("PAYLOAD_PRESET", "standard")
 
+    @property
+    def standard_secret(self) -> str:
+        """What signs webhooks of the form of Standard Webhooks: the stack's own secret, if its platform has it."""
+        scheme = configured({**self.variables, "PAYLOAD_PRESET": self.preset}).scheme
+        return self.signing_secret if scheme.name == "standard" else SECRET
+
     def parameters(self) -> dict[str, str]:
         """The template's parameters with their values."""
         parameters = {name.title().replace("_", ""): text for name, text in self.variables.items()}
