@@ -14,6 +14,13 @@ if TYPE_CHECKING:
 _QUERY_LIMIT = 10_000
 _QUERY_POLL_SECONDS = 0.5
 
+FUNCTIONS = (
+    *("receive-webhook", "whop-webhooks", "user-created", "profile-updated", "announce", "look-up-user", "enroll-user"),
+    *("mint-chat-token", "account-link", "payout-token", "import-users", "check-settings"),
+)
+"""The last parts of the names of a stack's log groups. Those of another stack, whose name begins with that of this one,
+have something in between."""
+
 SHOWN = (
     *("outcome", "kind", "reason", "operation", "whop_status", "whop_code", "whop_request_id", "milliseconds"),
     *("retry_in_seconds", "error", "places", "explanation", "event_id", "claimed_event_id", "event_type", "user_id"),
@@ -51,7 +58,8 @@ class Logs:
     def groups(self) -> list[str]:
         """None if there is no such stack."""
         pages = self._client.get_paginator("describe_log_groups").paginate(logGroupNamePrefix=self._prefix)
-        return [group["logGroupName"] for page in pages for group in page["logGroups"]]
+        names = (group["logGroupName"] for page in pages for group in page["logGroups"])
+        return [name for name in names if name.removeprefix(self._prefix) in FUNCTIONS]
 
     def find(self, wanted: Mapping[str, str], *, since: float, until: float | None = None) -> list[LogLine]:
         """Lines of which at least one field has the wanted value, oldest first. Times are in Unix seconds."""
@@ -76,7 +84,7 @@ class Logs:
             time.sleep(_QUERY_POLL_SECONDS)
         for row in answer["results"]:
             cells = {cell["field"]: cell["value"] for cell in row}
-            yield from self._line(cells["@log"].partition(":")[2], cells["@message"])
+            yield from self._line(cells["@log"].rpartition(":")[2], cells["@message"])
 
     def _filtered(self, groups: list[str], wanted: Mapping[str, str], since: float, end: float) -> Iterator[LogLine]:
         del wanted

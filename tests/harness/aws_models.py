@@ -8,6 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+import botocore
 from botocore.model import ListShape, MapShape, OperationModel, Shape, StringShape, StructureShape
 
 
@@ -16,15 +17,23 @@ def objections(model: OperationModel, parameters: dict[str, Any]) -> list[str]:
     return list(_objections(model.input_shape, parameters, model.name)) if model.input_shape else []
 
 
-def watch(client: Any, calls: list[tuple[str, dict[str, Any]]]) -> None:
-    """Notes each call of a client as (service.Operation, parameters), and fails one that is against AWS's model."""
+def note(client: Any, calls: list[tuple[str, dict[str, Any]]]) -> None:
+    """Notes each call of a client as (service.Operation, parameters)."""
 
     def look(params: dict[str, Any], model: OperationModel, **_: Any) -> None:
         calls.append((f"{model.service_model.service_name}.{model.name}", params))
-        found = objections(model, params)
-        assert found == [], found
 
     client.meta.events.register("before-parameter-build", look)
+
+
+def compare_every_call() -> None:
+    """Fails each call from now on that is against AWS's models, whichever client of this process makes it."""
+    botocore.register_initializer(lambda session: session.register("before-parameter-build", _compare))  # type: ignore[arg-type]
+
+
+def _compare(params: dict[str, Any], model: OperationModel, **_: Any) -> None:
+    found = objections(model, params)
+    assert found == [], found
 
 
 def _objections(shape: Shape, value: Any, path: str) -> Iterator[str]:

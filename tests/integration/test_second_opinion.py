@@ -14,7 +14,7 @@ from moto import mock_aws
 
 from fake_whop import Fault
 from harness import WORKER_SECONDS, World, created, event
-from harness.aws_models import objections, watch
+from harness.aws_models import note, objections
 from local_stack import ROOT
 from local_stack.engine import Engine
 from whop_sync.announcements import Announcement
@@ -34,10 +34,10 @@ CALLS: list[tuple[str, dict[str, Any]]] = []
 
 
 def client(service: str) -> Any:
-    """A client of moto whose calls are noted and compared with AWS's models."""
+    """A client of moto whose calls are noted. That they fit AWS's models is seen in all integration tests."""
     keys = {"aws_access_key_id": "test", "aws_secret_access_key": "test", "region_name": "us-east-1"}
     made: Any = boto3.client(service, **keys)  # type: ignore[call-overload]
-    watch(made, CALLS)
+    note(made, CALLS)
     return made
 
 
@@ -218,6 +218,11 @@ def test_no_call_of_the_code_is_left_out_here(world: World, queue: tuple[Queue, 
     }
     assert len(written) >= 9
     assert written <= made
+
+
+def test_every_client_in_these_tests_is_compared_with_the_models() -> None:
+    with pytest.raises(AssertionError, match="is none of"):
+        boto3.client("dynamodb").get_item(TableName="t", Key={}, ReturnConsumedCapacity="SOME")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

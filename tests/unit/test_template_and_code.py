@@ -11,6 +11,7 @@ from slim_layer import SERVICES
 from whop_sync.batches.retries import RETRIES
 from whop_sync.config.syncing import FEWEST_CALLS_PER_MINUTE
 from whop_sync.users.schema import EXPIRY_ATTRIBUTE
+from whop_user_sync.logs import FUNCTIONS
 from whop_user_sync.parked import QUEUES
 
 SOURCES = (ROOT / "shared" / "whop_sync").rglob("*.py")
@@ -71,6 +72,16 @@ def test_the_operators_commands_know_every_queue_that_holds_parked_events(resour
     }
     parked = {name.removeprefix("${AWS::StackName}-") for name in names if re.search("dead-letters|parked", name)}
     assert parked == set(QUEUES)
+
+
+def test_the_operators_commands_know_every_log_group_of_a_function(resources: dict[str, Any]) -> None:
+    groups = {
+        each["Properties"]["LogGroupName"]["Fn::Sub"]
+        for each in resources.values()
+        if each["Type"] == "AWS::Logs::LogGroup"
+    }
+    prefix = "/aws/lambda/${AWS::StackName}-"
+    assert {name.removeprefix(prefix) for name in groups if name.startswith(prefix)} == set(FUNCTIONS)
 
 
 def test_parked_events_are_kept_for_longer_than_a_weekend(resources: dict[str, Any]) -> None:

@@ -276,7 +276,16 @@ class Sources:
             yield [event for event in events if event.event_id in event_ids]
 
     def _alarms(self) -> list[Alarm]:
-        found = self.stack.client("cloudwatch").describe_alarms(AlarmNamePrefix=f"{self.stack.name}-")["MetricAlarms"]
+        paginator = self.stack.client("cloudwatch").get_paginator("describe_alarms")
+        pages = paginator.paginate(AlarmNamePrefix=f"{self.stack.name}-")
+        # The name of another stack may begin with that of this one: the topic is whose alarm it is.
+        topic = f":{self.stack.name}-alarms"
+        found = [
+            each
+            for page in pages
+            for each in page["MetricAlarms"]
+            if any(to.endswith(topic) for to in each.get("AlarmActions", []))
+        ]
         return [
             Alarm(
                 name=each["AlarmName"].removeprefix(f"{self.stack.name}-"),
