@@ -1,5 +1,6 @@
 """A Docker daemon, a local stack where its containers reach it, and `sam local` over both."""
 
+import subprocess
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,8 +28,17 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def docker() -> Docker:
-    return find_docker()
+def docker() -> Iterator[Docker]:
+    before = containers()
+    yield find_docker()
+    assert containers() <= before, "SAM left containers behind"
+
+
+def containers() -> set[str]:
+    """The ids of all containers of `sam local`, running or not."""
+    filters = ("--all", "--quiet", "--filter", "label=sam.cli.container.type=lambda")
+    listed = subprocess.run(["docker", "ps", *filters], capture_output=True, text=True, check=True)
+    return set(listed.stdout.split())
 
 
 @pytest.fixture(scope="session")

@@ -1,15 +1,14 @@
 """Who may import whom, read from the imports themselves."""
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
 
+from harness.imports import PACKAGE, imported, modules
 from local_stack import ROOT
-
-PACKAGE = ROOT / "shared" / "whop_sync"
 
 MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "bottom": frozenset(),
@@ -35,29 +34,11 @@ MAY_IMPORT: Mapping[str, frozenset[str]] = {
 """From the bottom up, and no more than is used. Every room may import itself; a use case never imports another."""
 
 
-def modules() -> Iterator[tuple[str, Path]]:
-    for path in sorted(PACKAGE.rglob("*.py")):
-        parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
-        yield ".".join(parts).removesuffix(".__init__"), path
-
-
 def room(module: str) -> str:
     parts = module.split(".")
     if len(parts) > 1 and (PACKAGE / parts[1]).is_dir():
         return parts[1]
     return "assembly" if module == "whop_sync.assembly" else "bottom"
-
-
-def imported(path: Path) -> Iterator[str]:
-    """The modules of this package that a file names in an import, at its top, in a function or for types only."""
-    known = dict(modules())
-    for node in ast.walk(ast.parse(path.read_text())):
-        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
-        if isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{path}: imports are absolute"
-            inside = [f"{node.module}.{alias.name}" for alias in node.names]
-            names = [name if name in known else str(node.module) for name in inside]
-        yield from (name for name in names if name.split(".")[0] == "whop_sync")
 
 
 @pytest.mark.parametrize(("module", "path"), list(modules()), ids=[name for name, _ in modules()])

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from local_stack.errors import UsageError
 from local_stack.invoking import changes, choose, refreshed, worked
 from local_stack.places import agreed
 from local_stack.ports import holder
-from local_stack.processes import direct_to
+from local_stack.processes import GuardedProcess, bare_environment, direct_to
 from local_stack.sending import SECRET
 from local_stack.settings import Settings
 from local_stack.terminal import Terminal
@@ -239,6 +240,32 @@ def test_make_reaches_what_runs_on_another_address_past_the_proxy_too(tmp_path: 
     )
     # Then no proxy stands between, by either spelling
     assert shown.stdout.split() == ["intranet.test,127.0.0.1,localhost,172.17.0.1"] * 2
+
+
+# -- ending what was started -----------------------------------------------------------------------------------------
+
+
+WINDS_UP = """
+import pathlib, signal, sys
+try:
+    print("ready", flush=True)
+    signal.pause()
+except KeyboardInterrupt:
+    pathlib.Path(sys.argv[1]).touch()
+"""
+
+
+def test_a_command_that_winds_up_on_ctrl_c_is_ended_by_it_even_where_ctrl_c_is_ignored(tmp_path: Path) -> None:
+    # Given a command that removes what it made when it is interrupted, started from a shell's background
+    inherited = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    command = [sys.executable, "-c", WINDS_UP, tmp_path / "wound-up"]
+    process = GuardedProcess(command, environment=bare_environment(), ended_by=signal.SIGINT, grace_seconds=60)
+    signal.signal(signal.SIGINT, inherited)
+    process.wait_until(lambda: "ready" in process.output(), seconds=60, what="the command")
+    # When it is stopped
+    process.stop()
+    # Then it did so
+    assert (tmp_path / "wound-up").exists()
 
 
 # -- make invoke ---------------------------------------------------------------------------------------------------

@@ -1,7 +1,8 @@
-"""Runs a command that must not outlive the process that started it: `guard.py SCRATCH COMMAND...`.
+"""Runs a command that must not outlive the process that started it: `guard.py SCRATCH SIGNAL SECONDS COMMAND...`.
 
 The guard holds the reading end of its starter's pipe. When the starter closes it, or dies in whatever way, the guard
-ends the command with all its children and removes SCRATCH. A starter that is killed cannot tidy up; its guard can.
+ends the command with all its children and removes SCRATCH. A starter that is killed cannot tidy up; its guard can. The
+command gets SIGNAL, by its number, and has so many SECONDS to wind up before it is killed.
 """
 
 import contextlib
@@ -12,27 +13,28 @@ import subprocess
 import sys
 import threading
 
-GRACE_SECONDS = 3
-
 
 def main() -> int:
-    scratch, *command = sys.argv[1:]
+    scratch, number, seconds, *command = sys.argv[1:]
+    # What was started with Ctrl-C ignored, as by a shell in the background, hands that on, and may be ended by it here.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     # A session of its own: the command and its children form one group, and Ctrl-C reaches only the starter.
     process = subprocess.Popen(command, stdin=subprocess.DEVNULL, start_new_session=True)
-    threading.Thread(target=_end_when_let_go, args=(process,), daemon=True).start()
+    gently = (process, signal.Signals(int(number)), float(seconds))
+    threading.Thread(target=_end_when_let_go, args=gently, daemon=True).start()
     code = process.wait()
     _signal_group(process, signal.SIGKILL)
     shutil.rmtree(scratch, ignore_errors=True)
     return code
 
 
-def _end_when_let_go(process: subprocess.Popen[bytes]) -> None:
+def _end_when_let_go(process: subprocess.Popen[bytes], number: signal.Signals, seconds: float) -> None:
     # Unbuffered: a thread that waits inside sys.stdin's lock would make this process end with a fatal error.
     while os.read(sys.stdin.fileno(), 4096):
         pass
-    _signal_group(process, signal.SIGTERM)
+    _signal_group(process, number)
     with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(GRACE_SECONDS)
+        process.wait(seconds)
     _signal_group(process, signal.SIGKILL)
 
 

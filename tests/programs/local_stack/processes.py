@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -92,14 +93,17 @@ class GuardedProcess:
         folder: Path = ROOT,
         scratch: Path | None = None,
         errors_apart: bool = False,
+        ended_by: signal.Signals = signal.SIGTERM,
+        grace_seconds: float = 3,
     ) -> None:
-        """With `errors_apart`, what the command writes to standard error is not part of its output."""
+        """With `errors_apart`, what the command writes to standard error is not part of its output. It is ended by a
+        signal, and killed if it still runs `grace_seconds` later."""
         self.scratch = scratch or new_scratch()
         # Kept open: the guard removes the scratch folder when the command ends, and its last words are wanted then.
         self._log = (self.scratch / "output.log").open("w+b")
         self._errors = (self.scratch / "errors.log").open("w+b") if errors_apart else self._log
         self._process = subprocess.Popen(
-            [sys.executable, guard.__file__, self.scratch, *command],
+            [sys.executable, guard.__file__, self.scratch, str(int(ended_by)), str(grace_seconds), *command],
             env={**environment, "TMPDIR": str(self.scratch)},
             cwd=folder,
             stdin=subprocess.PIPE,

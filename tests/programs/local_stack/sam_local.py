@@ -4,6 +4,7 @@ SAM exits 0 when a function timed out, and `start-lambda` never says that one fa
 """
 
 import json
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -186,6 +187,9 @@ class SamLocal:
             environment={**installing_environment(), **endpoint},
             scratch=scratch,
             errors_apart=True,
+            # On Ctrl-C SAM removes its containers, one after the other; by SIGTERM `sam local invoke` dies at once.
+            ended_by=signal.SIGINT,
+            grace_seconds=60,
         )
 
 
