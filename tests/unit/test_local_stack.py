@@ -258,7 +258,7 @@ except KeyboardInterrupt:
 def test_a_command_that_winds_up_on_ctrl_c_is_ended_by_it_even_where_ctrl_c_is_ignored(tmp_path: Path) -> None:
     # Given a command that removes what it made when it is interrupted, started from a shell's background
     inherited = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    command = [sys.executable, "-c", WINDS_UP, tmp_path / "wound-up"]
+    command = [sys.executable, "-c", WINDS_UP, str(tmp_path / "wound-up")]
     process = GuardedProcess(command, environment=bare_environment(), ended_by=signal.SIGINT, grace_seconds=60)
     signal.signal(signal.SIGINT, inherited)
     process.wait_until(lambda: "ready" in process.output(), seconds=60, what="the command")
