@@ -137,10 +137,15 @@ class Erasure:
         return "removed", None
 
     def _disguise(self, company_id: str) -> AccountFate:
-        try:
-            self.enrollment.whop.update_account(company_id, {"title": f"Erased {company_id}", "metadata": {}})
-        except SyncError as error:
-            if error.reason not in _REFUSALS:
-                raise
-            return "kept"
-        return "blanked"
+        """Takes title, metadata and external id away. That null clears the last stands in Whop's newest guides only, so
+        a Whop that refuses it is assumed to know none."""
+        blank = {"title": f"Erased {company_id}", "metadata": {}}
+        for changes in ({**blank, "external_id": None}, blank):
+            try:
+                self.enrollment.whop.update_account(company_id, changes)
+            except SyncError as error:
+                if error.reason not in _REFUSALS:
+                    raise
+            else:
+                return "blanked"
+        return "kept"

@@ -61,6 +61,7 @@ def test_who_returns_after_an_erasure_is_enrolled_anew(world: World) -> None:
     assert len(world.fake.companies()) == 1
 
 
+@pytest.mark.parametrize("enrollment", ["companies", "accounts"])
 @pytest.mark.parametrize("status", [400, 403])
 def test_an_account_that_whop_does_not_remove_no_longer_names_the_user(world: World, status: int) -> None:
     _, account = enrolled(world)
@@ -69,9 +70,17 @@ def test_an_account_that_whop_does_not_remove_no_longer_names_the_user(world: Wo
     assert receipt.account == "blanked"
     assert receipt.why == ("whop_refused" if status == 400 else "whop_key_rejected")
     (left,) = world.fake.companies()
-    assert (left.id, left.metadata) == (account, {})
+    assert (left.id, left.metadata, left.external_id) == (account, {}, None)
     assert "Ann" not in left.title
     assert "u1" not in left.title
+
+
+def test_a_whop_that_knows_no_external_ids_still_takes_the_title_away(world: World) -> None:
+    enrolled(world)
+    world.fake.fault(Fault("DELETE /accounts/{id}", "error_null", status=400))
+    world.fake.fault(Fault("PATCH /accounts/{id}", "error_null", status=400))
+    assert erasure(world).erase("u1").account == "blanked"
+    assert [left.metadata for left in world.fake.companies()] == [{}]
 
 
 def test_a_failure_halfway_is_made_good_by_the_next_run(world: World) -> None:
