@@ -166,7 +166,11 @@ def test_an_operator_sees_all_that_happened_to_a_user_and_to_a_delivery(
         ),
         (
             "user-created",
-            {"sqs:SendMessage": ["user-created-dead-letters"], "dynamodb:UpdateItem": ["table"]},
+            {
+                "sqs:SendMessage": ["user-created-dead-letters"],
+                "dynamodb:UpdateItem": ["table"],
+                "dynamodb:GetItem": ["table"],  # whether the user who has a Whop user is about to leave
+            },
             {
                 "sqs:SendMessage": ["user-created", "profile-updated", "profile-updated-dead-letters"],
                 "sqs:ReceiveMessage": ["profile-updated", "user-created-dead-letters"],
@@ -179,6 +183,7 @@ def test_an_operator_sees_all_that_happened_to_a_user_and_to_a_delivery(
             {
                 "sqs:SendMessage": ["profile-updated-dead-letters"],
                 "dynamodb:UpdateItem": ["table"],
+                "dynamodb:GetItem": ["table"],
                 "dynamodb:DeleteItem": ["table"],  # the reverse item of a user who is gone
             },
             {

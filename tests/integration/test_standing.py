@@ -14,7 +14,7 @@ from harness.faults import KILLS, Meanwhile, Point, kinds_of
 from local_stack.engine import Engine
 from local_stack.pictures import png
 from whop_sync.batches.retries import RETRIES
-from whop_sync.errors import AwaitsTurn, Transient
+from whop_sync.errors import AwaitsTurn, Permanent, Transient
 from whop_sync.events import UNDATED, Position, Standing, UserEvent, standing_of
 from whop_sync.receiving.payloads import suspension_in
 from whop_sync.users.directory import Directory
@@ -170,6 +170,18 @@ class TestDeletion:
         assert world.shown("u2")[0] == "Anna"
         accounts = [each.metadata for each in world.fake.companies()]
         assert len(accounts) == 2
+
+    def test_another_user_waits_for_longer_than_an_hour_while_the_deletion_is_under_way(self, world: World) -> None:
+        world.settle(created("u1", version=1, email="a@shop.test", name="Ann"), event("u1", version=9, name="Anna"))
+        gone, second = deleted("u1", version=5), created("u2", version=6, email="a@shop.test", name="Bob")
+        assert world.failure(gone).reason == "user_deleted"
+        assert type(world.failure(second, age=3 * RETRIES.arrival_patience)) is AwaitsTurn
+        world.handle(gone, age=RETRIES.arrival_patience)
+        assert world.handle(second, age=4 * RETRIES.arrival_patience).outcome in ("enrolled", "adopted")
+        assert world.shown("u2")[0] == "Bob"
+        # And where the first one stays, another is refused after the hour
+        third = created("u3", version=6, email="a@shop.test", name="Cy")
+        assert type(world.failure(third, age=RETRIES.arrival_patience)) is Permanent
 
     def test_a_created_that_waits_for_its_email_is_newer_than_an_old_deletion(self, world: World) -> None:
         world.failure(created(version=5, email=None, name="Ann"))

@@ -309,7 +309,7 @@ class Synchronization:
         try:
             self.mappings.record_account(task.claim, account, located.enrolled_email, to_record)
         except Permanent as error:
-            return self._failed(task, progress, self._patient(error, task.age))
+            return self._failed(task, progress, self._patient(error, account, task.age))
         except Transient as error:
             # The mapping may be written all the same, with what is announced of it, and no later answer says by which
             # e-mail it came about.
@@ -319,11 +319,13 @@ class Synchronization:
         mapped = replace(progress, account=account, attempt=None, announced=announced)
         return _Enrolled(progress=mapped, account=account, origin=located.origin)
 
-    def _patient(self, error: Transient | Permanent, age: float) -> Transient | Permanent:
-        """An error that waits instead, as long as the deletion that sets a Whop user free may be on its way."""
-        if error.reason == "whop_user_taken" and age < self.retries.arrival_patience:
-            return AwaitsTurn(error.reason, error.explanation)
-        return error
+    def _patient(self, error: Permanent, account: Account, age: float) -> SyncError:
+        """The deletion that sets a Whop user free may be on its way for an hour. One that is under way may take longer:
+        Whop is down, or the deletion itself waits for a return."""
+        if error.reason != "whop_user_taken":
+            return error
+        is_awaited = age < self.retries.arrival_patience or self.mappings.is_being_freed(account.whop_user_id)
+        return AwaitsTurn(error.reason, error.explanation) if is_awaited else error
 
     def _without_account(self, task: _Task) -> _Step:
         """Without an e-mail Whop enrolls no user, and a suspension enrolls none either. The event that does may be on

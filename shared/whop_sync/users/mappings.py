@@ -35,6 +35,7 @@ from whop_sync.users.schema import (
     Attempt,
     Attributes,
     Item,
+    Key,
     Row,
     attempt_attributes,
     earlier_attributes,
@@ -162,12 +163,16 @@ class Mappings:
 
     def row(self, user_id: str) -> Row:
         """The user's row as it is now, an empty one if there is none."""
-        return read_row(self._item(user_id))
+        return read_row(self._item(user_key(user_id)))
 
-    def _item(self, user_id: str) -> Item:
+    def is_being_freed(self, whop_user_id: str) -> bool:
+        """Whether a Whop user is no other user's for long: the deletion of the one who has it is under way or done."""
+        reverse = self._item(whop_user_key(whop_user_id))
+        return not reverse or self.row(reverse["user_id"]["S"]).standing == "deleted"
+
+    def _item(self, key: Key) -> Item:
         with aws_errors("dynamodb_unavailable"):
-            answer = self._client.get_item(TableName=self._table, Key=user_key(user_id), ConsistentRead=True)
-        return answer.get("Item", {})
+            return self._client.get_item(TableName=self._table, Key=key, ConsistentRead=True).get("Item", {})
 
     # -- while the lease is held -----------------------------------------------------------------------------------
 

@@ -27,6 +27,7 @@ TRAITS = Traits(
     refused_pictures=True,
     strains=True,
     announcements=True,
+    hand_ons=True,
 )
 """What occurs in the stories of the gate and of `make simulate`."""
 

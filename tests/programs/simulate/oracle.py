@@ -42,6 +42,11 @@ HOUR = 3600.0
 """So long an event waits for another one that may be on its way: the one with the e-mail, the return of a user."""
 
 
+BEGINNING = 1800.0
+"""So long it may take until a worker has an event for the first time with nothing going wrong with it: other events of
+the user may keep the lease of a worker that died."""
+
+
 class Finding(NamedTuple):
     wrong: Wrong
     about: str
@@ -183,13 +188,21 @@ class _Judge:
         ]
 
     def _holds_on(self, rival: Life, arrival: Arrival) -> bool:
-        """Whether a rival could keep the Whop user for the hour that an event has patience."""
+        """Whether a rival could keep the Whop user for as long as an event has patience: the hour, and until a deletion
+        that is under way by then is done."""
         if not rival.gone:
             return True
         last = max(order(event) for event in rival.events if event.standing == "deleted")
         deletions = {event.event_id for event in rival.events if order(event) == last}
         done = [ending.at for ending in self._history.endings if ending.event_id in deletions]
-        return not done or min(done) > arrival.at + HOUR
+        if not done:
+            return True
+        begun = min(each.at for each in self._history.arrivals if each.event.event_id in deletions)
+        if not any(
+            point.event_id in deletions and decision.fault for point, decision in self._history.decisions.items()
+        ):
+            return begun + BEGINNING > arrival.at + HOUR
+        return min(done) > arrival.at + HOUR
 
     def _candidates(self, events: Iterable[UserEvent]) -> set[str]:
         """The Whop users that these events may lead to: by e-mail, or brought along."""

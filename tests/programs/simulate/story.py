@@ -230,6 +230,8 @@ class Traits:
     strains: bool = False
     """Clocks, the list and lost creates at the edge of what enrollment by /companies promises to bear."""
     announcements: bool = False
+    hand_ons: bool = False
+    """A user leaves, and another one signs up with their address meanwhile."""
 
 
 def sign_in_id(address: str) -> str:
@@ -327,7 +329,33 @@ def _seasoned(story: Story, traits: Traits) -> Story:
             arrivals = _renamed_each_minute(chance)
     if traits.announcements and random.Random(f"{story.seed} announced").random() < 0.5:
         settings = replace(settings, announces=True)
+    handing = random.Random(f"{story.seed} handed on")
+    if traits.hand_ons and handing.random() < 0.03:
+        arrivals = _handed_on(handing)
     return replace(story, settings=settings, arrivals=arrivals, chance=seeded)
+
+
+def _handed_on(chance: random.Random) -> list[Arrival]:
+    """One user's deletion is older or newer than their changes, and another one's sign-up comes before or after it."""
+    kinds: list[Kind] = ["deleted", *(chance.choice(("created", "updated", "updated")) for _ in range(3))]
+    versions = chance.sample(range(1, 20), len(kinds))
+    events = [
+        UserEvent(
+            kind=kind,
+            event_id=f"e{version}",
+            user_id="u1",
+            version=version,
+            standing=_STANDINGS.get(kind),
+            email=None if kind == "deleted" else "u1@shop.test",
+            profile={} if kind == "deleted" else {"name": f"u1 {version}"},
+        )
+        for kind, version in zip(kinds, versions, strict=True)
+    ]
+    second = replace(events[0], kind="created", event_id="e20", user_id="u2", version=20, standing="active")
+    events.append(replace(second, email="u1@shop.test", profile={"name": "u2 A"}))
+    chance.shuffle(events)
+    gap = chance.choice((0.2, 3.0, 20.0, 300.0))
+    return [Arrival(round((number + chance.random()) * gap, 3), event) for number, event in enumerate(events)]
 
 
 def _renamed_each_minute(chance: random.Random) -> list[Arrival]:
