@@ -1,7 +1,10 @@
 """Who may import whom, read from the imports themselves."""
 
 import ast
-from collections.abc import Mapping
+import subprocess
+import sys
+import tomllib
+from collections.abc import Iterator, Mapping
 from graphlib import TopologicalSorter
 from pathlib import Path
 
@@ -79,6 +82,33 @@ def test_a_function_is_a_docstring_an_import_an_object_and_a_handler(app: str) -
     kinds = [type(node) for node in ast.parse(text).body]
     assert kinds == [ast.Expr, ast.ImportFrom, ast.ImportFrom, ast.Assign, ast.FunctionDef]
     assert set(imported(ROOT / "functions" / app / "app.py")) == {"whop_sync.assembly"}
+
+
+def packages(path: Path) -> Iterator[str]:
+    """The first names of all modules that a file imports, but for those that are imported for their types only."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
+            names = [str(node.module)]
+        yield from (name.partition(".")[0] for name in names if not name.startswith("mypy_boto3_"))
+
+
+def test_the_layer_names_every_package_that_it_imports_and_no_other() -> None:
+    """What only another package brings along may go with its next version."""
+    found = {name for _, path in modules() for name in packages(path)} - set(sys.stdlib_module_names) - {"whop_sync"}
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    assert found == {name.replace("-", "_") for name in project["dependency-groups"]["layer"]}
+
+
+def test_a_checkout_keeps_its_line_ends_also_where_git_changes_them(tmp_path: Path) -> None:
+    """A shell, make and the Lambda runtime read no CRLF, which core.autocrlf makes on Windows."""
+    (tmp_path / ".gitattributes").write_text((ROOT / ".gitattributes").read_text())
+    subprocess.run(["git", "init", "--quiet", str(tmp_path)], check=True)
+    files = ["Makefile", "shared/Makefile", ".ci/run", ".ci/find-python", "functions/announce/app.py", "template.yaml"]
+    attributes = subprocess.run(
+        ["git", "-C", str(tmp_path), "check-attr", "eol", "--", *files], capture_output=True, text=True, check=True
+    )
+    assert attributes.stdout.splitlines() == [f"{file}: eol: lf" for file in files]
 
 
 def test_one_place_makes_the_client_of_whop() -> None:

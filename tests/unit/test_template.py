@@ -629,3 +629,9 @@ def test_a_deployment_by_tag_keeps_an_alarm_address_that_was_set_by_hand(
     arguments = run.stdout.splitlines()
     overrides = arguments[arguments.index("--parameter-overrides") + 1 :]
     assert overrides == ["WhopEnvironment=sandbox", "WhopCompanyId=biz_1", *expected]
+
+
+def test_reading_the_template_leaves_the_yaml_of_all_others_as_it_is() -> None:
+    assert template()["Resources"]
+    with pytest.raises(yaml.constructor.ConstructorError):
+        yaml.safe_load("!Ref WebhookApi")
