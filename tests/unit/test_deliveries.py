@@ -14,7 +14,7 @@ from botocore.exceptions import ClientError, EndpointConnectionError
 from hypothesis import given
 from hypothesis import strategies as st
 
-from whop_sync.aws.api_gateway import HttpAnswer
+from whop_sync.aws.api_gateway import HttpAnswer, HttpEvent
 from whop_sync.aws.queues import EventQueues, Queue
 from whop_sync.errors import Transient
 from whop_sync.events import Kind, UserEvent
@@ -268,8 +268,10 @@ def test_a_signed_id_that_no_text_can_hold_is_replaced() -> None:
 
 @pytest.mark.parametrize("text", ["YQ", "YQ=", "Y Q==", "YQ==\n", "\u00e9", "Y*Q="])
 def test_a_body_that_is_not_what_its_encoding_says_is_refused(text: str) -> None:
-    endpoint = Endpoint()
-    assert endpoint.receiver.answer({"headers": {}, "body": text, "isBase64Encoded": True})["statusCode"] == 401
+    # Given a sender whose proof does not cover the body
+    endpoint = Endpoint(platform=PLATFORMS["ory"], keys=(b"token",))
+    event: HttpEvent = {"headers": {"authorization": "Bearer token"}, "body": text, "isBase64Encoded": True}
+    assert endpoint.receiver.answer(event)["statusCode"] == 401
     assert endpoint.sqs.sent == []
 
 
@@ -539,6 +541,13 @@ def test_a_parked_delivery_is_judged_by_the_clock_of_now() -> None:
     content = base64.b64encode(json.dumps(body).encode()).decode()
     endpoint.receiver.redeliver({"event_id": "x", "headers": {}, "received_at": NOW - 3600, "body": content})
     assert UserEvent.from_json(endpoint.sqs.sent[0]["MessageBody"]).standing == "active"
+
+
+def test_a_time_ahead_in_a_body_that_can_be_sent_again_for_ever_never_becomes_that_of_receipt() -> None:
+    endpoint = Endpoint(platform=PLATFORMS["own"])
+    body = json.dumps({**UPDATED, "timestamp": NOW - 60, "data": {"id": "u1", "name": "Ann", "updated_at": NOW + 3600}})
+    endpoint.post(body.encode(), x_signature=hmac.digest(KEY, body.encode(), "sha256").hex())
+    assert UserEvent.from_json(endpoint.sqs.sent[0]["MessageBody"]).version == (NOW - 60) * 1_000_000
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,7 @@ CLERK = {"preset": "clerk", "payload": {"email": "data.mail", "default_pictures"
         json.dumps(CLERK, indent="\t"),
         "\ufeff" + json.dumps(CLERK, indent=2).replace("\n", "\r\n"),
         json.dumps(CLERK, indent="\t").replace('"payload"', '// as "Clerk" posts\n\t/* since\n\tMay */ "payload"'),
+        "{preset: clerk, payload: {email: data.mail, default_pictures: [https://img.test/]}} // YAML without quotes",
         "# mine\n// and yours\n" + json.dumps(CLERK, indent=1).replace('"clerk",', '"clerk", // its own row'),
     ],
 )

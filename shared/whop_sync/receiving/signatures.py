@@ -420,7 +420,6 @@ def looks_like(value: str) -> str:
 
     Only words of our own come out, never a part of the value.
     """
-    value = value[:4096]
     for pattern, form in _LOOKS:
         found = pattern.search(value)
         if found:
