@@ -22,6 +22,8 @@ def signing_key(secret: str) -> bytes:
     text = secret.strip().removeprefix("v1,")  # Supabase prints its secrets as v1,whsec_... (observed)
     if text.startswith(("v1a,", "whpk_", "whsk_")):
         raise ValueError("keys of asymmetric signatures (v1a) are not taken: ask the sender for a whsec_ secret")
+    if text.count("whsec_") > 1:
+        raise ValueError('these are several signing secrets: store them as a JSON list, ["whsec_...", "whsec_..."]')
     if not text.startswith("whsec_"):
         raise ValueError(
             "a signing secret must start with whsec_ (if your sender shows bare base64, put whsec_ before it; if it"

@@ -641,7 +641,7 @@ def test_a_secret_is_taken_out_of_what_people_put_around_it(pasted: str) -> None
         (f'["{SECRET}"', "begins like JSON"),
         ("[" * 100_000, "begins like JSON"),
         (b"\xff\x00binary".decode("utf-8", "surrogateescape"), "SecretBinary"),
-        (f"{SECRET}\n{SECRET}", "must be base64"),
+        *((f"{SECRET}{between}{SECRET}", "several signing secrets") for between in ("\n", ",", ", ", " ")),
         ("short", "must start with whsec_"),
         ("WEBHOOK_SECRET=", "without a value"),
     ],
