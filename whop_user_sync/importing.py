@@ -86,7 +86,12 @@ class PacedQueue:
 
 
 class Import:
-    """One file on its way, reported after each chunk. A dry run leaves no state behind."""
+    """One file on its way, reported after each chunk. A dry run leaves no state behind.
+
+    Attributes:
+        reasons, people: of the rows that this run has read: why some were rejected, and how many people are to be
+            enrolled by their e-mail.
+    """
 
     def __init__(self, file: Path, sink: Sink, *, as_of: str, dry: bool, report: "Progress", course: Course) -> None:
         self._file = file
@@ -95,6 +100,7 @@ class Import:
         self._report = report
         self._course = course
         self.reasons: Counter[Reason] = Counter()
+        self.people = 0
         self._state_file = file.with_name(file.name + ".import.json")
         self.rejected_file = file.with_name(file.name + ".rejected.ndjson")
         self.state = self._resumed_from = State.new(file, as_of)
@@ -146,6 +152,7 @@ class Import:
             self.reasons[rejection.reason] += 1
             rejected.write(rejection.to_json().encode() + b"\n")
         rejected.flush()
+        self.people = chunk.people
         self.state = replace(
             self.state,
             offset=chunk.end.byte,

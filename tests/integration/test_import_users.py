@@ -168,10 +168,29 @@ def test_a_dry_run_prints_the_same_and_sends_nothing(operator: Operator) -> None
     printed = operator.printed()
     assert "2 would be sent, 1 rejected" in printed
     # And that Whop may write to so many people
-    assert "about 2 people. Whop may write to everyone" in printed
+    assert "would enroll 2 people, less those who are enrolled already. Whop may write to everyone" in printed
     assert [each["line"] for each in operator.rejected()] == [2]
     assert operator.received() == []
     assert not operator.state_file.exists()
+
+
+def test_a_dry_run_counts_the_people_whom_whop_would_enroll_by_their_email(operator: Operator) -> None:
+    # Given a user of two rows, one who is suspended, one who came by Whop sign-in, one who was deleted
+    operator.write(
+        line(1),
+        line(1, name="Ann"),
+        line(2, status="suspended"),
+        line(3, whop_user_id="user_3"),
+        line(4, status="deleted"),
+    )
+    assert operator.run("--dry-run", "--json") == 0
+    found = json.loads(operator.printed().splitlines()[0])
+    assert (found["sent"], found["would_be_sent"], found["people"]) == (0, 5, 2)
+    # And one of them alone
+    assert operator.run("--dry-run", "--user", "u1") == 0
+    assert "would enroll 1 person" in operator.printed()
+    assert operator.run("--dry-run", "--user", "u4") == 0
+    assert "enroll" not in operator.printed()
 
 
 def test_before_people_are_enrolled_their_operator_reads_that_whop_may_write_to_them(operator: Operator) -> None:

@@ -126,7 +126,10 @@ def import_users(
                 out.warn(f"Stopped: {run.state}. Continue with --resume.")
             raise
         progress.end()
-        return _summary(out, state.sent, state.rejected, run.reasons, run.rejected_file, dry_run=dry_run)
+        _summarize(
+            out, state.sent, state.rejected, run.reasons, run.rejected_file, people=run.people if dry_run else None
+        )
+        return Exit.ATTENTION if state.rejected else Exit.DONE
 
 
 def verify(
@@ -289,20 +292,30 @@ def _import_one(out: Output, file: Path, user: str, sink: Sink, as_of: str, *, d
     if not chunks:
         raise CommandError(f"{file} has no row of this user.", Exit.ATTENTION)
     reasons = Counter(rejection.reason for rejection in rejections)
-    return _summary(out, sum(chunk.sent for chunk in chunks), len(rejections), reasons, None, dry_run=dry_run)
+    sent, people = sum(chunk.sent for chunk in chunks), chunks[-1].people
+    _summarize(out, sent, len(rejections), reasons, None, people=people if dry_run else None)
+    return Exit.ATTENTION if rejections else Exit.DONE
 
 
-def _summary(
-    out: Output, sent: int, rejected: int, reasons: Counter[Reason], rejected_file: Path | None, *, dry_run: bool
-) -> int:
-    what = "would be sent" if dry_run else "sent"
+def _summarize(
+    out: Output,
+    sent: int,
+    rejected: int,
+    reasons: Counter[Reason],
+    rejected_file: Path | None,
+    *,
+    people: int | None,
+) -> None:
+    """`people` is how many would be enrolled by their e-mail, None where this is no dry run."""
+    what = "sent" if people is None else "would be sent"
     why = f" ({', '.join(f'{count:,} {reason}' for reason, count in reasons.most_common())})" if reasons else ""
     where = f": {rejected_file} says which and why" if rejected and rejected_file else ""
     out.say(f"{sent:,} {what}, {rejected:,} rejected{why}{where}.")
-    if dry_run and sent:
-        out.say(f"That is about {sent:,} people. {MAIL_NOTICE}")
-    out.document({"sent": 0 if dry_run else sent, "would_be_sent": sent, "rejected": rejected, "by_reason": reasons})
-    return Exit.ATTENTION if rejected else Exit.DONE
+    if people:
+        who = "1 person" if people == 1 else f"{people:,} people"
+        out.say(f"That would enroll {who}, less those who are enrolled already. {MAIL_NOTICE}")
+    counts = {"sent": sent} if people is None else {"sent": 0, "would_be_sent": sent, "people": people}
+    out.document({**counts, "rejected": rejected, "by_reason": reasons})
 
 
 def _events(file: Path, as_of: str, unreadable: Counter[str]) -> Iterator[UserEvent]:

@@ -65,10 +65,12 @@ class Rejection:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Chunk:
-    """Rows that are done: stored or rejected. `end` is where the next one begins."""
+    """Rows that are done: stored or rejected. `end` is where the next one begins. `people` is how many are to be
+    enrolled by their e-mail, from the first row to here."""
 
     end: Offset
     sent: int
+    people: int
     rejections: Sequence[Rejection]
 
 
@@ -92,7 +94,7 @@ def import_rows(rows: Iterable[FileRow], source: Source, sink: Sink, *, clock: C
             else:
                 bodies.append(found.to_json())
         sink.send_all(bodies)
-        yield Chunk(end=chunk[-1].end, sent=len(bodies), rejections=rejections)
+        yield Chunk(end=chunk[-1].end, sent=len(bodies), people=len(addresses), rejections=rejections)
 
 
 class _Addresses:
@@ -100,6 +102,9 @@ class _Addresses:
 
     def __init__(self) -> None:
         self._users: dict[int, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._users)
 
     def check(self, event: UserEvent) -> None:
         """Raises Malformed if nothing could come of an event, else remembers whose its address is."""
