@@ -251,7 +251,7 @@ def enroll_user() -> "EnrollUser":
     from whop_sync.config.syncing import enroll_config
     from whop_sync.journal import Journal
     from whop_sync.receiving.enroll_requests import RequestReader
-    from whop_sync.receiving.platforms import checked_enroll_if
+    from whop_sync.receiving.payloads import checked_enroll_if
     from whop_sync.users.directory import Directory
 
     config = enroll_config()

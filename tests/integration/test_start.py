@@ -100,6 +100,8 @@ def test_a_function_loads_and_opens_what_it_needs_and_no_more(surroundings: Surr
     assert settings - {"settings"} == SETTINGS[function]
     if function in ("user_created", "profile_updated"):  # no value of a platform is read
         assert "whop_sync.values" not in loaded
+    if function == "enroll_user":  # it reads bodies of one preset, which no signature proves
+        assert not loaded & {"whop_sync.receiving.platforms", "whop_sync.receiving.signatures"}
     if function in ("receive_webhook", "receive_whop_webhook"):
         assert not rooms & {"batches", "users", "whop", "pictures", "internet"}
     if function == "receive_whop_webhook":  # it reads one platform's bodies, whose places it knows

@@ -72,7 +72,13 @@ def body_report(
         return BodyReport(outcome="refused", verdict=f"It would be refused (413): {refusal.explanation}.")
     delivery = Delivery(body=kept, headers=headers, event_id="", received_at=now, signed_at=signed_at)
     remarks = [] if kept is body else ["! It is large by the pictures in it: they are dropped, the rest is read."]
-    match understood(delivery, platform, now=now):
+    match understood(
+        delivery,
+        platform.preset,
+        enroll_if=platform.enroll_if,
+        replayable=platform.scheme.is_replayable,
+        now=now,
+    ):
         case Unreadable(error=error):
             return _unreadable(delivery, platform, error, remarks)
         case Ignored(event_type=event_type, event=None):

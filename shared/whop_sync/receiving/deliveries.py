@@ -14,7 +14,7 @@ import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal, NotRequired, TypedDict
+from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
 
 from whop_sync.aws.api_gateway import HttpAnswer, HttpEvent
 from whop_sync.aws.queues import EventQueues, Queue
@@ -23,6 +23,7 @@ from whop_sync.events import UserEvent
 from whop_sync.journal import DeliveryOutcome, Journal
 from whop_sync.receiving.expressions import find
 from whop_sync.receiving.payloads import (
+    Preset,
     identify,
     is_chosen,
     parse,
@@ -30,10 +31,12 @@ from whop_sync.receiving.payloads import (
     suspension_in,
     user_id_of,
 )
-from whop_sync.receiving.platforms import Platform
 from whop_sync.receiving.requests import CLAIMED_ID, loggable_event_type, lower_case, raw_body, response, try_again
-from whop_sync.receiving.signatures import Scheme
 from whop_sync.values import INLINE_PICTURE, is_data_url
+
+if TYPE_CHECKING:  # PUT /users reads bodies too, of one preset and without a signature
+    from whop_sync.receiving.platforms import Platform
+    from whop_sync.receiving.signatures import Scheme
 
 MAX_BODY_BYTES = 256 * 1024
 """Real senders stay below 20 KB, but for pictures. Parked as base64, such a body still fits a message of 1 MiB."""
@@ -102,7 +105,7 @@ class Unreadable:
     error: Malformed
 
 
-def authenticated(http_event: HttpEvent, platform: Platform, keys: Sequence[bytes], *, now: float) -> Delivery:
+def authenticated(http_event: HttpEvent, platform: "Platform", keys: Sequence[bytes], *, now: float) -> Delivery:
     """The delivery in an HTTP event. `now` is in Unix seconds.
 
     Raises:
@@ -122,9 +125,17 @@ def authenticated(http_event: HttpEvent, platform: Platform, keys: Sequence[byte
     )
 
 
-def understood(delivery: Delivery, platform: Platform, *, now: float) -> Accepted | Ignored | Unreadable:
-    """What a delivery means. `now`, in Unix seconds, is later than its receipt if it was parked meanwhile."""
-    preset, event_id, document = platform.preset, delivery.event_id, None
+def understood(
+    delivery: Delivery, preset: Preset, *, enroll_if: str, replayable: bool, now: float
+) -> Accepted | Ignored | Unreadable:
+    """What a delivery means.
+
+    Args:
+        enroll_if: an expression that is true of users who are to be enrolled; empty where all are.
+        replayable: whether the signature covers the body alone, so that a copy can be sent again at any time.
+        now: in Unix seconds, later than the receipt if it was parked meanwhile.
+    """
+    event_id, document = delivery.event_id, None
     try:
         document = parse(
             delivery.body,
@@ -132,13 +143,13 @@ def understood(delivery: Delivery, platform: Platform, *, now: float) -> Accepte
             received_at=delivery.received_at,
             signed_at=delivery.signed_at,
             judged_at=now,
-            replayable=platform.scheme.is_replayable,
+            replayable=replayable,
         )
         event_id = identify(document, preset) or event_id
         event = read(document, preset, event_id=event_id)
         if event is None or _changes_nothing(event):
             return Ignored(event_id=event_id, event_type=find(preset.event, document), event=event)
-        if event.kind != "deleted" and platform.enroll_if and not is_chosen(document, platform.enroll_if):
+        if event.kind != "deleted" and enroll_if and not is_chosen(document, enroll_if):
             suspension = suspension_in(event)
             if suspension is None:
                 reason = Permanent("not_chosen", "EnrollIf is not true of this user")
@@ -153,7 +164,7 @@ def understood(delivery: Delivery, platform: Platform, *, now: float) -> Accepte
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receiver:
-    platform: Platform
+    platform: "Platform"
     signing_keys: Callable[[], Sequence[bytes]]
     queues: EventQueues
     parked: Queue
@@ -181,7 +192,7 @@ class Receiver:
     def _answer(self, http_event: HttpEvent) -> HttpAnswer:
         try:
             delivery = authenticated(http_event, self.platform, self.signing_keys(), now=self.clock())
-            verdict = understood(delivery, self.platform, now=delivery.received_at)
+            verdict = self._understood(delivery, now=delivery.received_at)
             if isinstance(verdict, Unreadable):
                 self._park(delivery, verdict)
             self._conclude(verdict)
@@ -209,10 +220,20 @@ class Receiver:
         )
         try:
             # What is still not readable is left where it is.
-            return self._conclude(understood(delivery, self.platform, now=self.clock()))
+            return self._conclude(self._understood(delivery, now=self.clock()))
         except Transient as error:
             self.journal.delivery("deferred", event_id=delivery.event_id, error=error)
             return "deferred"
+
+    def _understood(self, delivery: Delivery, *, now: float) -> Accepted | Ignored | Unreadable:
+        platform = self.platform
+        return understood(
+            delivery,
+            platform.preset,
+            enroll_if=platform.enroll_if,
+            replayable=platform.scheme.is_replayable,
+            now=now,
+        )
 
     def _park(self, delivery: Delivery, verdict: Unreadable) -> None:
         self.parked.park(
@@ -270,7 +291,7 @@ def id_of(body: bytes) -> str:
     return f"body-{hashlib.sha256(body).hexdigest()[:32]}"
 
 
-def is_ping(http_event: HttpEvent, platform: Platform, refusal: Unauthentic) -> bool:
+def is_ping(http_event: HttpEvent, platform: "Platform", refusal: Unauthentic) -> bool:
     """Whether a refused request is the one with which the platform tries an address. It is answered and not read."""
     if not platform.ping or refusal.reason != "missing_header":
         return False
@@ -309,7 +330,7 @@ def _without_inline_picture(written: bytes) -> bytes:
     return written if shorter == inner else json.dumps(shorter.decode("utf-8", "surrogatepass")).encode()
 
 
-def kept_headers(headers: Mapping[str, str], scheme: Scheme) -> dict[str, str]:
+def kept_headers(headers: Mapping[str, str], scheme: "Scheme") -> dict[str, str]:
     """The headers that are kept with a parked delivery: all but those that prove the sender, as a password does.
 
     A delivery whose event stands in a header can so be read again when the setting that reads it was wrong.
@@ -321,7 +342,7 @@ def kept_headers(headers: Mapping[str, str], scheme: Scheme) -> dict[str, str]:
     }
 
 
-def claimed_id(http_event: HttpEvent, platform: Platform) -> str | None:
+def claimed_id(http_event: HttpEvent, platform: "Platform") -> str | None:
     """The id that an unproven delivery claims, for an operator who searches it; None if it does not look like one."""
     headers = lower_case(http_event)
     claimed = platform.scheme.claimed_id(headers)

@@ -4,7 +4,7 @@ AWS has let the caller in by a signature that covers the body and the time, so s
 that was signed now. Whatever preset the webhooks have, it is read as `standard`: the backend writes it itself.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from whop_sync.aws.api_gateway import HttpEvent
 from whop_sync.errors import Malformed, Unauthentic
@@ -18,7 +18,7 @@ from whop_sync.receiving.deliveries import (
     understood,
     within_limit,
 )
-from whop_sync.receiving.platforms import PLATFORMS
+from whop_sync.receiving.payloads import STANDARD
 from whop_sync.receiving.requests import raw_body
 
 _KINDS = ("created", "updated")
@@ -37,11 +37,10 @@ class RequestReader:
             Malformed: it is not the body of a user who is new or changed. The explanation is a sentence.
             Permanent: not_chosen, EnrollIf is not true of this user.
         """
-        standard = replace(PLATFORMS["standard"], enroll_if=self.enroll_if)
         try:
             body = within_limit(raw_body(http_event))
             delivery = Delivery(body=body, headers={}, event_id=id_of(body), received_at=now, signed_at=now)
-            verdict = understood(delivery, standard, now=now)
+            verdict = understood(delivery, STANDARD, enroll_if=self.enroll_if, replayable=False, now=now)
         except (Malformed, Unauthentic) as error:
             raise _malformed(error) from None
         match verdict:

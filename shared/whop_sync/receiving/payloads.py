@@ -82,6 +82,25 @@ class Preset:
         return next((kind for kind, events in kinds if event in events), None)
 
 
+STANDARD = Preset(
+    event="type",
+    created=("user.created",),
+    updated=("user.updated",),
+    suspended=("user.suspended",),
+    restored=("user.restored",),
+    deleted=("user.deleted",),
+    user_id="data.id",
+    email="data.email",
+    name=("data.name", "data.[first_name, last_name]"),
+    picture=("data.avatar_url",),
+    version=("data.updated_at", "timestamp"),
+    event_time=("timestamp",),
+    life_cycle_version=("timestamp", "data.deleted_at", "data.updated_at"),
+    blocked="data.suspended",
+    whop_user_id="data.whop_user_id",
+)
+"""The form that the Standard Webhooks specification recommends, and that we recommend to a platform's own backend."""
+
 _EVENT_LISTS = ("created", "updated", "suspended", "restored", "deleted")
 _OPTIONAL = ("deleted_user_id",)
 
@@ -114,6 +133,15 @@ def check(preset: Preset) -> None:
         for event in getattr(preset, kind):
             if seen.setdefault(event, kind) != kind:
                 raise ValueError(f"{kind}: {event} cannot stand in both {seen[event]} and {kind}")
+
+
+def checked_enroll_if(setting: str) -> str:
+    """The expression of ENROLL_IF, empty if there is none. Raises ValueError with a sentence that names the setting."""
+    expression = setting.strip()
+    wrong = problem(expression, headers=False, times=False) if expression else None
+    if wrong:
+        raise ValueError(f"ENROLL_IF: {expression} {wrong}")
+    return expression
 
 
 def check_times(preset: Preset, *, replayable: bool) -> None:

@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from whop_sync.receiving.expressions import problem
-from whop_sync.receiving.payloads import Preset, check, check_times
+from whop_sync.receiving.payloads import STANDARD, Preset, check, check_times, checked_enroll_if
 from whop_sync.receiving.signature_settings import configured_scheme
 from whop_sync.receiving.signatures import Hmac, Jwt, Scheme, Standard, Token
 
@@ -41,25 +40,6 @@ _STRIPE = r"whsec_"
 
 # Pictures made from initials or from a hash of the e-mail address, where the user has not uploaded one.
 _GRAVATAR = r"https?://([^/]+\.)?gravatar\.com/.*[?&]d="
-
-# The form the Standard Webhooks specification recommends, and what we recommend to a platform's own backend.
-_STANDARD = Preset(
-    event="type",
-    created=("user.created",),
-    updated=("user.updated",),
-    suspended=("user.suspended",),
-    restored=("user.restored",),
-    deleted=("user.deleted",),
-    user_id="data.id",
-    email="data.email",
-    name=("data.name", "data.[first_name, last_name]"),
-    picture=("data.avatar_url",),
-    version=("data.updated_at", "timestamp"),
-    event_time=("timestamp",),
-    life_cycle_version=("timestamp", "data.deleted_at", "data.updated_at"),
-    blocked="data.suspended",
-    whop_user_id="data.whop_user_id",
-)
 
 # Logto sends on what its own API answered. For some calls that is not the user but a part of one, with keys of anyone's
 # choosing: it is the user only if it carries the id that the call was about, where there was a call.
@@ -93,7 +73,7 @@ _HASURA = Preset(
 _APPWRITE = """contains(delivery.headers."x-appwrite-webhook-events" || '', join('', ['users.', "$id", '.{}']))"""
 
 PLATFORMS: Mapping[str, Platform] = {
-    "standard": Platform(scheme=Standard(), preset=_STANDARD),
+    "standard": Platform(scheme=Standard(), preset=STANDARD),
     # Clerk: the primary address is named by id and may not exist; image_url is always filled, with a generated
     # picture unless has_image says otherwise; times are in milliseconds. A ban arrives as an update; `locked` is
     # temporary, after failed sign-ins, and no ban.
@@ -578,10 +558,10 @@ PLATFORMS: Mapping[str, Platform] = {
     # Ory's actions send what your Jsonnet makes; before an identity is stored its times are those of the year 1.
     "ory": Platform(
         scheme=Token(),
-        preset=replace(_STANDARD, version=("data.updated_at", "timestamp", "delivery.received_at")),
+        preset=replace(STANDARD, version=("data.updated_at", "timestamp", "delivery.received_at")),
     ),
     # A platform of one's own: say with the overrides what is different.
-    "own": Platform(scheme=Hmac(header="x-signature"), preset=replace(_STANDARD, event_id="id")),
+    "own": Platform(scheme=Hmac(header="x-signature"), preset=replace(STANDARD, event_id="id")),
 }
 
 
@@ -602,15 +582,6 @@ def configured(settings: Mapping[str, str]) -> Platform:
     except ValueError as error:
         raise ValueError(f"PAYLOAD_OVERRIDES: {error}") from None
     return replace(row, scheme=scheme, preset=preset, enroll_if=checked_enroll_if(settings.get("ENROLL_IF", "")))
-
-
-def checked_enroll_if(setting: str) -> str:
-    """The expression of ENROLL_IF, empty if there is none. Raises ValueError with a sentence that names the setting."""
-    expression = setting.strip()
-    wrong = problem(expression, headers=False, times=False) if expression else None
-    if wrong:
-        raise ValueError(f"ENROLL_IF: {expression} {wrong}")
-    return expression
 
 
 def _preset(preset: Preset, overrides: str) -> Preset:
