@@ -25,6 +25,9 @@ MAX_NAME_LENGTH = 100
 """Characters of a name that Whop takes: documented for the older form of PATCH /users, assumed for ours
 (https://docs.whop.com/api-reference/users/update-user)."""
 
+INLINE_PICTURE = "data:,"
+"""Stands for a picture that is not at an address but in the body: the shortest data: URL, which holds nothing."""
+
 MAX_MICROSECONDS = 10**18
 """Versions and times lie between this and its negative: 31,688 years on both sides of 1970."""
 
@@ -81,6 +84,11 @@ class Position:
     def time(self) -> int:
         """The time of the statement in microseconds, as far as the event has one."""
         return self.event_time or self.version
+
+
+def is_data_url(value: str) -> bool:
+    """Whether it is a picture itself (https://www.rfc-editor.org/rfc/rfc2397) and not the address of one."""
+    return value[:5].lower() == "data:"
 
 
 def content_hash(value: str | None) -> str:

@@ -12,10 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Never
 
 from whop_sync.errors import Malformed
-from whop_sync.events import MAX_NAME_LENGTH, MAX_USER_ID_LENGTH, ProfileField
-
-INLINE_PICTURE = "data:,"
-"""Stands for a picture that is not at an address but in the body: the shortest data: URL, which holds nothing."""
+from whop_sync.events import INLINE_PICTURE, MAX_NAME_LENGTH, MAX_USER_ID_LENGTH, ProfileField, is_data_url
 
 EMAIL_IN_PLACE_OF_A_NAME = r"[^@\s]+@[^@\s.]+\.[^@\s]+\Z"
 """Platforms fill in the e-mail address for a name that the user has not given. Chat would show it to strangers."""
@@ -212,11 +209,6 @@ def picture(found: Iterable[object], stand_ins: Sequence[str] = ()) -> str | Non
     texts = [text(each, "the picture") for each in found]
     address = first_filled((each for each in texts if not is_data_url(each or "")), stand_ins)
     return INLINE_PICTURE if not address and any(is_data_url(each or "") for each in texts) else address
-
-
-def is_data_url(value: str) -> bool:
-    """Whether it is a picture itself (https://www.rfc-editor.org/rfc/rfc2397) and not the address of one."""
-    return value[:5].lower() == "data:"
 
 
 def profile(name: str | None, picture: str | None) -> dict[ProfileField, str | None]:

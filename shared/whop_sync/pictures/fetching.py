@@ -15,10 +15,10 @@ from dataclasses import dataclass, field
 import httpcore
 import httpx
 
+from whop_sync.events import is_data_url
 from whop_sync.internet.requests import USER_AGENT, BadUrlError, PublicHttp, parsed_url
 from whop_sync.internet.streams import NotPublicError, RequestDeadline
 from whop_sync.pictures.errors import PictureRefused, PictureUnavailable
-from whop_sync.values import is_data_url
 
 MAX_BYTES = 5 * 1024 * 1024
 """Whop documents no limit for a user's picture; 5 MB is its limit for a company's logo."""

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Literal, NotRequired, TypedDict
 from whop_sync.aws.api_gateway import HttpAnswer, HttpEvent
 from whop_sync.aws.queues import EventQueues, Queue
 from whop_sync.errors import Malformed, OperatorNeeded, Permanent, SyncError, Transient, Unauthentic
-from whop_sync.events import UserEvent
+from whop_sync.events import INLINE_PICTURE, UserEvent, is_data_url
 from whop_sync.journal import DeliveryOutcome, Journal
 from whop_sync.receiving.expressions import find
 from whop_sync.receiving.payloads import (
@@ -32,7 +32,6 @@ from whop_sync.receiving.payloads import (
     user_id_of,
 )
 from whop_sync.receiving.requests import CLAIMED_ID, loggable_event_type, lower_case, raw_body, response, try_again
-from whop_sync.values import INLINE_PICTURE, is_data_url
 
 if TYPE_CHECKING:  # PUT /users reads bodies too, of one preset and without a signature
     from whop_sync.receiving.platforms import Platform
