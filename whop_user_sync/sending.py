@@ -165,7 +165,7 @@ def remarks(webhook: Webhook, person: Person) -> Iterator[str]:
         return
     for field in PERSON_FIELDS:
         if person.said(field) and not value_of(event, field):
-            yield f"This webhook has no place for the {_CALLED[field]}: what you gave was left out."
+            yield f"This webhook has no place for the {_CALLED[field]}, so it is left out."
         elif _is_to_be_silent(webhook, field, person):
             yield f"This webhook cannot be silent on the {_CALLED[field]}, so it sets the one of the sample, or none."
 

@@ -111,9 +111,10 @@ def test_it_runs_for_a_platform_and_what_it_prints_works(commands: Commands) -> 
         # And the receivers and the operators' tool need no more than that
         secret = own_backend(exports, "import os; print(os.environ['ANNOUNCEMENT_SECRET'][:6])")
         assert secret.stdout == "whsec_\n", secret.stderr
-        show = "from whop_user_sync import cli; cli.main(['users', 'show', '12345'])"
-        tool = own_backend(exports, f"import sys; sys.path[:0] = {IMPORT_PATH.split(os.pathsep)}; {show}")
-        assert re.search(r"^user_id +12345$", tool.stdout, re.MULTILINE), tool.stderr
+        change = ["send", "clerk", "user.updated", "--user", "12345", "--name", "Ada King"]
+        path = f"import sys; sys.path[:0] = {IMPORT_PATH.split(os.pathsep)}"
+        tool = own_backend(exports, f"{path}; from whop_user_sync import cli; cli.main({change})")
+        assert "Whop shows: Ada King, http" in tool.stdout, tool.stderr
         # And one that Whop refuses fails with Whop's reason
         refused = commands.run("send", USER_ID="2", EMAIL="ada@example.com")
         assert refused.returncode == 1

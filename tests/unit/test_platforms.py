@@ -46,7 +46,7 @@ EXPECTED: dict[str, tuple[str, str, str | None, int, dict[str, str | None]]] = {
     "standard/updated": ("updated", "12345", ADA, DAY_2, {"name": "Ada King", "picture": PICTURE}),
     "standard/picture_removed": ("updated", "12345", None, DAY_2, {"name": "Ada King", "picture": None}),
     "own/created": ("created", "12345", ADA, DAY_1, {"name": "Ada Lovelace", "picture": PICTURE}),
-    "own/updated": ("updated", "12345", None, DAY_2, {"name": "Ada King"}),
+    "own/updated": ("updated", "12345", ADA, DAY_2, {"name": "Ada King"}),
     "ory/created": ("created", "9f425a8d-7efc-4768-8f23-7647a74fdf13", ADA, DAY_1, {"name": "Ada Lovelace"}),
     "ory/updated": ("updated", "9f425a8d-7efc-4768-8f23-7647a74fdf13", ADA, DAY_2, {"name": "Ada King"}),
     "clerk/created": (

@@ -60,7 +60,7 @@ def test_a_change_says_what_was_given_and_nothing_else(preset: str, kind: str) -
     assert renamed.event is not None
     if renamed.event.profile != {"name": "Bea Cee"}:  # a form, or a sample of it, without a place for it
         assert renamed.event.profile == {}
-        assert [*remarks(renamed, named)] == ["This webhook has no place for the name: what you gave was left out."]
+        assert [*remarks(renamed, named)] == ["This webhook has no place for the name, so it is left out."]
 
 
 def test_an_empty_text_empties_a_field_and_a_special_case_says_what_it_is_there_to_say() -> None:

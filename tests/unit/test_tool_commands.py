@@ -26,6 +26,7 @@ from whop_sync.events import UserEvent
 from whop_user_sync import cli
 from whop_user_sync.commands import importing, sending
 from whop_user_sync.commands import parked as parked_commands
+from whop_user_sync.logs import Logs
 from whop_user_sync.output import Output
 from whop_user_sync.parked import Parked
 from whop_user_sync.reconciliation import Drift
@@ -462,6 +463,31 @@ def test_titles_are_left_out_with_a_warning_where_the_key_may_not_read_accounts(
     reconciliation = importing._reconciliation(Stack(name="acme"), Output(as_json=False), threading.Event())
     assert (reconciliation.title_format is not None) is compared
     assert ("titles of accounts are not compared" in capsys.readouterr().err) is not compared
+
+
+# -- what is not there, or elsewhere -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", [["tail"], ["trace", "--user", "u1"]])
+def test_a_stack_without_logs_is_none_and_is_not_watched(
+    command: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Stack, "client", lambda *_: object())
+    monkeypatch.setattr(Logs, "groups", lambda _: [])
+    monkeypatch.setattr(Logs, "find", lambda *_, **__: pytest.fail("it was watched"))
+    assert cli.main([*command, "--stack", "acme"]) == 3
+    assert "There is no stack acme here" in capsys.readouterr().err
+
+
+def test_a_webhook_for_what_stands_in_for_aws_is_not_sent_to_aws(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")  # as what `make up` prints to paste
+    monkeypatch.delenv("WHOP_USER_SYNC_WEBHOOK_URL", raising=False)
+    monkeypatch.setattr(Stack, "settings", lambda *_: {"PAYLOAD_PRESET": "standard"})
+    monkeypatch.setattr(sending, "_post", lambda *_: pytest.fail("it was posted"))
+    assert cli.main(["send", "standard", "created", "--stack", "acme"]) == 2
+    assert "name it by --url or WHOP_USER_SYNC_WEBHOOK_URL" in capsys.readouterr().err
 
 
 # -- many users ----------------------------------------------------------------------------------------------------

@@ -60,7 +60,13 @@ RegionOption = Annotated[
     typer.Option("--region", envvar="WHOP_USER_SYNC_REGION", help="AWS region, if not that of the profile."),
 ]
 EndpointOption = Annotated[
-    str | None, typer.Option("--endpoint-url", help="In place of AWS, such as the local stack's.", show_default=False)
+    str | None,
+    typer.Option(
+        "--endpoint-url",
+        envvar="AWS_ENDPOINT_URL",
+        help="In place of AWS, such as the local stack's.",
+        show_default=False,
+    ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document, for scripts.")]
 UserOption = Annotated[str | None, typer.Option("--user", help="Only this user's, by the id on your platform.")]

@@ -48,6 +48,8 @@ NEEDS = (
 
 SECRET_VARIABLE = "WHOP_USER_SYNC_SIGNING_SECRET"  # noqa: S105 - the name of a variable
 
+URL_VARIABLE = "WHOP_USER_SYNC_WEBHOOK_URL"
+
 DONE = ("enrolled", "adopted", "mapped", "synced", "stale", "ignored")
 """The outcomes after which nothing more happens and nothing is wrong."""
 
@@ -67,9 +69,7 @@ def send(
     email: Annotated[str | None, typer.Option("--email", help="Their e-mail address.")] = None,
     name: Annotated[str | None, typer.Option("--name", help="Their name; '' for none.")] = None,
     picture: Annotated[str | None, typer.Option("--picture", help="The URL of their picture; '' for none.")] = None,
-    url: Annotated[
-        str | None, typer.Option("--url", envvar="WHOP_USER_SYNC_WEBHOOK_URL", help="Where to post.")
-    ] = None,
+    url: Annotated[str | None, typer.Option("--url", envvar=URL_VARIABLE, help="Where to post.")] = None,
     wait: Annotated[
         float,
         typer.Option("--wait", parser=number(0, 86400), metavar="SECONDS", help="How long to wait for the outcome."),
@@ -191,6 +191,8 @@ def _post(url: str, webhook: Webhook, platform: Platform, delivery_id: str, now:
 def _webhook_url(stack: Stack | None) -> str:
     if stack is None:
         raise CommandError("Where to? Name a stack, or a --url.")
+    if stack.endpoint_url:  # its outputs name an address of AWS, which is not its own
+        raise CommandError(f"Where to? What stands in for AWS has another address: name it by --url or {URL_VARIABLE}.")
     stacks: Any = stack.client("cloudformation").describe_stacks(StackName=stack.name)["Stacks"]
     for each in stacks[0].get("Outputs", []):
         if each["OutputKey"] == "WebhookUrl":

@@ -53,12 +53,7 @@ def trace(
         raise CommandError("Name one: --user ID or --delivery ID.")
     out = output(as_json=as_json)
     chosen = chosen_stack(stack, region, endpoint_url)
-    logs = Logs(chosen)
-    if not logs.groups():
-        raise CommandError(
-            f"There is no stack {chosen.name} here: it has no logs. Check its name, AWS_PROFILE and AWS_REGION.",
-            Exit.UNAVAILABLE,
-        )
+    logs = _logs(chosen)
     recorded = _recorded(chosen, user) if user is not None else None
     if recorded:
         out.say(recorded)
@@ -86,7 +81,7 @@ def tail(
 ) -> int:
     """Follow deliveries, outcomes and calls to Whop as they happen. Ctrl-C ends it."""
     out = output(as_json=as_json)
-    logs = Logs(chosen_stack(stack, region, endpoint_url))
+    logs = _logs(chosen_stack(stack, region, endpoint_url))
     wanted = {name: value for name, value in {"user_id": user, "outcome": outcome, "reason": reason}.items() if value}
     seen: dict[str, float] = {}
     since = time.time() - _LATE_SECONDS
@@ -103,6 +98,17 @@ def tail(
             time.sleep(_POLL_SECONDS)
     except KeyboardInterrupt:
         return Exit.DONE
+
+
+def _logs(stack: Stack) -> Logs:
+    """Raises CommandError if there are none, which else would look like a stack in which nothing happens."""
+    logs = Logs(stack)
+    if not logs.groups():
+        raise CommandError(
+            f"There is no stack {stack.name} here: it has no logs. Check its name, AWS_PROFILE and AWS_REGION.",
+            Exit.UNAVAILABLE,
+        )
+    return logs
 
 
 def _document(line: LogLine) -> dict[str, object]:

@@ -20,6 +20,7 @@ from local_stack.processes import LOOPBACK, NO_ACCOUNT, StartError, stop_all
 from local_stack.sam_local import DockerError
 from local_stack.settings import Settings
 from local_stack.terminal import Terminal
+from whop_user_sync.commands.sending import SECRET_VARIABLE, URL_VARIABLE
 from whop_user_sync.desktop import has_desktop
 
 _ASKED = {"PRESET", "SCHEME", "OVERRIDES", "SECRET", "PORT", "LISTEN", "PLATFORM_URL"}
@@ -156,6 +157,7 @@ def _show(terminal: Terminal, found: up.Running) -> None:
     names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION")
     terminal.line("export " + " ".join(f"{name}={NO_ACCOUNT[name]}" for name in names))
     terminal.line(f"export AWS_ENDPOINT_URL={found.engine_url} WHOP_USER_SYNC_STACK={found.stack}")
+    terminal.line(f'export {URL_VARIABLE}="$WEBHOOK_URL" {SECRET_VARIABLE}="$WEBHOOK_SECRET"')
     terminal.line(".venv/bin/python -m whop_user_sync check")
     terminal.line(f"aws dynamodb scan --table-name {found.stack}-user-mappings")
     terminal.line()
