@@ -12,10 +12,13 @@ import httpx
 
 from whop_sync.errors import AwaitsTurn, Effect, OperatorNeeded, Permanent, Transient, WhopAnswer
 from whop_sync.http_headers import retry_after
-from whop_sync.whop.generations import IN_PROGRESS
 
 OPERATOR_RETRY_SECONDS = 15 * 60
 """How soon to try again after Whop refused the key or the API version: an operator has to act first."""
+
+_IN_PROGRESS = "idempotency_request_in_progress"
+"""The code of a 409 that is no conflict: the first request with this Idempotency-Key has not ended
+(https://docs.whop.com/developer/api/idempotency)."""
 
 # Documented: the delay of a 429 stands in the message only ("Try again in 12 seconds.").
 _DELAY = re.compile(r"(\d+(?:\.\d+)?)\s*(second|minute|hour)", re.IGNORECASE)
@@ -37,7 +40,7 @@ def refusal_in(response: httpx.Response) -> Transient | Permanent:  # noqa: PLR0
         return OperatorNeeded("whop_key_rejected", explanation, answer=answer, retry_after=OPERATOR_RETRY_SECONDS)
     if status == 429:  # noqa: PLR2004 - a status speaks for itself
         return AwaitsTurn("whop_rate_limited", answer=answer, retry_after=_delay(response, answer))
-    if status == 409 and IN_PROGRESS in (answer.code, answer.type):  # noqa: PLR2004
+    if status == 409 and _IN_PROGRESS in (answer.code, answer.type):  # noqa: PLR2004
         return Transient("whop_in_progress", answer=answer, effect="pending")
     if status == 410 or (status == 400 and _UNKNOWN_VERSION.search(answer.message or "")):  # noqa: PLR2004
         explanation = "Whop retired this call at this Api-Version-Date, or does not know the date"

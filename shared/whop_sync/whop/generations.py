@@ -35,10 +35,6 @@ TOKENS_TAKE_ACCOUNT_ID = (2026, 9, 2, 2)
 """POST /access_tokens and POST /account_links name the account `company_id` before this date and `account_id` from it
 on (official SDKs 1.1.0 and 1.1.1; the changelog does not mention it)."""
 
-IN_PROGRESS = "idempotency_request_in_progress"
-"""The code of a 409 that is no conflict: the first request with this Idempotency-Key has not ended
-(https://docs.whop.com/developer/api/idempotency)."""
-
 # Observed by two integrators: the one sign that another account of the parent has this title. Status and code of that
 # answer are unknown.
 _TITLE_TAKEN = "already created an account with the same name"
@@ -168,10 +164,9 @@ class _Accounts:
         }
 
     def conflict_reason(self, refusal: WhopAnswer) -> Reason | None:
-        # Documented: 409 when the external id is in use with another e-mail, so when the user's has changed since. A
-        # 409 is declared for every POST, though, and then means a request that is still running.
-        conflict = refusal.status == 409 and IN_PROGRESS not in (refusal.code, refusal.type)  # noqa: PLR2004
-        return _title_taken(refusal) or ("external_id_taken" if conflict else None)
+        # Documented: 409 when the external id is in use with another e-mail, so when the user's has changed since. The
+        # 409 of a request that is still running is no refusal: it may yet succeed.
+        return _title_taken(refusal) or ("external_id_taken" if refusal.status == 409 else None)  # noqa: PLR2004
 
     def list_queries(self, *, parent: str, user_id: str, since: Mapping[str, str]) -> Iterator[dict[str, str]]:  # noqa: ARG002
         # `query` is free text on title or id, and each title holds the user's id. `external_id` stands in the newest
