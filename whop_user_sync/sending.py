@@ -16,6 +16,7 @@ from typing import Any, Literal, get_args
 
 from whop_sync.errors import Malformed
 from whop_sync.events import Kind, UserEvent
+from whop_sync.receiving.deliveries import id_of
 from whop_sync.receiving.expressions import find
 from whop_sync.receiving.payloads import identify, parse, read
 from whop_sync.receiving.platforms import Platform
@@ -273,6 +274,12 @@ def signed_headers(scheme: Scheme, body: bytes, secret: str, *, delivery_id: str
             return {scheme.header: f"{head}.{_base64url(hmac.digest(keys[0], head.encode(), 'sha256'))}"}
         case _:
             raise AssertionError(scheme)
+
+
+def id_at_receiver(scheme: Scheme, body: bytes, delivery_id: str) -> str:
+    """Under which id the receiver logs a delivery whose body names none: the sender's, where the scheme signs it."""
+    is_signed = isinstance(scheme, Standard) or (isinstance(scheme, Hmac) and scheme.signs_id)
+    return delivery_id if is_signed else id_of(body)
 
 
 def _hmac_headers(scheme: Hmac, body: bytes, key: bytes, delivery_id: str, now: float) -> dict[str, str]:

@@ -8,15 +8,16 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from starlette.testclient import TestClient
 
 from local_stack import ROOT
+from whop_sync.journal import AnnouncementOutcome, DeliveryOutcome, EventOutcome, WhopWebhookOutcome
 from whop_sync.users.directory import Entry
 from whop_user_sync import cli
-from whop_user_sync.console.pages import application, documented_reasons
+from whop_user_sync.console.pages import OUTCOMES, application, documented_reasons
 from whop_user_sync.console.security import Guard
 from whop_user_sync.console.sources import (
     Alarm,
@@ -111,7 +112,8 @@ class StubSources:
     def user(self, wanted: str, *, days: float) -> UserPage | None:
         del days
         profile = Profile(
-            own={"name": SCRIPT, "profile_picture": None}, everywhere={"name": None, "profile_picture": None}
+            own={"name": SCRIPT, "profile_picture": {"url": "javascript:alert(1)"}},
+            everywhere={"name": None, "profile_picture": {"url": "https://cdn.test/a.png"}},
         )
         return UserPage(entry=entry(wanted), lines=[LINE], profile=profile) if wanted != "absent" else None
 
@@ -377,6 +379,13 @@ def test_two_looks_at_what_is_parked_do_not_hide_it_from_each_other(monkeypatch:
     assert not together
 
 
+def test_a_picture_is_a_link_where_its_address_is_one_of_the_web(sources: StubSources, guard: Guard) -> None:
+    page = signed_in(sources, guard).get("/users?id=u1").text
+    assert 'href="https://cdn.test/a.png"' in page
+    assert "javascript:alert(1)" in page
+    assert 'href="javascript' not in page
+
+
 def test_contents_are_shown_only_where_they_are_asked_for(sources: StubSources, guard: Guard) -> None:
     browser = signed_in(sources, guard)
     assert "secret-body" not in browser.get("/parked").text
@@ -393,6 +402,12 @@ def test_a_webhook_of_whop_goes_on_as_its_announcement_and_an_announcement_alone
     own = line("announcement", outcome="retried", event_id="msg_2", user_id="u2")
     [shown] = deliveries_in([came, own, announced])
     assert (shown.event_id, shown.outcome, shown.user_id) == ("whop_msg_1", "delivered", "u1")
+
+
+def test_every_outcome_that_is_logged_has_its_look_and_can_be_filtered_by() -> None:
+    logged = (DeliveryOutcome, WhopWebhookOutcome, EventOutcome, AnnouncementOutcome)
+    words = {word for outcomes in logged for word in get_args(outcomes.__value__)}
+    assert set(OUTCOMES) == {*words, "discarded"}  # the last by `discard`
 
 
 def test_deliveries_are_filtered_and_refreshed_as_rows_alone(sources: StubSources, guard: Guard) -> None:

@@ -5,10 +5,20 @@ import json
 
 import pytest
 
+from whop_sync.receiving.deliveries import id_of
 from whop_sync.receiving.payloads import parse, read
 from whop_sync.receiving.platforms import PLATFORMS, configured
 from whop_sync.receiving.signatures import Hmac, Jwt, Scheme, Standard, Token, parse_secrets
-from whop_user_sync.sending import SAMPLES, Person, UnknownSampleError, about, remarks, sample, signed_headers
+from whop_user_sync.sending import (
+    SAMPLES,
+    Person,
+    UnknownSampleError,
+    about,
+    id_at_receiver,
+    remarks,
+    sample,
+    signed_headers,
+)
 
 NOW = 1_795_000_000.0
 TEXT_SECRET = "a secret of enough characters"
@@ -134,7 +144,8 @@ def test_an_event_is_found_by_the_name_that_its_sender_gives_it() -> None:
 def test_the_headers_prove_the_body_to_the_receiver_and_no_other_body(scheme: Scheme, secret: str) -> None:
     headers = signed_headers(scheme, b'{"a":1}', secret, delivery_id="msg_1", now=NOW)
     keys = parse_secrets(json.dumps([secret]), scheme)
-    scheme.verify(b'{"a":1}', headers, keys, now=NOW)
+    proof = scheme.verify(b'{"a":1}', headers, keys, now=NOW)
+    assert id_at_receiver(scheme, b'{"a":1}', "msg_1") == (proof.delivery_id or id_of(b'{"a":1}'))
     if isinstance(scheme, (Standard, Hmac)):
         with pytest.raises(Exception, match="signature"):
             scheme.verify(b'{"a":2}', headers, keys, now=NOW)

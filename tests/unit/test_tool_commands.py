@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import click
 import httpx
@@ -23,6 +23,7 @@ from local_stack import ROOT
 from whop_sync.config.whop import WhopConfig
 from whop_sync.errors import OperatorNeeded, Permanent, Transient
 from whop_sync.events import UserEvent
+from whop_sync.journal import EventOutcome
 from whop_user_sync import cli
 from whop_user_sync.commands import importing, sending
 from whop_user_sync.commands import parked as parked_commands
@@ -463,6 +464,10 @@ def test_titles_are_left_out_with_a_warning_where_the_key_may_not_read_accounts(
     reconciliation = importing._reconciliation(Stack(name="acme"), Output(as_json=False), threading.Event())
     assert (reconciliation.title_format is not None) is compared
     assert ("titles of accounts are not compared" in capsys.readouterr().err) is not compared
+
+
+def test_an_outcome_of_an_event_is_the_end_of_it_unless_it_waits_or_is_parked() -> None:
+    assert {*sending.DONE} == {*get_args(EventOutcome.__value__), "ignored"} - {"retried", "parked"}
 
 
 # -- what is not there, or elsewhere -------------------------------------------------------------------------------

@@ -32,6 +32,7 @@ from whop_user_sync.sending import (
     UnknownSampleError,
     Webhook,
     about,
+    id_at_receiver,
     read_webhook,
     remarks,
     sample,
@@ -50,7 +51,10 @@ SECRET_VARIABLE = "WHOP_USER_SYNC_SIGNING_SECRET"  # noqa: S105 - the name of a 
 
 URL_VARIABLE = "WHOP_USER_SYNC_WEBHOOK_URL"
 
-DONE = ("enrolled", "adopted", "mapped", "synced", "stale", "ignored")
+DONE = (
+    *("enrolled", "adopted", "mapped", "synced", "stale", "suspended", "restored", "deleted", "no_email"),
+    "ignored",
+)
 """The outcomes after which nothing more happens and nothing is wrong."""
 
 _POLL_SECONDS = 0.5
@@ -109,7 +113,7 @@ def send(
         if answer.status_code == httpx.codes.UNAUTHORIZED:
             out.warn("The signature is not the one that the receiver expects: is the secret that of the stack?")
         return Exit.DONE if answer.is_success else Exit.ATTENTION
-    event_id = webhook.event_id or delivery_id
+    event_id = webhook.event_id or id_at_receiver(platform.scheme, webhook.body, delivery_id)
     follow = f"Follow it with: whop-user-sync trace --stack {target.name} --delivery {event_id}"
     try:
         line = _outcome(target, event_id, now, wait)
