@@ -213,6 +213,7 @@ def test_a_file_that_is_none_of_users_is_refused_as_a_whole(content: bytes, name
         (b"id,email,name,email\n", "bad_header", "two columns are called email"),
         ("id,email\nu1,a@x\n".encode("utf-16"), "not_utf8", "UTF-16: save it as UTF-8"),
         ("id,email\nu1,a@x\n".encode("utf-16-be"), "not_utf8", "UTF-16"),
+        (b"PK\x03\x04\x14\x00\x06\x00", "unknown_format", "Excel workbook"),
         ("id,email,prénom\n".encode("latin-1"), "not_utf8", "not in UTF-8"),
         (b"id,email\ru1,a@x\ru2,b@x\r", "bad_line_ends", "CR alone"),
         (b"sep=;\nid,email\n", "bad_header", "one of them must be called id"),

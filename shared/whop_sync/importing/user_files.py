@@ -30,6 +30,7 @@ SEPARATORS = (",", ";", "\t", "|")
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 _UTF_16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_WORKBOOK_MARK = b"PK\x03\x04"
 _SEPARATOR_LINE = re.compile(rb'"?sep=(\\t|.)"?\1*\r?\n?', re.IGNORECASE)
 """Excel reads one above the header. Programs that save it again may add empty cells to it."""
 _EXCEL_TEXT = re.compile(r'\A="([^"]*)"\Z')
@@ -75,6 +76,8 @@ def open_users(stream: BinaryIO, name: str) -> tuple[Format, Offset]:
     for line in _lines(stream, Offset()):
         if not isinstance(line.content, bytes):
             break
+        if line.content.startswith(_WORKBOOK_MARK):
+            raise Malformed("unknown_format", "the file is an Excel workbook: save it as CSV UTF-8")
         _check_encoding(line.content)
         if line.start.byte == 0 and (named := _SEPARATOR_LINE.fullmatch(line.content)):
             separators = (named[1].replace(b"\\t", b"\t").decode("latin-1"),)
