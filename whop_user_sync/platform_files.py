@@ -29,6 +29,7 @@ from typing import Any, get_args
 
 import tomlkit
 import yaml
+from tomlkit.exceptions import TOMLKitError
 
 from whop_sync.events import Kind
 from whop_sync.receiving.platforms import Platform, configured
@@ -45,6 +46,8 @@ _SIGNATURE_KEYS = (
 
 # Between single quotes SAM still reads backslashes, but for those of \u0022 and the like.
 _READ_BY_SAM = re.compile(r"['\n]|\\(?!u[0-9a-f]{4})")
+_OVERRIDE = re.compile(r"""(?:[^\s"']|"(?:\\.|[^"\\])*"|'[^']*')+""")
+_OF_A_PLATFORM = re.compile(r"(ParameterKey=)?['\"]?(Payload|Signature)")
 _JSON = re.compile(r"(?:\s|#[^\n]*|//[^\n]*|/\*.*?\*/)*\{", re.DOTALL)
 _TEXT_OR_COMMENT = re.compile(r"""("(?:[^"\\]|\\.)*")|(?<![^\s,{}\[\]])(?://[^\n]*|/\*.*?\*/)""", re.DOTALL)
 
@@ -125,30 +128,43 @@ def parameter_override(name: str, value: str) -> str:
 def written_to(samconfig: str, environment: str, parameters: Mapping[str, str]) -> str:
     """The text of samconfig.toml with these parameters in an environment's deploy section, everything else unchanged.
 
-    Parameters of a platform that the file no longer sets go, so that none of an older platform stays behind.
+    Parameters of a platform that the file no longer sets go, so that none of an older platform stays behind. Raises
+    PlatformFileError if the file is not what SAM reads.
     """
-    document: Any = tomlkit.parse(samconfig)
+    try:
+        document: Any = tomlkit.parse(samconfig)
+    except TOMLKitError as error:
+        raise PlatformFileError(f"samconfig.toml is not TOML: {error}") from None
     section = document
     for key in (environment, "deploy", "parameters"):
         if key not in section:
             section[key] = tomlkit.table(is_super_table=key != "parameters")
         section = section[key]
-    kept = [each for each in _overrides(section.get("parameter_overrides", [])) if not _is_of_a_platform(each)]
-    values = tomlkit.array().multiline(multiline=True)
-    values.extend([*kept, *(parameter_override(name, value) for name, value in parameters.items())])
-    section["parameter_overrides"] = values
+        if not isinstance(section, dict):
+            raise PlatformFileError(f"samconfig.toml: {environment}.deploy.parameters must be a table")
+    values = section.get("parameter_overrides", [])
+    overrides = _overrides(values)
+    if values != overrides or not values:
+        section["parameter_overrides"] = values = tomlkit.array("[\n]")
+        for each in overrides:
+            values.add_line(each, indent="  ")
+    for at in reversed(range(len(overrides))):  # in place, where the comments beside the others stay
+        if _OF_A_PLATFORM.match(overrides[at]):
+            del values[at]
+    for name, value in parameters.items():
+        values.add_line(parameter_override(name, value), indent="  ")
     return tomlkit.dumps(document)
 
 
 def _overrides(value: object) -> list[str]:
-    """samconfig.toml holds a list of `Name=value`, or all of them in one text, as `--guided` writes them."""
-    if isinstance(value, str):
-        return re.findall(r"""(?:[^\s"']|"(?:\\.|[^"\\])*"|'[^']*')+""", value)
-    return [str(each) for each in value] if isinstance(value, list) else []
-
-
-def _is_of_a_platform(override: str) -> bool:
-    return override.startswith(("Payload", "Signature"))
+    """samconfig.toml holds a list of `Name=value`, or several of them in one text, as `--guided` writes them."""
+    found: list[str] = []
+    for text in value if isinstance(value, list) else [value]:
+        if not isinstance(text, str):
+            raise PlatformFileError("samconfig.toml: parameter_overrides must be a list of Name=value, or one text")
+        several = _OVERRIDE.findall(text)
+        found += several if all("=" in each for each in several) else [text]
+    return found
 
 
 def _checked(sample: Sample, platform: Platform, now: float) -> Checked:
@@ -168,7 +184,7 @@ def _content(path: Path) -> Mapping[str, Any]:
     except CaptureError as error:
         raise PlatformFileError(str(error)) from None
     try:
-        content = yaml.safe_load(_as_yaml(text))
+        content = yaml.load(_as_yaml(text), _Loader)  # noqa: S506 - a SafeLoader
     except (yaml.YAMLError, RecursionError) as error:
         raise PlatformFileError(
             f"{path} is neither YAML nor JSON: {' '.join(str(error).split())}. A text that begins with a brace, or that"
@@ -177,6 +193,17 @@ def _content(path: Path) -> Mapping[str, Any]:
     if not isinstance(content, dict):
         raise PlatformFileError(f"{path} must hold keys such as preset and payload.")
     return content
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's own takes the last of two equal keys; the events that the first one names would be lost."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+        twice = next((key for key in keys if keys.count(key) > 1), None)
+        if twice:
+            raise yaml.MarkedYAMLError(problem=f"{twice} stands twice", problem_mark=node.start_mark)
+        return super().construct_mapping(node, deep)
 
 
 def _as_yaml(text: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from harness.cloudformation import template
+from local_stack import ROOT
 from whop_sync.receiving.platforms import configured
 from whop_user_sync import cli
 from whop_user_sync.platform_files import PlatformFileError, parameter_override, read_platform_file, written_to
@@ -113,6 +114,8 @@ def test_what_sam_would_read_otherwise_is_refused(value: str) -> None:
         ("preset: 'clerk", "neither YAML nor JSON"),
         ("preset: own\nsignature: {header: x, content: {timestamp}.{body}}", "begins with a brace"),
         ("preset: own\nsignature: {header: x, content: {body}}", "signature.content must be a text: put one"),
+        ("preset: own\npreset: clerk", "preset stands twice"),
+        ("preset: own\npayload: {updated: changed, created: new, updated: renamed}", "updated stands twice"),
         ("preset: own\n5: clerk", "there is no 5, only"),
         ("preset: own\nsignature: {5: clerk}", "signature must hold keys"),
         ("preset: own\npayload: " + "[" * 5000, "neither YAML nor JSON"),
@@ -174,6 +177,57 @@ def test_writing_keeps_all_else_of_samconfig_and_nothing_of_an_older_platform(ac
     assert len(overrides) == len({each.partition("=")[0] for each in overrides})
 
 
+def test_writing_keeps_the_comments_beside_other_parameters_and_changes_nothing_the_second_time() -> None:
+    text = (ROOT / "samconfig.toml").read_text()
+    parameters = {"PayloadPreset": "own", "SignatureHeader": "x-acme"}
+    written = written_to(text, "sandbox", parameters)
+    assert written == text.replace(
+        """  "AlarmEmail=''",\n""",
+        """  "AlarmEmail=''",\n  "PayloadPreset='own'",\n  "SignatureHeader='x-acme'",\n""",
+        1,
+    )
+    assert written_to(written, "sandbox", parameters) == written
+    assert written_to(written, "sandbox", {}) == text
+
+
 def test_a_new_environment_is_added() -> None:
     found = tomllib.loads(written_to("version = 0.1\n", "production", {"PayloadPreset": "clerk"}))
     assert found["production"]["deploy"]["parameters"]["parameter_overrides"] == ["PayloadPreset='clerk'"]
+
+
+OLD = "SignatureHeader=x-old"
+
+
+@pytest.mark.parametrize(
+    "overrides",
+    [
+        f"""["WhopEnvironment=sandbox {OLD}", "AlarmEmail=''"]""",
+        """["WhopEnvironment=sandbox", "AlarmEmail=''", "ParameterKey=SignatureHeader,ParameterValue=x-old"]""",
+        f"""["WhopEnvironment=sandbox", "{OLD}", "AlarmEmail=''"]""",
+    ],
+)
+def test_no_spelling_of_an_older_platform_stays_behind(overrides: str) -> None:
+    text = f"[sandbox.deploy.parameters]\nparameter_overrides = {overrides}\n"
+    found = tomllib.loads(written_to(text, "sandbox", {"PayloadPreset": "clerk"}))
+    kept = ["WhopEnvironment=sandbox", "AlarmEmail=''"]
+    assert found["sandbox"]["deploy"]["parameters"]["parameter_overrides"] == [*kept, "PayloadPreset='clerk'"]
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[sandbox", "is not TOML"),
+        ("sandbox = 5", "sandbox.deploy.parameters must be a table"),
+        ("[sandbox]\ndeploy = 'x'", "sandbox.deploy.parameters must be a table"),
+        ("[sandbox.deploy.parameters]\nparameter_overrides = 5", "must be a list of Name=value"),
+        ("[sandbox.deploy.parameters]\nparameter_overrides = {WhopEnvironment = 'sandbox'}", "must be a list of Name"),
+    ],
+)
+def test_a_samconfig_that_cannot_be_written_to_is_a_sentence_and_stays_as_it_is(
+    acme: Path, text: str, sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    samconfig = acme.with_name("samconfig.toml")
+    samconfig.write_text(text)
+    assert cli.main(["platform", str(acme), "--write", str(samconfig), "--config-env", "sandbox"]) == 2
+    assert sentence in capsys.readouterr().err
+    assert samconfig.read_text() == text
