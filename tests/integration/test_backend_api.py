@@ -390,8 +390,7 @@ class TestChatToken:
         """Whop would give such a token everything that the key may do."""
         world.handle(created(name="Ann"))
         backend.actions = ()
-        with pytest.raises(ValueError, match="inherits"):
-            backend.chat_token()
+        assert backend.chat_token().status == 503
         assert world.fake.calls_to("POST /access_tokens") == []
 
     def test_a_key_that_cannot_be_read_is_503(self, world: World, backend: Backend) -> None:
