@@ -10,7 +10,7 @@ from harness import World, created, event
 from harness.faults import Meanwhile, Point
 from whop_sync.errors import AwaitsTurn, Permanent, Transient
 from whop_sync.syncing.deadlines import Deadline
-from whop_sync.syncing.enrollment import CLOCK_SKEW_SECONDS, ORPHAN_WAIT_SECONDS, NotLocated
+from whop_sync.syncing.enrollment import CLOCK_GRAIN_SECONDS, CLOCK_SKEW_SECONDS, ORPHAN_WAIT_SECONDS, NotLocated
 from whop_sync.users.mappings import LEASE_SECONDS
 from whop_sync.whop.client import CALL_SECONDS, PAGE_SIZE
 
@@ -129,7 +129,10 @@ class TestTheWait:
         """A worker whose clock is behind makes the account; one whose clock is ahead looks for it too early."""
         world.fake.switches.list_lag = 60
         world.fake.fault(Fault("POST /companies", "error_500_after"))
+        slow = Meanwhile("before", lambda: world.clock.sleep(10))
+        world.wire.planned = {Point(1, "POST /companies", 1): slow}
         world.failure(created(name="Ann"))
+        assert float(world.row()["enrollment_wait_from"]) >= world.clock() - CLOCK_GRAIN_SECONDS
         row = {"key": {"S": "user#u1"}}
         behind = {":at": {"N": str(world.clock() - 70)}}
         world.dynamodb.update_item(
@@ -288,6 +291,12 @@ class TestBareEvents:
         row = world.row()
         assert row["status"] == "synced"
         assert not {"last_error", "lease_id", "enrollment_attempt"} & set(row)
+
+    def test_one_that_waits_is_not_stale_while_another_worker_has_its_user(self, world: World) -> None:
+        bare = created(email=None)
+        assert world.failure(bare).reason == "no_email"
+        world.claim(event(version=2))
+        assert world.failure(bare).reason == "busy"
 
 
 class TestRowsOfAnEarlierVersion:
