@@ -17,6 +17,7 @@ from typer.main import get_command
 from harness.cloudformation import template
 from harness.metrics import emitted_metrics
 from harness.pages import Block, Page, assert_same, pages
+from harness.senders import SENDERS
 from local_stack import ROOT
 from whop_sync.errors import Reason
 from whop_sync.receiving.payloads import Preset
@@ -238,6 +239,12 @@ def test_the_settings_that_are_shown_for_senders_are_ones_that_the_receiver_take
                 re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).upper(): text for name, text in (settings | named).items()
             }
             assert isinstance(configured_scheme(Hmac(header="x-signature"), variables), Hmac), sender
+
+
+def test_of_each_sender_that_is_shown_a_delivery_is_checked() -> None:
+    shown = {name for row in OTHER_PLATFORMS.rows("How some senders sign") for name in re.findall(r"`([^`]+)`", row[1])}
+    checked = {sender.settings["SIGNATURE_HEADER"].lower() for sender in SENDERS.values()} - {"x-s"}
+    assert_same(shown, checked, f"{OTHER_PLATFORMS.name}, How some senders sign")
 
 
 def test_every_kind_of_drift_is_explained() -> None:
