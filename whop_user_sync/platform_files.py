@@ -49,6 +49,7 @@ _READ_BY_SAM = re.compile(r"['\n]|\\(?!u[0-9a-f]{4})")
 _OVERRIDE = re.compile(r"""(?:[^\s"']|"(?:\\.|[^"\\])*"|'[^']*')+""")
 _OF_A_PLATFORM = re.compile(r"(ParameterKey=)?['\"]?(Payload|Signature)")
 _JSON = re.compile(r"(?:\s|#[^\n]*|//[^\n]*|/\*.*?\*/)*\{", re.DOTALL)
+# A comment begins where a word could: not within https://.
 _TEXT_OR_COMMENT = re.compile(r"""("(?:[^"\\]|\\.)*")|(?<![^\s,{}\[\]])(?://[^\n]*|/\*.*?\*/)""", re.DOTALL)
 
 
