@@ -26,7 +26,7 @@ _NAME = (
     r"(?:[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+|(?:[A-Za-z][\w-]*[_-])?(?i:(?:api)?key|token|secret|password)"
     r"|[a-z][A-Za-z0-9]*(?:Key|Token|Secret|Password))"
 )
-_QUOTED_NAME = f"(?:{_NAME}|\"{_NAME}\"|'{_NAME}')"
+_QUOTED_NAME = rf"""(["']?){_NAME}\1"""
 _ASSIGNMENT = re.compile(rf"(?:(?:export|set)\s+|\$env:)?{_QUOTED_NAME}(?:\s*=\s*(?=[^\s=])|\s*:\s+(?=\S))", re.ASCII)
 _NO_ASSIGNMENT = re.compile(r"[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\s*[=:]", re.ASCII)
 _QUOTES = ('""', "''", "``", "\u201c\u201d", "\u2018\u2019")
