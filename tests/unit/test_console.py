@@ -192,6 +192,7 @@ def test_the_address_that_was_printed_opens_the_page_and_the_token_leaves_the_ad
     browser = client(sources, guard)
     answer = browser.get(f"/deliveries?hours=6.0&token={guard.token}")
     assert (answer.status_code, answer.headers["location"]) == (303, "/deliveries?hours=6.0")
+    assert browser.get(f"{HOME}//evil.test/?token={guard.token}").headers["location"] == "/evil.test/"
     cookie = answer.headers["set-cookie"]
     assert "HttpOnly" in cookie
     assert "SameSite=strict" in cookie

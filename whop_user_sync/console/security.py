@@ -96,7 +96,8 @@ class Guard:
         if not _equal(offered, self.token):
             return PlainTextResponse("This address is of an earlier start: open the one that the command printed.", 403)
         rest = [(name, value) for name, value in parse_qsl(request.url.query) if name != "token"]
-        response = RedirectResponse(request.url.path + (f"?{urlencode(rest)}" if rest else ""), 303)
+        path = f"/{request.url.path.lstrip('/')}"  # two slashes before it would lead to another host
+        response = RedirectResponse(path + (f"?{urlencode(rest)}" if rest else ""), 303)
         response.set_cookie(self.cookie, self.token, httponly=True, samesite="strict", path="/")
         return response
 
