@@ -16,8 +16,8 @@ import pytest
 from standardwebhooks import Webhook
 
 from load import __main__ as load_program
-from local_stack import ROOT, deployment, invoking, samples, send, up
-from local_stack import __main__ as program
+from local_stack import ROOT, deployment, invoking, program, samples, send, up
+from local_stack import __main__ as local_stack_main
 from local_stack.deployment import DeploymentError
 from local_stack.errors import UsageError
 from local_stack.invoking import changes, choose, refreshed, worked
@@ -146,6 +146,17 @@ def test_a_parameter_keeps_the_quotes_of_its_json() -> None:
     # SAM takes the outer quotes off, and one escape off each inner one.
     assert json.loads(quoted[1:-1].replace('\\"', '"')) == {"name": 'data."first name"'}
     assert deployment.override("TitleFormat", "{name} ({user_id})") == "TitleFormat={name} ({user_id})"
+
+
+def test_ctrl_c_is_answered_also_while_the_program_is_loaded(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(program, "main", interrupt)
+    assert local_stack_main.run() == 130
+    assert capsys.readouterr().err == "\nInterrupted. Nothing had been started.\n"
 
 
 # -- ports and proxies ---------------------------------------------------------------------------------------------
