@@ -802,6 +802,14 @@ def test_a_part_must_be_one_of_those_that_were_announced_and_in_time(whop: FakeW
     assert httpx.put(part["url"], content=b"x", trust_env=False).status_code == 403
 
 
+def test_an_upload_without_all_of_its_parts_is_not_completed(whop: FakeWhop) -> None:
+    native = Api(whop, version=NATIVE_FILES)
+    file = native.create_file(**MULTIPART)
+    file["multipart_upload_urls"].pop()
+    body = {"multipart_upload_id": file["multipart_upload_id"], "multipart_parts": upload_parts(file)}
+    assert native.http.post(f"/files/{file['id']}/complete", json=body).status_code == 400
+
+
 @pytest.mark.parametrize("size", [None, PART_BYTES, PART_BYTES * 10_000 + 1])
 def test_an_upload_in_parts_names_a_size_that_needs_them(whop: FakeWhop, size: int | None) -> None:
     body = {**MULTIPART, "byte_size": size}
