@@ -112,7 +112,10 @@ def _unreadable(delivery: Delivery, platform: Platform, error: Malformed, remark
     if error.reason in ("not_json", "not_an_object"):
         return BodyReport(outcome="parked", verdict=verdict, remarks=remarks)
     if error.reason == "no_event_type" and "headers" in platform.preset.event and not delivery.headers:
-        remarks = [*remarks, "The event stands in a header here: give the headers too (HEADERS=file)."]
+        remarks = [
+            *remarks,
+            "The event stands in a header here: give the headers too, with --headers (HEADERS with make).",
+        ]
     document = _document(delivery, platform)
     wrong, event, preset = _searched(document, platform.preset)
     fields = list(_fields(event, document, preset)) if event else []

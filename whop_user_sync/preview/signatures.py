@@ -43,7 +43,9 @@ def signature_report(
 ) -> SignatureReport:
     """Whether a captured signature is right. `secret` is a secret, or what is stored on AWS."""
     if secret is None:
-        return SignatureReport(is_right=None, verdict="Not checked: give HEADERS=file and SECRET=... for that.")
+        return SignatureReport(
+            is_right=None, verdict="Not checked: give --headers and --secret for that (HEADERS and SECRET with make)."
+        )
     try:
         keys = parse_secrets(secret, platform.scheme)
     except ValueError as error:
@@ -51,7 +53,7 @@ def signature_report(
     if headers is None or is_own_test(body, headers, platform, now=now):
         verdict = "None, and none is needed: it is the platform's own test of the address."
         if headers is None:
-            verdict = "The secret has the right form. Give HEADERS=file too, to check a signature."
+            verdict = "The secret has the right form. Give --headers too, to check a signature (HEADERS with make)."
         return SignatureReport(is_right=None, verdict=verdict)
     check = _Check(headers=headers, secret=secret, platform=platform, now=now)
     refusal = check.refusal(body, platform.scheme, keys)
