@@ -1,17 +1,20 @@
 """Who may import whom, read from the imports themselves."""
 
 import ast
+import re
 import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator, Mapping
 from graphlib import TopologicalSorter
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from harness.imports import PACKAGE, imported, modules
 from local_stack import ROOT
+from whop_sync.aws.secrets import UnavailableReason
 
 MAY_IMPORT: Mapping[str, frozenset[str]] = {
     "bottom": frozenset(),
@@ -109,6 +112,27 @@ def test_a_checkout_keeps_its_line_ends_also_where_git_changes_them(tmp_path: Pa
         ["git", "-C", str(tmp_path), "check-attr", "eol", "--", *files], capture_output=True, text=True, check=True
     )
     assert attributes.stdout.splitlines() == [f"{file}: eol: lf" for file in files]
+
+
+@pytest.mark.parametrize("error", ["Unauthentic", "AwaitsTurn", "OperatorNeeded"])
+def test_a_reason_is_listed_below_the_error_that_it_is_raised_with(error: str) -> None:
+    """Which says what becomes of the event, and who has to act."""
+    raised = {
+        node.args[0].value
+        for _, path in modules()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id == error
+        and node.args
+        and isinstance(node.args[0], ast.Constant)
+    }
+    if error == "OperatorNeeded":
+        raised |= set(get_args(UnavailableReason.__value__))
+    listed = re.search(rf"    # {error}\n((?:    \".*\n)+)", (PACKAGE / "errors.py").read_text())
+    assert listed
+    assert raised
+    assert raised <= set(re.findall(r'"(\w+)"', listed[1]))
 
 
 def test_one_place_makes_the_client_of_whop() -> None:
