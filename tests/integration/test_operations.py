@@ -184,7 +184,7 @@ def test_all_parked_events_are_sent_to_the_queues_they_came_from(operator: Opera
     assert operator.parked() == 0
     # And a second run finds nothing to do
     assert operator.run("redrive") == 0
-    assert "Nothing is parked that fits." in operator.printed()
+    assert "Nothing is parked." in operator.printed()
     assert operator.lies_in("user-created") + operator.lies_in("profile-updated") == []
 
 
@@ -395,7 +395,7 @@ def test_what_another_run_holds_is_mentioned(operator: Operator) -> None:
     operator.sqs.receive_message(QueueUrl=operator.surroundings.queue_url(QUEUES[1]), VisibilityTimeout=60)
     assert operator.run("parked") == 0
     printed = operator.printed()
-    assert "Nothing is parked that fits." in printed
+    assert "Nothing is parked." in printed
     assert "1 more are held by another run" in printed
 
 
@@ -448,4 +448,4 @@ def test_a_stack_that_announces_nothing_has_no_queue_of_announcements_and_the_co
     )
     for command in ("parked", "redrive"):
         assert operator.run(command, stack=silent.stack) == 0
-        assert "Nothing is parked that fits." in operator.printed()
+        assert "Nothing is parked." in operator.printed()
