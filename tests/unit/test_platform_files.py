@@ -213,6 +213,12 @@ def test_no_spelling_of_an_older_platform_stays_behind(overrides: str) -> None:
     assert found["sandbox"]["deploy"]["parameters"]["parameter_overrides"] == [*kept, "PayloadPreset='clerk'"]
 
 
+def test_a_parameter_whose_value_lacks_its_quotes_is_left_as_it_is() -> None:
+    text = """[sandbox.deploy.parameters]\nparameter_overrides = ["DeletedUserName=Deleted user"]\n"""
+    found = tomllib.loads(written_to(text, "sandbox", {}))
+    assert found["sandbox"]["deploy"]["parameters"]["parameter_overrides"] == ["DeletedUserName=Deleted user"]
+
+
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
