@@ -159,6 +159,29 @@ def test_ctrl_c_is_answered_also_while_the_program_is_loaded(
     assert capsys.readouterr().err == "\nInterrupted. Nothing had been started.\n"
 
 
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        ("up", "Everything that was started has been stopped."),
+        ("send", "What `make up` left running runs on."),
+        ("down", "It is being stopped all the same"),
+    ],
+)
+def test_ctrl_c_says_that_all_is_stopped_only_where_it_is(
+    command: str, sentence: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(program, "_run", interrupt)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    monkeypatch.setattr(sys, "argv", ["local_stack", command])
+    assert program.main() == 130
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert ("has been stopped" in said) is (command == "up")
+
+
 # -- ports and proxies ---------------------------------------------------------------------------------------------
 
 

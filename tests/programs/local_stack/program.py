@@ -29,6 +29,13 @@ _ASKED = {"PRESET", "SCHEME", "OVERRIDES", "SECRET", "PORT", "LISTEN", "PLATFORM
 _SENTENCES = (UsageError, up.PortTakenError, DeploymentError, StartError, DockerError)
 
 
+_LEFT = {
+    "send": "What `make up` left running runs on.",
+    "down": "It is being stopped all the same: `make down` once more returns when it has been.",
+}
+"""What is true after Ctrl-C, of commands that start nothing."""
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="local_stack", description=__doc__)
     commands = ("demo", "up", "serve", "send", "down", "event", "invoke", "build")
@@ -48,7 +55,7 @@ def main() -> int:
         return 0 if command == "down" else 1
     except KeyboardInterrupt:
         stop_all()
-        print("\nInterrupted. Everything that was started has been stopped.", file=sys.stderr)
+        print(f"\nInterrupted. {_LEFT.get(command, 'Everything that was started has been stopped.')}", file=sys.stderr)
         return 130
 
 
