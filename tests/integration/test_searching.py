@@ -8,6 +8,7 @@ import pytest
 from fake_whop import Fault
 from harness import World, created, event
 from harness.faults import Meanwhile, Point
+from whop_sync.batches.retries import RETRIES
 from whop_sync.errors import AwaitsTurn, Permanent, Transient
 from whop_sync.syncing.deadlines import Deadline
 from whop_sync.syncing.enrollment import CLOCK_GRAIN_SECONDS, CLOCK_SKEW_SECONDS, ORPHAN_WAIT_SECONDS, NotLocated
@@ -291,6 +292,39 @@ class TestBareEvents:
         row = world.row()
         assert row["status"] == "synced"
         assert not {"last_error", "lease_id", "enrollment_attempt"} & set(row)
+
+    @pytest.mark.parametrize("fault", ["connection_reset_after", "error_500_after"])
+    @pytest.mark.parametrize("before", ["deleted", "failed"])
+    def test_a_return_whose_mapping_was_written_unanswered_becomes_synced(
+        self, world: World, before: str, fault: str
+    ) -> None:
+        """All that it says is recorded by then, so it brings nothing new when it comes again."""
+        world.settle(created(version=1, email="a@shop.test"), event(version=2, kind="deleted", email=None))
+        back = event(version=5, kind="restored", email=None)
+        if before == "failed":
+            world.handle(created("u2", version=3, email="a@shop.test"))
+            world.failure(back, age=2 * RETRIES.arrival_patience)
+            world.handle(event("u2", version=4, kind="deleted", email=None))
+        assert world.row()["status"] == before
+        world.wire.reset()
+        world.wire.planned = {Point(1, "record account", 1): fault}
+        world.failure(back)
+        world.clock.sleep(LEASE_SECONDS + 1)
+        world.settle(back)
+        row = world.row()
+        assert (row["status"], row["standing"]) == ("synced", "active")
+        assert not {"last_error", "lease_id", "enrollment_attempt"} & set(row)
+
+    def test_an_old_sign_up_of_a_suspended_user_whose_worker_died_becomes_synced(self, world: World) -> None:
+        """It enrolls them although it says nothing new: all of it was cleared by a deletion that is over."""
+        old = created(version=2)
+        world.settle(event(version=3, kind="deleted", email=None), event(version=4, kind="suspended", email=None))
+        dies(world, old, "record account", "after")
+        world.clock.sleep(LEASE_SECONDS + 1)
+        world.settle(old)
+        row = world.row()
+        assert (row["status"], row["standing"]) == ("synced", "suspended")
+        assert not {"lease_id", "enrollment_attempt"} & set(row)
 
     def test_one_that_waits_is_not_stale_while_another_worker_has_its_user(self, world: World) -> None:
         bare = created(email=None)

@@ -180,8 +180,10 @@ class Row:
 
     @property
     def is_settled(self) -> bool:
-        """Whether there is nothing left to do but for newer events: a user with an account, or one who is gone."""
-        return (self.account is None) == (self.standing == "deleted")
+        """Whether there is nothing left to do but for newer events: a user who is enrolled, or one who is gone."""
+        if self.account is None:
+            return self.standing == "deleted"
+        return self.standing != "deleted" and self.status != "enrolling"
 
 
 def read_row(item: Item) -> Row:

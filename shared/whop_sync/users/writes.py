@@ -91,7 +91,7 @@ def claim_update(event: UserEvent, *, lease_id: str, now: float, lease_until: fl
     """
     wanted = [
         "attribute_not_exists(whop_user_id) AND (attribute_not_exists(#standing) OR #standing <> :deleted)",
-        "attribute_exists(whop_user_id) AND #standing = :deleted",
+        "attribute_exists(whop_user_id) AND (#standing = :deleted OR #status = :enrolling)",
         "attribute_exists(unannounced)",
     ]
     values: dict[str, Any] = {
@@ -178,8 +178,10 @@ def erased_attributes(row: Row, positions: Mapping[Field, Position], *, now: flo
 
 
 def mapping_attributes(account: Account, enrolled_email: str | None, announced: Announced | None) -> Attributes:
-    """What records an account. What was kept from before a deletion ends with it."""
+    """What records an account. What was kept from before a deletion ends with it. Until a commit says otherwise, the
+    enrollment is not done, whatever the row said before."""
     return {
+        "status": {"S": "enrolling"},
         "whop_user_id": {"S": account.whop_user_id},
         "whop_company_id": {"S": account.company_id} if account.company_id else None,
         "enrolled_email": {"S": enrolled_email} if enrolled_email else None,
