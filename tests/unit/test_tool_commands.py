@@ -470,6 +470,16 @@ def test_an_outcome_of_an_event_is_the_end_of_it_unless_it_waits_or_is_parked() 
     assert {*sending.DONE} == {*get_args(EventOutcome.__value__), "ignored"} - {"retried", "parked"}
 
 
+@pytest.mark.parametrize(
+    ("typed", "sentence"), [(["created"], "There is no preset created."), (["standard"], "Which event?")]
+)
+def test_what_send_needs_is_shown_by_an_example(
+    typed: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["send", *typed, "--url", "http://127.0.0.1:9"]) == 2
+    assert f"{sentence} For example: send standard created. Presets: standard, clerk" in capsys.readouterr().err
+
+
 # -- what is not there, or elsewhere -------------------------------------------------------------------------------
 
 

@@ -57,6 +57,7 @@ DONE = (
 )
 """The outcomes after which nothing more happens and nothing is wrong."""
 
+_EXAMPLE = f"For example: send standard created. Presets: {', '.join(PLATFORMS)}."
 _POLL_SECONDS = 0.5
 _LOOK_BACK_SECONDS = 60
 
@@ -88,6 +89,8 @@ def send(
     A change carries what is given here and nothing else of the user.
     """
     out = output(as_json=as_json)
+    if preset and preset not in PLATFORMS:
+        raise CommandError(f"There is no preset {preset}. {_EXAMPLE}")
     target = chosen_stack(stack, region, endpoint_url) if stack or not url else None
     settings = dict(target.settings("receive-webhook")) if target else {}
     if preset and preset != settings.get("PAYLOAD_PRESET"):
@@ -155,7 +158,7 @@ def _platform(settings: Mapping[str, str]) -> Platform:
 
 def _from_sample(preset: str, platform: Platform, event: str, person: Person, now: float) -> Webhook:
     if not event:
-        raise CommandError(f"Which event? For example: send {preset} created. Presets: {', '.join(PLATFORMS)}.")
+        raise CommandError(f"Which event? {_EXAMPLE}")
     try:
         return about(sample(preset, platform, event, now=now), platform, person, now=now)
     except UnknownSampleError as error:
