@@ -80,6 +80,13 @@ class TestDeletionsOutOfOrder:
             _arrive(world, [events[each] for each in order])
             assert (world.shown(user), standing(world, user)) == ((None, RED), "active"), order
 
+    def test_a_change_without_name_and_picture_enrolls_once_the_user_is_no_longer_deleted(self, world: World) -> None:
+        for number, order in enumerate(itertools.permutations(range(3))):
+            user = f"u{number}"
+            events = (deleted(user, version=1), event(user, version=3), event(user, version=4, kind="suspended"))
+            _arrive(world, [events[each] for each in order])
+            assert (world.row(user)["status"], standing(world, user)) == ("synced", "suspended"), order
+
     def test_without_a_return_the_change_does_not_keep_the_deletion_for_longer_than_an_hour(self, world: World) -> None:
         world.settle(created(version=1, name="Ann"), event(version=12, name="Anna"))
         whop_user = world.row()["whop_user_id"]

@@ -359,8 +359,8 @@ class Synchronization:
         is_early = task.age < self.retries.arrival_patience
         if not event.is_deletion:
             # A change after the deletion shows that the user is about to return. Its name and picture are kept nowhere
-            # else, so it waits for the event that revives them.
-            if is_early and any(name in task.newer for name in PROFILE_FIELDS):
+            # else, nor what it may enroll them by, so it waits for the event that revives them.
+            if is_early and task.newer - {"flag"}:
                 return _NotDone(progress=task.unchanged(), error=_awaited_return())
             progress = replace(task.unchanged(), positions=task.bookkeeping())
             return _Done(progress=progress, result=Result(outcome="stale"))
