@@ -10,7 +10,7 @@ from typing import Any
 
 from whop_sync.errors import Malformed
 from whop_sync.events import Kind, ProfileField, UserEvent
-from whop_sync.receiving.deliveries import Accepted, Delivery, Ignored, Unreadable, understood, within_limit
+from whop_sync.receiving.deliveries import Accepted, Delivery, Ignored, Unreadable, understood_from, within_limit
 from whop_sync.receiving.expressions import Document, find
 from whop_sync.receiving.payloads import Preset, identify, is_chosen, parse, read
 from whop_sync.receiving.platforms import Platform
@@ -72,13 +72,7 @@ def body_report(
         return BodyReport(outcome="refused", verdict=f"It would be refused (413): {refusal.explanation}.")
     delivery = Delivery(body=kept, headers=headers, event_id="", received_at=now, signed_at=signed_at)
     remarks = [] if kept is body else ["! It is large by the pictures in it: they are dropped, the rest is read."]
-    match understood(
-        delivery,
-        platform.preset,
-        enroll_if=platform.enroll_if,
-        replayable=platform.scheme.is_replayable,
-        now=now,
-    ):
+    match understood_from(platform, delivery, now=now):
         case Unreadable(error=error):
             return _unreadable(delivery, platform, error, remarks)
         case Ignored(event_type=event_type, event=None):

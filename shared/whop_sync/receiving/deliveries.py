@@ -124,6 +124,17 @@ def authenticated(http_event: HttpEvent, platform: "Platform", keys: Sequence[by
     )
 
 
+def understood_from(platform: "Platform", delivery: Delivery, *, now: float) -> Accepted | Ignored | Unreadable:
+    """What a delivery of a platform means, by all of its settings. `now` is as for `understood`."""
+    return understood(
+        delivery,
+        platform.preset,
+        enroll_if=platform.enroll_if,
+        replayable=platform.scheme.is_replayable,
+        now=now,
+    )
+
+
 def understood(
     delivery: Delivery, preset: Preset, *, enroll_if: str, replayable: bool, now: float
 ) -> Accepted | Ignored | Unreadable:
@@ -191,7 +202,7 @@ class Receiver:
     def _answer(self, http_event: HttpEvent) -> HttpAnswer:
         try:
             delivery = authenticated(http_event, self.platform, self.signing_keys(), now=self.clock())
-            verdict = self._understood(delivery, now=delivery.received_at)
+            verdict = understood_from(self.platform, delivery, now=delivery.received_at)
             if isinstance(verdict, Unreadable):
                 self._park(delivery, verdict)
             self._conclude(verdict)
@@ -219,20 +230,10 @@ class Receiver:
         )
         try:
             # What is still not readable is left where it is.
-            return self._conclude(self._understood(delivery, now=self.clock()))
+            return self._conclude(understood_from(self.platform, delivery, now=self.clock()))
         except Transient as error:
             self.journal.delivery("deferred", event_id=delivery.event_id, error=error)
             return "deferred"
-
-    def _understood(self, delivery: Delivery, *, now: float) -> Accepted | Ignored | Unreadable:
-        platform = self.platform
-        return understood(
-            delivery,
-            platform.preset,
-            enroll_if=platform.enroll_if,
-            replayable=platform.scheme.is_replayable,
-            now=now,
-        )
 
     def _park(self, delivery: Delivery, verdict: Unreadable) -> None:
         self.parked.park(
