@@ -339,18 +339,7 @@ def _handed_on(chance: random.Random) -> list[Arrival]:
     """One user's deletion is older or newer than their changes, and another one's sign-up comes before or after it."""
     kinds: list[Kind] = ["deleted", *(chance.choice(("created", "updated", "updated")) for _ in range(3))]
     versions = chance.sample(range(1, 20), len(kinds))
-    events = [
-        UserEvent(
-            kind=kind,
-            event_id=f"e{version}",
-            user_id="u1",
-            version=version,
-            standing=_STANDINGS.get(kind),
-            email=None if kind == "deleted" else "u1@shop.test",
-            profile={} if kind == "deleted" else {"name": f"u1 {version}"},
-        )
-        for kind, version in zip(kinds, versions, strict=True)
-    ]
+    events = [_of_u1(kind, version) for kind, version in zip(kinds, versions, strict=True)]
     second = replace(events[0], kind="created", event_id="e20", user_id="u2", version=20, standing="active")
     events.append(replace(second, email="u1@shop.test", profile={"name": "u2 A"}))
     chance.shuffle(events)
@@ -362,20 +351,22 @@ def _renamed_each_minute(chance: random.Random) -> list[Arrival]:
     """A user whose connected account would have another title by each event."""
     kinds: list[Kind] = [chance.choice(("created", "updated", "updated")) for _ in range(6)]
     return [
-        Arrival(
-            round((number + chance.random()) * 60.0, 3),
-            UserEvent(
-                kind=kind,
-                event_id=f"e{number}",
-                user_id="u1",
-                version=number,
-                standing=_STANDINGS.get(kind),
-                email="u1@shop.test",
-                profile={"name": f"u1 {number}"},
-            ),
-        )
+        Arrival(round((number + chance.random()) * 60.0, 3), _of_u1(kind, number))
         for number, kind in enumerate(kinds, start=1)
     ]
+
+
+def _of_u1(kind: Kind, version: int) -> UserEvent:
+    """With an address and another name by each version, but for a deletion."""
+    return UserEvent(
+        kind=kind,
+        event_id=f"e{version}",
+        user_id="u1",
+        version=version,
+        standing=_STANDINGS.get(kind),
+        email=None if kind == "deleted" else "u1@shop.test",
+        profile={} if kind == "deleted" else {"name": f"u1 {version}"},
+    )
 
 
 def _with_picture(event: UserEvent, url: str) -> UserEvent:
