@@ -10,6 +10,8 @@ def entry_point() -> int:
     """The exit status. Loading the tool takes a moment, in which Ctrl-C is answered too."""
     if sys.version_info < (3, 13):  # noqa: UP036 - a checkout declares no version to the Python that runs it
         sys.exit(f"whop-user-sync needs Python 3.13; this is {sys.version_info[0]}.{sys.version_info[1]}. {_ELSEWHERE}")
+    # Ctrl-C may strike while a library's object is half made; Python would print a traceback when it is thrown away.
+    sys.unraisablehook = lambda _: None
     try:
         from whop_user_sync.cli import main  # noqa: PLC0415 - see above
 

@@ -36,11 +36,19 @@ def test_a_python_that_cannot_run_the_tool_is_named_with_the_one_that_can(argume
 def test_ctrl_c_is_answered_also_while_the_tool_is_loaded(
     options: list[str], document: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    class HalfMade:
+        """As a response of http.client is, if Ctrl-C strikes while it is made."""
+
+        def __del__(self) -> None:
+            raise AttributeError
+
     def interrupt() -> None:
+        HalfMade()
         raise KeyboardInterrupt
 
     monkeypatch.setattr(cli, "main", interrupt)
     monkeypatch.setattr(sys, "argv", ["whop-user-sync", "parked", *options])
+    monkeypatch.setattr(sys, "unraisablehook", sys.__unraisablehook__)
     assert entry_point() == 130
     assert tuple(capsys.readouterr()) == (document, "Interrupted.\n")
 
