@@ -1,6 +1,6 @@
 """MiniStack, in AWS's place: CloudFormation, Lambda, API Gateway, SQS, DynamoDB, Secrets Manager and logs."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -30,10 +30,11 @@ PROGRAM = ROOT / ".local" / "engine" / "bin" / "ministack"
 
 
 class Engine:
-    """Clients of a running engine."""
+    """Clients of a running engine. `output` is what it has printed so far, if this process started it."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, output: Callable[[], str] = str) -> None:
         self.url = url
+        self.output = output
         self._session = boto3.Session(
             aws_access_key_id=NO_ACCOUNT["AWS_ACCESS_KEY_ID"],
             aws_secret_access_key=NO_ACCOUNT["AWS_SECRET_ACCESS_KEY"],
@@ -81,13 +82,13 @@ class Engine:
 def running_engine(*, host: str = LOOPBACK, port: int = 0) -> Iterator[Engine]:
     """Starts an engine and ends it, with everything it held, at the end of the block."""
     port = port or free_port()
-    engine = Engine(f"http://{reachable(host)}:{port}")
     # AUTH: a function may do only what its role allows, as on AWS.
     environment = {**bare_environment(), "BIND_HOST": host, "GATEWAY_PORT": str(port), "AUTH": "true"}
     if host != LOOPBACK:
         # In the URLs that it hands out, a custom resource's answer goes to one of them. Else they say localhost.
         environment["MINISTACK_HOST"] = reachable(host)
     with GuardedProcess([PROGRAM], environment=environment) as process:
+        engine = Engine(f"http://{reachable(host)}:{port}", process.output)
         process.wait_until(lambda: _healthy(engine.url), seconds=30, what="the local engine (MiniStack)")
         yield engine
 
