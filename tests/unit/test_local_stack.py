@@ -151,10 +151,18 @@ def test_a_parameter_keeps_the_quotes_of_its_json() -> None:
 def test_ctrl_c_is_answered_also_while_the_program_is_loaded(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    class HalfMade:
+        """As a response of http.client is, if Ctrl-C strikes while it is made."""
+
+        def __del__(self) -> None:
+            raise AttributeError
+
     def interrupt() -> None:
+        HalfMade()
         raise KeyboardInterrupt
 
     monkeypatch.setattr(program, "main", interrupt)
+    monkeypatch.setattr(sys, "unraisablehook", sys.__unraisablehook__)
     assert local_stack_main.run() == 130
     assert capsys.readouterr().err == "\nInterrupted. Nothing had been started.\n"
 

@@ -5,6 +5,8 @@ import sys
 
 def run() -> int:
     """The exit status."""
+    # Ctrl-C may strike while a library's object is half made; Python would print a traceback when it is thrown away.
+    sys.unraisablehook = lambda _: None
     try:
         from local_stack.program import main  # noqa: PLC0415 - see above
 
