@@ -33,6 +33,7 @@ from tomlkit.exceptions import TOMLKitError
 
 from whop_sync.events import Kind
 from whop_sync.receiving.platforms import Platform, configured
+from whop_sync.values import distinct_keys
 from whop_user_sync.preview.bodies import body_report
 from whop_user_sync.preview.captured import CaptureError, captured_body, captured_headers, captured_text
 
@@ -197,13 +198,13 @@ def _content(path: Path) -> Mapping[str, Any]:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML's own takes the last of two equal keys; the events that the first one names would be lost."""
+    """YAML's own takes the last of two equal keys."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002
-        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
-        twice = next((key for key in keys if keys.count(key) > 1), None)
-        if twice:
-            raise yaml.MarkedYAMLError(problem=f"{twice} stands twice", problem_mark=node.start_mark)
+        try:
+            distinct_keys((key.value, value) for key, value in node.value if isinstance(key, yaml.ScalarNode))
+        except ValueError as error:
+            raise yaml.MarkedYAMLError(problem=str(error), problem_mark=node.start_mark) from None
         return super().construct_mapping(node, deep)
 
 

@@ -82,6 +82,17 @@ def _refuse_constant(name: str) -> Never:
     raise ValueError(f"{name} is not JSON")
 
 
+def distinct_keys[Value](pairs: Iterable[tuple[str, Value]]) -> dict[str, Value]:
+    """The mapping that a setting holds. JSON and YAML would keep the last of two equal keys and lose what the first
+    one says. Raises ValueError, with a sentence that names such a key."""
+    mapping: dict[str, Value] = {}
+    for key, value in pairs:
+        if key in mapping:
+            raise ValueError(f"{key} stands twice")
+        mapping[key] = value
+    return mapping
+
+
 # -- text ------------------------------------------------------------------------------------------------------------
 
 

@@ -131,6 +131,7 @@ def test_announcements_go_to_a_backend_on_this_machine_where_one_is_named() -> N
         ({"OVERRIDES": "missing.json"}, "neither JSON nor a file"),
         ({"OVERRIDES": "{"}, "no JSON"),
         ({"OVERRIDES": '{"nmae": "x"}'}, "nmae"),
+        ({"OVERRIDES": '{"name": "x", "name": "y"}'}, "OVERRIDES: name stands twice"),
         ({"PRESET": "workos", "SECRET": "whsec_" + "x" * 30}, "SECRET does not fit"),
     ],
 )

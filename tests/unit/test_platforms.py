@@ -946,6 +946,7 @@ def test_the_preset_names_the_scheme_and_what_is_set_explicitly_counts_more(
         ({"ENROLL_IF": "delivery.received_at"}, "ENROLL_IF: delivery.received_at reads"),
         ({"ENROLL_IF": "nope(data)"}, "ENROLL_IF: .*no function"),
         ({"PAYLOAD_OVERRIDES": "[]"}, "PAYLOAD_OVERRIDES must be a JSON object"),
+        ({"PAYLOAD_OVERRIDES": '{"updated": "a", "updated": "b"}'}, "PAYLOAD_OVERRIDES: updated stands twice"),
         ({"PAYLOAD_OVERRIDES": '{"mail": "a"}'}, "PAYLOAD_OVERRIDES: there is no mail, only event, created"),
         ({"PAYLOAD_OVERRIDES": '{"email": ["a"]}'}, "PAYLOAD_OVERRIDES: email must be a text"),
         ({"PAYLOAD_OVERRIDES": '{"name": [1]}'}, "PAYLOAD_OVERRIDES: name must be a text or a list of texts"),

@@ -12,6 +12,7 @@ from typing import Any
 from whop_sync.receiving.payloads import STANDARD, Preset, check, check_times, checked_enroll_if
 from whop_sync.receiving.signature_settings import configured_scheme
 from whop_sync.receiving.signatures import Hmac, Jwt, Scheme, Standard, Token
+from whop_sync.values import distinct_keys
 
 MAX_OVERRIDES_BYTES = 2350
 """Lambda's environment holds 4 KB in all, and the names and addresses in it take up to 1.5 KB."""
@@ -592,9 +593,11 @@ def _preset(preset: Preset, overrides: str) -> Preset:
             f" {MAX_OVERRIDES_BYTES} for it: say only what differs from the preset"
         )
     try:
-        given = json.loads(overrides) if overrides.strip() else {}
-    except (ValueError, RecursionError) as error:
+        given = json.loads(overrides, object_pairs_hook=distinct_keys) if overrides.strip() else {}
+    except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"PAYLOAD_OVERRIDES is not JSON: {error}") from None
+    except ValueError as error:
+        raise ValueError(f"PAYLOAD_OVERRIDES: {error}") from None
     if not isinstance(given, dict):
         raise ValueError(  # noqa: TRY004 - a wrong setting, like the others
             'PAYLOAD_OVERRIDES must be a JSON object like {"user_id": "member.id"}'

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from local_stack.errors import UsageError
 from local_stack.sending import SECRET
 from whop_sync.receiving.platforms import configured
+from whop_sync.values import distinct_keys
 
 PLAIN_SECRET = "demo-secret-never-use-it-for-real"
 """Signs for platforms whose secrets are plain text; the other one has the form of Standard Webhooks."""
@@ -89,6 +90,8 @@ def _json(text: str) -> str:
         except (OSError, ValueError) as error:
             raise UsageError(f"OVERRIDES is neither JSON nor a file of it: {error}") from None
     try:
-        return json.dumps(json.loads(text))
-    except ValueError as error:
+        return json.dumps(json.loads(text, object_pairs_hook=distinct_keys))
+    except json.JSONDecodeError as error:
         raise UsageError(f"OVERRIDES is no JSON: {error}") from None
+    except ValueError as error:
+        raise UsageError(f"OVERRIDES: {error}") from None
