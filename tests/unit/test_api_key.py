@@ -43,6 +43,7 @@ def test_no_prefix_is_asked_for(key: str) -> None:
         ("schlüssel", "plain ASCII"),
         ("WHOP_API_KEY=", "without a value"),
         ('{"a": "apik_1", "b": "apik_2"}', "object with 2 keys"),
+        ('{"key": "apik_1", "key": "apik_2"}', "object with 2 keys"),
         ('{"apik_1": ""}', "pasted as the key"),
         ('["apik_1", "apik_2"]', "list of 2 texts"),
         ('{"key": 5}', "must be a text"),

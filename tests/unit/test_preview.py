@@ -387,6 +387,11 @@ def test_headers_are_read_from_lines_or_from_json(text: str) -> None:
     assert header_lines(text) == {"x-a": "b", "x-c": "d:e"}
 
 
+@pytest.mark.parametrize("text", ['{"x-a": "b", "X-A": "c"}', '{"x-a": "b", "x-a": "c"}', '{"x-a": ["b", "c"]}'])
+def test_a_header_that_came_twice_may_be_written_in_json_in_each_way(text: str) -> None:
+    assert header_lines(text) == {"x-a": "b,c"}
+
+
 @pytest.mark.parametrize("text", ["no colon", '{"a": '])
 def test_what_are_no_headers_is_said(text: str) -> None:
     with pytest.raises(CaptureError, match="headers"):

@@ -43,12 +43,10 @@ def header_lines(text: str) -> dict[str, str]:
     """
     if text.lstrip().startswith("{"):
         try:
-            found = json.loads(text)
+            found = json.loads(text, object_pairs_hook=tuple)
         except ValueError as error:
             raise CaptureError(f"the headers are not JSON: {error}") from None
-        pairs = [
-            (name, each) for name, value in found.items() for each in (value if isinstance(value, list) else [value])
-        ]
+        pairs = [(name, each) for name, value in found for each in (value if isinstance(value, list) else [value])]
     else:
         lines = [line for line in text.splitlines() if line.strip()]
         if lines and lines[0].startswith(("POST ", "HTTP/")):

@@ -99,7 +99,7 @@ def pasted_texts(secret: str) -> list[str]:
     text = _unwrapped(secret)
     if text.startswith(("[", "{")):
         try:
-            found = json.loads(text)
+            found = json.loads(text, object_pairs_hook=tuple)
         except (ValueError, RecursionError):
             raise ValueError(f"it begins like JSON, with {text[0]}, and is none: copy it once more") from None
         texts = _texts(found)
@@ -126,14 +126,14 @@ def _unwrapped(secret: str) -> str:
 
 
 def _texts(found: object) -> list[str]:
-    """The texts in what JSON made of a secret."""
-    if isinstance(found, dict):
+    """The texts in what JSON made of a secret. An object is a tuple of pairs: its keys need not be distinct."""
+    if isinstance(found, tuple):
         if len(found) != 1:
             raise ValueError(
                 f"it is an object with {len(found)} keys, and it does not show which is the secret: store the"
                 " secret alone, as plain text"
             )
-        ((_, found),) = found.items()
+        ((_, found),) = found
         if found == "":
             raise ValueError("it is an object whose only value is empty: the secret was pasted as the key")
         if isinstance(found, str):
