@@ -200,7 +200,7 @@ def test_a_stack_without_imports_has_nothing_of_them(stack: LocalStack) -> None:
     )["TemplateBody"]
     theirs = {name: each for name, each in template["Resources"].items() if "Import" in name}
     assert len(theirs) >= 9  # bucket and policy, function and state machine with role and logs, rule with role
-    assert {each["Condition"] for each in theirs.values()} == {"HasImport", "HasImportOnAws", "TracesImport"}
+    assert {each["Condition"] for each in theirs.values()} == {"HasImport", "HasImportOnAws"}
     assert template["Conditions"]["HasImport"] == {"Fn::Equals": [{"Ref": "ImportEnabled"}, "true"]}
     assert template["Parameters"]["ImportEnabled"]["Default"] == "false"
     assert template["Outputs"]["ImportUsers"]["Condition"] == "HasImport"

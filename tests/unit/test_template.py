@@ -243,10 +243,11 @@ def statements(resource: dict[str, Any]) -> Iterator[dict[str, Any]]:
             yield from alternatives(each)
 
 
-# Step Functions delivers its logs by these; AWS lets no resource be named for them.
+# Step Functions delivers its logs by these, and X-Ray takes traces; AWS lets no resource be named for them.
 WITHOUT_RESOURCES = {
     *("logs:CreateLogDelivery", "logs:GetLogDelivery", "logs:UpdateLogDelivery", "logs:DeleteLogDelivery"),
     *("logs:ListLogDeliveries", "logs:PutResourcePolicy", "logs:DescribeResourcePolicies", "logs:DescribeLogGroups"),
+    *("xray:PutTraceSegments", "xray:PutTelemetryRecords", "xray:GetSamplingRules", "xray:GetSamplingTargets"),
 }
 
 
@@ -263,15 +264,15 @@ def test_no_role_has_more_than_named_actions_on_named_resources(role: str) -> No
         assert "*" not in resources or set(actions) <= WITHOUT_RESOURCES
 
 
-def test_tracing_gives_no_more_than_the_right_to_trace_and_only_when_it_is_switched_on() -> None:
-    policies = of_type("AWS::IAM::ManagedPolicy")
-    for name, policy in policies.items():
-        assert RESOURCES[name]["Condition"].startswith("Traces")
-        [statement] = policy["PolicyDocument"]["Statement"]
-        assert all(action.startswith("xray:") for action in statement["Action"])
-    roles = [role["Ref"] for policy in policies.values() for role in policy["Roles"]]
-    assert {function["Role"]["Fn::GetAtt"][0] for function in FUNCTIONS.values()} <= set(roles)
+@pytest.mark.parametrize("role", of_type("AWS::IAM::Role"))
+def test_a_role_may_trace_from_the_moment_that_it_is_there_and_only_when_tracing_is_switched_on(role: str) -> None:
+    """Lambda makes no function that traces whose role may not yet (PutTraceSegments), and nothing would have a function
+    wait for a policy beside its role (https://github.com/serverless/serverless/issues/6931)."""
+    [statement] = only_under("Traces", role)
+    assert all(action.startswith("xray:") for action in statement["Action"])
+    assert str(RESOURCES[role]).count("xray:Put") == 2
     assert TEMPLATE["Parameters"]["Tracing"]["Default"] == "false"
+    assert not {"AWS::IAM::ManagedPolicy", "AWS::IAM::Policy"} & {each["Type"] for each in RESOURCES.values()}
 
 
 @pytest.mark.parametrize("function", FUNCTIONS)
@@ -346,7 +347,7 @@ def test_who_announces_writes_to_the_table_nothing_but_notes_on_whops_webhooks()
 
 @pytest.mark.parametrize("name", [name for name in RESOURCES if name.startswith(("Announce", "Announcements"))])
 def test_a_stack_that_announces_nothing_has_nothing_of_it(name: str) -> None:
-    assert RESOURCES[name]["Condition"] in ("Announces", "AnnouncesByWebhook", "TracesAnnouncements")
+    assert RESOURCES[name]["Condition"] in ("Announces", "AnnouncesByWebhook")
     assert TEMPLATE["Parameters"]["AnnounceTo"]["Default"] == "none"
 
 
@@ -367,8 +368,7 @@ def test_two_stacks_in_one_account_share_no_name() -> None:
 def test_what_takes_whops_webhooks_is_there_only_where_they_are_announced() -> None:
     names = [name for name in RESOURCES if name.startswith("WhopWebhook")]
     assert len(names) >= 12
-    conditions = {RESOURCES[name]["Condition"] for name in names}
-    assert conditions == {"TakesWhopWebhooks", "TracesWhopWebhooks"}
+    assert {RESOURCES[name]["Condition"] for name in names} == {"TakesWhopWebhooks"}
     announces, on = TEMPLATE["Conditions"]["TakesWhopWebhooks"]["Fn::And"]
     assert announces == {"Condition": "Announces"}
     assert on == {"Fn::Equals": [{"Ref": "WhopWebhooks"}, "true"]}
@@ -384,7 +384,7 @@ def test_the_receiver_of_whops_webhooks_may_queue_announcements_and_read_its_sec
         action: json.dumps(statement["Resource"])
         for statement in statements(RESOURCES["WhopWebhooksRole"]["Properties"])
         for action in ([statement["Action"]] if isinstance(statement["Action"], str) else statement["Action"])
-        if not action.startswith("logs:")
+        if not action.startswith(("logs:", "xray:"))
     }
     assert allowed == {
         "sqs:SendMessage": json.dumps({"Fn::GetAtt": ["AnnouncementsQueue", "Arn"]}),
