@@ -109,6 +109,8 @@ type Reason = Literal[
     "whop_not_found",
     "whop_refused",
     "whop_user_taken",
+    # Permanent, of an announcement
+    "platform_gone",
     # Permanent, of a picture
     "picture_bad_url",
     "picture_compressed",

@@ -16,7 +16,7 @@ from whop_sync.announcing.queued_announcements import LAST_START_SECONDS, Queued
 from whop_sync.announcing.webhooks import TIMEOUT_SECONDS, announcement_keys
 from whop_sync.batches.retries import RETRIES
 from whop_sync.config.announcing import announce_config
-from whop_sync.errors import OperatorNeeded, Transient
+from whop_sync.errors import OperatorNeeded, Permanent, Transient
 from whop_sync.internet.requests import PublicHttp
 from whop_sync.journal import Journal
 
@@ -142,6 +142,11 @@ class TestWhatBecomesOfIt:
         assert bench.run(about("u1"), age=3 * 86400 - 60) == [0]
         assert bench.run(about("u1"), age=3 * 86400 + 60) == []
         assert bench.parked == [(error.reason, "msg_u1_1", "u1")]
+
+    def test_one_that_the_platform_does_not_want_is_parked_at_once(self) -> None:
+        bench = Bench(failing(Permanent("platform_gone"), only="u1"))
+        assert bench.run(about("u1"), about("u2")) == []
+        assert bench.parked == [("platform_gone", "msg_u1_1", "u1")]
 
     def test_without_a_secret_it_waits_for_ten_days(self) -> None:
         bench = Bench(failing(OperatorNeeded("announcement_secrets_unavailable")))

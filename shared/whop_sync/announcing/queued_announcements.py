@@ -17,7 +17,7 @@ LAST_START_SECONDS = 20.0
 
 class Target(Protocol):
     def deliver(self, announcement: Announcement) -> None:
-        """Raises Transient. A repetition has the same id."""
+        """Raises Transient and Permanent. A repetition has the same id."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +56,7 @@ class QueuedAnnouncements:
         )
 
     def handle(self, content: Announcement, *, age: float, deadline: float) -> Handled:  # noqa: ARG002
-        """Brings the announcement to the platform. Raises Transient."""
+        """Brings the announcement to the platform. Raises Transient and Permanent."""
         if content.user_id is not None:
             self.target.deliver(content)
             return Handled(outcome="delivered", announcement=content)

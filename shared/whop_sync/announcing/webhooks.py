@@ -17,7 +17,7 @@ import httpx
 from whop_sync.announcements import Announcement
 from whop_sync.announcing.bodies import body_of
 from whop_sync.aws.secrets import pasted_texts
-from whop_sync.errors import OperatorNeeded, Reason, Transient
+from whop_sync.errors import OperatorNeeded, Permanent, Reason, SyncError, Transient
 from whop_sync.http_headers import retry_after
 from whop_sync.internet.requests import USER_AGENT, PublicHttp
 from whop_sync.internet.streams import NotPublicError, RequestDeadline
@@ -76,8 +76,8 @@ class PlatformWebhook:
     def deliver(self, announcement: Announcement) -> None:
         """Returns once the platform has answered with a status from 200 to 299; the answer's body is not read.
 
-        Raises Transient for all else, since the platform's backend can be corrected. No explanation holds any part of
-        the URL, of the body or of a header.
+        Raises Permanent for 410, with which the backend wants no more of them, and Transient for all else, since the
+        backend can be corrected. No explanation holds any part of the URL, of the body or of a header.
         """
         body = json.dumps(body_of(announcement), separators=(",", ":")).encode()
         timestamp = str(int(self.clock()))
@@ -106,13 +106,16 @@ class PlatformWebhook:
             raise failure
 
 
-def _failure(response: httpcore.Response) -> Transient | None:
+def _failure(response: httpcore.Response) -> SyncError | None:
     status = response.status
     if 200 <= status < 300:  # noqa: PLR2004 - a status speaks for itself
         return None
     if 300 <= status < 400:  # noqa: PLR2004
         # Followed, it would lead to an address that the operator did not choose, and a POST might become a GET.
         return Transient("platform_redirects", f"the platform's backend answered {status}")
+    if status == 410:  # noqa: PLR2004
+        # https://github.com/standard-webhooks/standard-webhooks/blob/main/spec/standard-webhooks.md#delivery-success-and-failure
+        return Permanent("platform_gone", "the platform's backend answered 410: it takes no announcements")
     reason: Reason = "platform_failed" if status >= 500 or status == 429 else "platform_refused"  # noqa: PLR2004
     headers = {name.lower(): value for name, value in response.headers}
     wait = retry_after(headers.get(b"retry-after", b"").decode("latin-1"))
