@@ -86,6 +86,14 @@ def test_every_output_says_what_to_do_with_it(output: str) -> None:
 # -- alarms, dashboard and saved queries -------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("address", "is_one"), [("", True), ("ops@shop.test", True), ("ops", False), ("a@b c@d", False)]
+)
+def test_what_is_no_address_for_alarms_fails_before_anything_is_made(address: str, is_one: bool) -> None:
+    """SNS would refuse it in the middle of the first deployment."""
+    assert bool(re.fullmatch(TEMPLATE["Parameters"]["AlarmEmail"]["AllowedPattern"], address)) is is_one
+
+
 @pytest.mark.parametrize("alarm", ALARMS)
 def test_every_alarm_notifies_when_it_starts_and_when_it_ends(alarm: str) -> None:
     properties = ALARMS[alarm]
@@ -473,7 +481,12 @@ def test_the_dashboards_address_is_right_in_every_partition() -> None:
     text, parts = TEMPLATE["Outputs"]["DashboardUrl"]["Value"]["Fn::Sub"]
     assert text.startswith("https://${AWS::Region}.${Console}/cloudwatch/")
     assert parts["Console"]["Fn::If"][:2] == ["InChina", "console.amazonaws.cn"]
-    assert parts["Console"]["Fn::If"][2]["Fn::If"][1:] == ["console.amazonaws-us-gov.com", "console.aws.amazon.com"]
+    condition, in_gov_cloud, elsewhere = parts["Console"]["Fn::If"][2]["Fn::If"]
+    assert (condition, in_gov_cloud) == ("InGovCloud", "console.amazonaws-us-gov.com")
+    assert elsewhere == {"Fn::If": ["InSovereignEurope", "console.amazonaws-eusc.eu", "console.aws.amazon.com"]}
+    partitions = {"InChina": "aws-cn", "InGovCloud": "aws-us-gov", "InSovereignEurope": "aws-eusc"}
+    for name, partition in partitions.items():
+        assert TEMPLATE["Conditions"][name] == {"Fn::Equals": [{"Ref": "AWS::Partition"}, partition]}
 
 
 def named_functions() -> dict[str, dict[str, Any]]:
