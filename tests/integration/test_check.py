@@ -12,6 +12,7 @@ from typing import Any
 import boto3
 import httpx
 import pytest
+from botocore.exceptions import ClientError
 from moto import mock_aws
 
 from fake_whop import ALL_SCOPES, PLATFORM_COMPANY, PLATFORM_KEY, FakeWhop, Fault
@@ -28,10 +29,16 @@ from whop_user_sync.checks.account import (
     check_alarms,
     check_clock,
     check_concurrency,
+    check_queues,
 )
 from whop_user_sync.checks.api_key import check_whop, needs, payout_needs
 from whop_user_sync.checks.findings import Finding
-from whop_user_sync.checks.webhooks import check_platform_url, check_signing_secret, check_whop_webhook_secret
+from whop_user_sync.checks.webhooks import (
+    check_event_bus,
+    check_platform_url,
+    check_signing_secret,
+    check_whop_webhook_secret,
+)
 from whop_user_sync.stack import Stack
 
 ACTIONS = ("chat:read", "dms:read")
@@ -102,6 +109,11 @@ def whops_trouble(fake: FakeWhop) -> dict[str, Any]:
     return {}
 
 
+def whop_knows_no_permissions(fake: FakeWhop) -> dict[str, Any]:
+    fake.fault(Fault("GET /permissions", "error_null", status=404, times=None))
+    return {}
+
+
 def whops_strict_permissions(fake: FakeWhop) -> dict[str, Any]:
     fake.switches.unknown_action = "refused"
     return {"actions": ("chat:read", "chat:raed")}
@@ -131,6 +143,7 @@ def whops_strict_permissions(fake: FakeWhop) -> dict[str, Any]:
             "could not be asked (whop_unreachable: no connection",
         ),
         (whops_trouble, "whop", "could not be asked (whop_failed). Check again in a minute;"),
+        (whop_knows_no_permissions, "whop", "refuses to say what the key may do (whop_not_found"),
     ],
 )
 def test_each_single_defect_gives_one_sentence(
@@ -527,6 +540,19 @@ def test_an_event_bus_that_is_not_there_is_found(
     for bus, verdict in (("default", "ok"), ("shop", "wrong")):
         found = with_announcements(shop, monkeypatch, ANNOUNCE_TO="eventbridge", ANNOUNCEMENT_EVENT_BUS=bus)
         assert found["event_bus"][0] == verdict
+
+
+def test_what_may_not_be_looked_at_is_not_taken_for_gone() -> None:
+    class Closed:
+        def refuse(self, **_: str) -> None:
+            raise ClientError({"Error": {"Code": "AccessDenied"}}, "Get")
+
+        get_queue_url = describe_event_bus = refuse
+
+    with pytest.raises(ClientError):
+        list(check_queues(Closed(), ["https://sqs.test/1/shop-user-created"]))
+    with pytest.raises(ClientError):
+        check_event_bus(Closed(), "shop")
 
 
 def test_a_stack_that_is_not_there_is_said(shop: Callable[..., tuple[int, Any]]) -> None:

@@ -93,6 +93,16 @@ def test_a_failure_halfway_is_made_good_by_the_next_run(world: World) -> None:
     assert "whop_user_id" not in world.row()
 
 
+@pytest.mark.parametrize("call", ["PATCH /users/{id}", "PATCH /accounts/{id}"])
+def test_a_failure_of_whop_is_not_taken_for_its_refusal(world: World, call: str) -> None:
+    _, account = enrolled(world)
+    world.fake.fault(Fault("DELETE /accounts/{id}", "error_null", status=400, times=None))
+    world.fake.fault(Fault(call, "error_500_before", times=None))
+    with pytest.raises(Transient, match="whop_failed"):
+        erasure(world).erase("u1")
+    assert world.row()["whop_company_id"] == account
+
+
 def test_a_key_that_may_do_nothing_leaves_the_row_as_it_is(world: World) -> None:
     whop_user, _ = enrolled(world)
     world.api_key = "apik_wrong"

@@ -352,8 +352,10 @@ def test_a_run_that_is_interrupted_leaves_the_rest_parked(operator: Operator) ->
         sending = stack.send_again(events)
         next(sending)
         sending.close()  # type: ignore[attr-defined]  # a generator, which Ctrl-C ends likewise
+        gone = sum(map(stack.is_gone, events))
     left = operator.parked()
     assert 0 < left < 60
+    assert gone == 60 - left
     assert len(operator.lies_in("profile-updated")) == 60 - left
 
 

@@ -3,14 +3,14 @@
 import csv
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from harness import World, created, event
-from whop_sync.errors import Permanent
-from whop_sync.users.directory import Directory
+from whop_sync.errors import Permanent, Transient
+from whop_sync.users.directory import Directory, Entry
 from whop_sync.users.mappings import Mappings
 from whop_sync.users.schema import user_key, whop_account_key
 from whop_user_sync import cli
@@ -88,6 +88,21 @@ def test_mappings_are_exported_whole_and_without_personal_data(
     assert run("export", "--format", "ndjson", "--status", "failed") == 0
     [line] = capsys.readouterr().out.splitlines()
     assert json.loads(line)["last_error"] == "whop_refused"
+
+
+@pytest.mark.usefixtures("three")
+def test_half_an_export_is_not_left_for_a_whole_one(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def ends_early(directory: Directory) -> Iterator[Entry]:
+        yield next(entries(directory))
+        raise Transient("dynamodb_unavailable")
+
+    entries = Directory.entries
+    monkeypatch.setattr(Directory, "entries", ends_early)
+    assert run("export", "--output", str(tmp_path / "mappings.csv")) == 3
+    assert "dynamodb_unavailable" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_age_is_a_number_with_a_unit(run: Run, world: World, capsys: pytest.CaptureFixture[str]) -> None:

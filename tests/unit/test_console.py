@@ -1,5 +1,6 @@
 """The console's guard and pages, with sources that a test fills: who gets in, what changes, and what is shown."""
 
+import html
 import json
 import re
 import threading
@@ -11,9 +12,11 @@ from datetime import UTC, datetime
 from typing import Any, get_args
 
 import pytest
+from botocore.exceptions import ClientError
 from starlette.testclient import TestClient
 
 from local_stack import ROOT
+from whop_sync.errors import Transient
 from whop_sync.journal import AnnouncementOutcome, DeliveryOutcome, EventOutcome, WhopWebhookOutcome
 from whop_sync.users.directory import Entry
 from whop_user_sync import cli
@@ -127,7 +130,7 @@ class StubSources:
                 event_id="msg_1",
                 user_id=None,
                 reason="not_json",
-                explanation="the body is not JSON",
+                explanation=SCRIPT,
                 whop_message=None,
                 body="c2VjcmV0LWJvZHk=",
                 headers={},
@@ -139,7 +142,7 @@ class StubSources:
         return 2
 
     def parked_body(self, event_id: str) -> str | None:
-        return "secret-body" if event_id == "msg_1" else None
+        return f"secret-body {SCRIPT}" if event_id == "msg_1" else None
 
     def redrive(self, event_ids: Sequence[str]) -> list[tuple[Parked, RedriveOutcome]]:
         self.redriven += event_ids
@@ -319,13 +322,16 @@ def test_one_event_is_redriven_by_the_pages_own_form(sources: StubSources, guard
         (HOME, "wrong"),
         (HOME, ""),
         (HOME, "w\xf6rng"),
+        (HOME, None),
     ],
 )
 def test_no_other_page_can_post(
-    sources: StubSources, guard: Guard, action: str, origin: str | None, token: str
+    sources: StubSources, guard: Guard, action: str, origin: str | None, token: str | None
 ) -> None:
     browser = signed_in(sources, guard, write=True)
-    form = {"event_id": "msg_1", "why": "x", "form_token": guard.form_token if token == "right" else token}
+    form = {"event_id": "msg_1", "why": "x"}
+    if token is not None:
+        form["form_token"] = guard.form_token if token == "right" else token
     headers = {"origin": origin} if origin else {}
     assert browser.post(f"/parked/{action}", data=form, headers=headers).status_code == 403
     assert (sources.redriven, sources.discarded) == ([], [])
@@ -351,9 +357,12 @@ def test_what_others_wrote_is_text_and_never_markup(sources: StubSources, guard:
         "/users?id=u1",
         "/users?status=synced",
         "/parked",
+        "/parked/body?event_id=msg_1",
         "/imports/run-1",
     ):
-        assert SCRIPT not in browser.get(path).text, path
+        page = browser.get(path).text
+        assert SCRIPT not in page, path
+        assert html.escape(SCRIPT) in page, path
 
 
 def test_what_another_run_hides_is_not_taken_for_gone(sources: StubSources, guard: Guard) -> None:
@@ -424,6 +433,33 @@ def test_what_is_not_there_is_said(sources: StubSources, guard: Guard) -> None:
     browser = signed_in(sources, guard)
     for path in ("/users?id=absent", "/deliveries/other", "/imports/other"):
         assert browser.get(path).status_code == 404
+
+
+@pytest.mark.parametrize("hours", ["x", "nan", "1000000"])
+def test_no_address_makes_the_page_look_back_further_than_it_offers(
+    sources: StubSources, guard: Guard, hours: str
+) -> None:
+    browser = signed_in(sources, guard)
+    assert browser.get(f"/?hours={hours}").text == browser.get("/").text
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (ClientError({"Error": {"Code": "AccessDenied"}}, "Scan"), "You are not allowed to Scan."),
+        (Transient("dynamodb_unavailable", "ThrottlingException"), "dynamodb_unavailable: ThrottlingException"),
+    ],
+)
+def test_what_aws_refuses_is_a_sentence_on_the_page(
+    sources: StubSources, guard: Guard, monkeypatch: pytest.MonkeyPatch, error: Exception, sentence: str
+) -> None:
+    def refuse(**_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(sources, "users", refuse)
+    answer = signed_in(sources, guard).get("/users?status=synced")
+    assert answer.status_code == 502
+    assert sentence in answer.text
 
 
 def test_a_queue_shows_the_age_of_its_oldest_message_where_it_is_known(sources: StubSources, guard: Guard) -> None:

@@ -38,6 +38,9 @@ samples:
 """
 
 
+NOW = 1_800_000_000.0
+
+
 @pytest.fixture
 def acme(tmp_path: Path) -> Path:
     file = tmp_path / "acme.yaml"
@@ -90,6 +93,18 @@ def test_a_file_in_json_is_read_too(tmp_path: Path, text: str) -> None:
     assert (preset.email, preset.default_pictures) == ("data.mail", ("https://img.test/",))
 
 
+def test_only_what_differs_from_the_preset_becomes_a_parameter(tmp_path: Path) -> None:
+    file = tmp_path / "platform.yaml"
+    file.write_text("preset: clerk\nsignature:\n  tolerance_seconds: 60\n")
+    assert read_platform_file(file).parameters == {"PayloadPreset": "clerk", "SignatureToleranceSeconds": "60"}
+
+
+def test_two_slashes_are_text_in_yaml(tmp_path: Path) -> None:
+    file = tmp_path / "platform.yaml"
+    file.write_text("preset: clerk\nsamples:\n  - body: //b.json\n")
+    assert [sample.body.name for sample in read_platform_file(file).samples] == ["b.json"]
+
+
 @pytest.mark.parametrize("value", ["it's", "a\nb", 'a\\"b', "ends with \\", "\\ "])
 def test_what_sam_would_read_otherwise_is_refused(value: str) -> None:
     with pytest.raises(PlatformFileError, match="SignaturePrefix may hold no single quote"):
@@ -101,6 +116,8 @@ def test_what_sam_would_read_otherwise_is_refused(value: str) -> None:
     [
         ("preset: nosuch", "preset must be one of"),
         ("preset: [clerk]", "preset must be a text"),
+        ("preset: ' '", "preset must be a text"),
+        ("preset: own\nsignature: {header: x-a, prefix: yes}", "signature.prefix must be a text"),
         ("payload: {user_id: id}", "preset must be a text"),
         ("preset: clerk\nsignatur: {}", "there is no signatur"),
         ("preset: own\nsignature: {heder: x}", "signature has no heder"),
@@ -140,6 +157,15 @@ def test_a_file_that_cannot_be_read_is_a_sentence(tmp_path: Path, capsys: pytest
     assert "There is no file" in said
     assert "is a directory" in said
     assert "binary.yaml is not UTF-8" in said
+
+
+def test_of_a_sample_that_is_read_its_user_is_shown_and_of_another_the_verdict(acme: Path) -> None:
+    [read] = read_platform_file(acme).check(NOW)
+    assert read.explanation.startswith("user id u1, e-mail none, name Ann")
+    (acme.parent / "created.json").write_text('{"email": "u1@shop.test"}')
+    [parked] = read_platform_file(acme).check(NOW)
+    assert (parked.outcome, parked.is_as_expected) == ("parked", False)
+    assert parked.explanation.startswith("It would be parked: ")
 
 
 def test_a_sample_that_is_read_otherwise_stops_the_writing(acme: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -17,7 +17,15 @@ import click
 import httpx
 import pytest
 import typer
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    EndpointConnectionError,
+    NoRegionError,
+    ReadTimeoutError,
+    UnauthorizedSSOTokenError,
+)
+from rich.console import Console
 
 from local_stack import ROOT
 from whop_sync.config.whop import WhopConfig
@@ -25,11 +33,14 @@ from whop_sync.errors import OperatorNeeded, Permanent, Transient
 from whop_sync.events import UserEvent
 from whop_sync.journal import EventOutcome
 from whop_user_sync import cli
-from whop_user_sync.commands import importing, sending
+from whop_user_sync.commands import importing, sending, tracing
 from whop_user_sync.commands import parked as parked_commands
-from whop_user_sync.logs import Logs
-from whop_user_sync.output import Output
-from whop_user_sync.parked import Parked
+from whop_user_sync.commands.common import Interrupted
+from whop_user_sync.import_course import Course
+from whop_user_sync.importing import Import, NoQueue, NotResumableError, Progress
+from whop_user_sync.logs import LogLine, Logs
+from whop_user_sync.output import Output, age
+from whop_user_sync.parked import Parked, ParkedEvents
 from whop_user_sync.reconciliation import Drift
 from whop_user_sync.sending import Webhook
 from whop_user_sync.stack import Stack, explained
@@ -63,11 +74,25 @@ ALL = dict(commands())
         ("ExpiredToken", "The security token included in the request is expired", "sign in again"),
         ("AccessDenied", "", "not allowed to ListQueues. This command needs: sqs:ListQueues"),
         ("Throttling", "Rate exceeded", "AWS refused ListQueues: Throttling."),
+        ("ResourceNotFoundException", "", "There is no stack shop here: ListQueues found nothing."),
     ],
 )
 def test_what_aws_refuses_is_explained_by_what_to_do(code: str, message: str, part: str) -> None:
     error = ClientError({"Error": {"Code": code, "Message": message}}, "ListQueues")
     assert part in explained(error, stack="shop", needed="sqs:ListQueues")
+
+
+@pytest.mark.parametrize(
+    ("error", "part"),
+    [
+        (UnauthorizedSSOTokenError(), "sign in again"),
+        (NoRegionError(), "Sign in to AWS first"),
+        (EndpointConnectionError(endpoint_url="http://127.0.0.1:9"), "http://127.0.0.1:9"),
+        (ReadTimeoutError(endpoint_url="https://sqs.test"), "Read timeout on endpoint URL"),
+    ],
+)
+def test_aws_that_cannot_be_asked_is_explained_too(error: BotoCoreError, part: str) -> None:
+    assert part in explained(error, stack="shop", needed="")
 
 
 def test_the_commands_are_found() -> None:
@@ -198,6 +223,66 @@ def test_that_nothing_is_parked_is_said_of_what_was_asked_for(
     assert capsys.readouterr().out == said
 
 
+def test_deleting_none_writes_no_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(Stack, "client", lambda _, service: asked.append(service))
+    monkeypatch.setattr(Stack, "queue_urls", lambda *_: {})
+    ParkedEvents(Stack(name="acme")).discard([], "a test")
+    assert "logs" not in asked
+
+
+def test_a_parked_message_may_hold_anything() -> None:
+    message = sqs_message("msg_1")
+    message["MessageAttributes"]["signed_at"] = {"StringValue": "yesterday"}
+    assert Parked.of(message, "parked-deliveries").signed_at is None
+    message["Body"] = "[" * 100_000
+    found = Parked.of(message, "user-created-dead-letters")
+    assert (found.event_id, found.user_id) == ("msg_1", None)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [(-5, "0 s"), (59.9, "59 s"), (60, "1 min"), (3600, "1 h 0 min"), (90_000, "1 d 1 h"), (86_399, "23 h 59 min")],
+)
+def test_an_age_is_said_in_its_two_largest_units(seconds: float, said: str) -> None:
+    assert age(seconds) == said
+
+
+MOVES_THE_CURSOR = "\x1b[2J[bold]Ann[/bold]"
+AS_TEXT = "\\x1b[2J[bold]Ann[/bold]"
+
+
+def test_what_others_wrote_moves_no_cursor_and_sets_no_colours(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = Output(as_json=False)
+    out.say(MOVES_THE_CURSOR)
+    out.line(MOVES_THE_CURSOR, {})
+    out.warn(MOVES_THE_CURSOR)
+    out.table(["name"], [[MOVES_THE_CURSOR]])
+    assert capsys.readouterr() == (f"{AS_TEXT}\n{AS_TEXT}\nname\n{AS_TEXT}\n", f"{AS_TEXT}\n")
+    terminal = io.StringIO()
+    monkeypatch.setattr(out, "_console", Console(file=terminal, force_terminal=True, width=80))
+    out.table(["name"], [[MOVES_THE_CURSOR]])
+    assert AS_TEXT in terminal.getvalue()
+
+
+def test_a_reader_that_has_seen_enough_gets_no_traceback(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `| head` is."""
+    turned_away: list[int] = []
+
+    def broken(*_: Any) -> None:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(parked_commands, "ParkedEvents", broken)
+    monkeypatch.setattr(os, "dup2", lambda _, stream: turned_away.append(stream))
+    assert cli.main(["parked", "--stack", "acme"]) == 1
+    assert turned_away == [sys.stdout.fileno()]
+    assert tuple(capfd.readouterr()) == ("", "")
+
+
 def test_text_that_a_terminal_cannot_show_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
     shown = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(shown, encoding="ascii"))
@@ -300,6 +385,16 @@ def test_a_file_that_is_refused_as_a_whole_leaves_nothing_beside_it(tmp_path: Pa
     file.write_text("id,email\n")
     assert cli.main(["import", str(file), "--dry-run"]) == 2
     assert [*tmp_path.iterdir()] == [file]
+
+
+@pytest.mark.parametrize("state", ["", "[]", '{"size": 1}'])
+def test_a_state_that_cannot_be_read_is_no_run_to_continue(tmp_path: Path, state: str) -> None:
+    file = tmp_path / "users.csv"
+    file.write_text("id,email\n")
+    (tmp_path / "users.csv.import.json").write_text(state)
+    run = Import(file, NoQueue(), as_of="2026-03-01", dry=False, report=Progress(), course=Course())
+    with pytest.raises(NotResumableError, match="is damaged"):
+        run.resume()
 
 
 def test_verify_without_its_file_asks_for_it_before_it_asks_aws(
@@ -461,9 +556,14 @@ def test_titles_are_left_out_with_a_warning_where_the_key_may_not_read_accounts(
     monkeypatch.setattr(Stack, "client", lambda *_: object())
     monkeypatch.setattr(Stack, "queue_url", lambda *_: "http://q")
     monkeypatch.setattr(Stack, "whop_client", lambda *_: Whop())
-    reconciliation = importing._reconciliation(Stack(name="acme"), Output(as_json=False), threading.Event())
+    halted = threading.Event()
+    reconciliation = importing._reconciliation(Stack(name="acme"), Output(as_json=False), halted)
     assert (reconciliation.title_format is not None) is compared
     assert ("titles of accounts are not compared" in capsys.readouterr().err) is not compared
+    # And an interruption, which reaches one thread, ends the waits of the others
+    halted.set()
+    with pytest.raises(Interrupted):
+        reconciliation.sleep(0)
 
 
 def test_an_outcome_of_an_event_is_the_end_of_it_unless_it_waits_or_is_parked() -> None:
@@ -478,6 +578,87 @@ def test_what_send_needs_is_shown_by_an_example(
 ) -> None:
     assert cli.main(["send", *typed, "--url", "http://127.0.0.1:9"]) == 2
     assert f"{sentence} For example: send standard created. Presets: standard, clerk" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("typed", "secret", "sentence"),
+    [
+        (["standard", "nosuch"], "whsec_Zm9vYmFyZm9vYmFyZm9vYmFyZm9vYmFy", "There is no sample of nosuch"),
+        (["standard", "created"], "", "Set WHOP_USER_SYNC_SIGNING_SECRET"),
+        (["standard", "created"], "hunter2", "WHOP_USER_SYNC_SIGNING_SECRET: "),
+    ],
+)
+def test_what_cannot_be_sent_is_said_and_its_secret_is_not(
+    typed: list[str],
+    secret: str,
+    sentence: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("WHOP_USER_SYNC_SIGNING_SECRET", secret)
+    assert cli.main(["send", *typed, *NOWHERE]) == 2
+    said = capsys.readouterr().err
+    assert sentence in said
+    assert "hunter2" not in said
+
+
+class Clock:
+    """Time that passes by sleeping alone."""
+
+    def __init__(self) -> None:
+        self._now = 1_800_000_000.0
+
+    def time(self) -> float:
+        return self._now
+
+    def sleep(self, seconds: float) -> None:
+        self._now += seconds
+
+
+def log_line(outcome: str, user_id: str = "u1") -> LogLine:
+    fields = {"outcome": outcome, "user_id": user_id}
+    return LogLine(at="2026-11-25T10:00:00.000Z", function="user-created", message="event", fields=fields)
+
+
+@pytest.mark.parametrize(
+    ("looks", "found"),
+    [
+        ([["accepted"]], None),
+        ([["accepted"], ["accepted", "synced"]], "synced"),
+        ([["accepted", "retried"], ["accepted", "retried", "enrolled"]], "enrolled"),
+        ([["accepted", "retried"]], "retried"),
+    ],
+)
+def test_the_outcome_of_a_delivery_is_the_last_one_once_it_is_decided_or_time_is_out(
+    looks: list[list[str]], found: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, left = Clock(), [*looks]
+    monkeypatch.setattr(sending, "time", clock)
+    monkeypatch.setattr(Stack, "client", lambda *_: object())
+    monkeypatch.setattr(Logs, "find", lambda *_, **__: [*map(log_line, left.pop(0) if len(left) > 1 else left[0])])
+    line = sending._outcome(Stack(name="acme"), "msg_1", clock.time(), wait=5)
+    assert (line and line.fields["outcome"]) == found
+
+
+def test_a_tail_prints_each_line_that_fits_once(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """CloudWatch shows lines late, so that each look reaches back over what was shown before."""
+    first, other, late = log_line("parked"), log_line("synced"), log_line("parked", "u2")
+    looks: Iterator[list[LogLine]] = iter([[first, other], [first, other], [first, late]])
+
+    def find(*_: Any, **__: Any) -> list[LogLine]:
+        try:
+            return next(looks)
+        except StopIteration:
+            raise KeyboardInterrupt from None
+
+    monkeypatch.setattr(tracing, "time", Clock())
+    monkeypatch.setattr(Stack, "client", lambda *_: object())
+    monkeypatch.setattr(Logs, "groups", lambda _: ["a group"])
+    monkeypatch.setattr(Logs, "find", find)
+    assert cli.main(["tail", "--stack", "acme", "--outcome", "parked"]) == 0
+    assert capsys.readouterr().out.splitlines() == [str(first), str(late)]
 
 
 # -- what is not there, or elsewhere -------------------------------------------------------------------------------
@@ -527,6 +708,12 @@ class Reconciling:
 
 
 EIGHT = [UserEvent(kind="updated", event_id="import", user_id=f"u{number}", version=1) for number in range(8)]
+
+
+def test_a_sample_is_as_large_as_it_is_asked_for_or_everyone() -> None:
+    chosen = importing._sample(EIGHT, 3)
+    assert len({event.user_id for event in chosen}) == 3
+    assert importing._sample(EIGHT, 20) == EIGHT
 
 
 def test_four_users_are_compared_side_by_side_and_listed_in_the_order_of_the_file() -> None:
