@@ -77,7 +77,7 @@ def test_the_demo_ends_what_it_started_when_it_is_interrupted(tmp_path: Path) ->
     command = [sys.executable, "-u", "-m", "local_stack", "demo"]
     environment = {**ENVIRONMENT, "TMPDIR": str(tmp_path)}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as demo:
-        becomes_true(lambda: any(tmp_path.glob("whop-user-sync-*/output.log")) or demo.poll() is not None, 60)
+        assert becomes_true(lambda: any(tmp_path.glob("whop-user-sync-*/output.log")) or demo.poll() is not None, 120)
         # When a person presses Ctrl-C
         demo.send_signal(signal.SIGINT)
         output, errors = demo.communicate(timeout=30)

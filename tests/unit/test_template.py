@@ -6,6 +6,7 @@ import re
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,28 @@ def test_every_alarm_notifies_when_it_starts_and_when_it_ends(alarm: str) -> Non
     assert properties["OKActions"] == [{"Ref": "Alarms"}]
     assert properties["AlarmDescription"].endswith(".")
     assert "TreatMissingData" in properties
+
+
+NEVER_TO_HAPPEN = {"ApproximateNumberOfMessagesVisible", "Errors", "Crash", "ExecutionsFailed"}
+NAMED_TIMES = {"15 minutes": 900, "two hours": 7200, "ten days": 864_000}
+
+
+def test_what_is_never_to_happen_raises_its_alarm_the_first_time() -> None:
+    never = {name: alarm for name, alarm in ALARMS.items() if alarm.get("MetricName") in NEVER_TO_HAPPEN}
+    assert {alarm["MetricName"] for alarm in never.values()} == NEVER_TO_HAPPEN
+    for name, alarm in never.items():
+        assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 0), name
+        assert (alarm["EvaluationPeriods"], alarm["Period"] <= 300) == (1, True), name
+        assert alarm["Statistic"] in ("Sum", "Maximum"), name
+
+
+def test_an_alarm_of_age_begins_at_the_age_that_its_text_names() -> None:
+    ages = {name: alarm for name, alarm in ALARMS.items() if re.search("Age|Waiting", alarm.get("MetricName", ""))}
+    assert len(ages) > len(QUEUES)
+    for name, alarm in ages.items():
+        [named] = [age for text, age in NAMED_TIMES.items() if text in alarm["AlarmDescription"]]
+        assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", named), name
+        assert alarm.get("Statistic", alarm.get("ExtendedStatistic")) in ("Maximum", "p99"), name
 
 
 def watched(alarm: dict[str, Any]) -> list[dict[str, Any]]:
@@ -403,6 +426,25 @@ def test_the_receiver_of_whops_webhooks_may_queue_announcements_and_read_its_sec
     assert "AuthorizationType" not in RESOURCES["WhopWebhooksRoute"]["Properties"]
     source = RESOURCES["WhopWebhooksMayBeInvoked"]["Properties"]["SourceArn"]["Fn::Sub"]
     assert source.endswith("/*/POST/whop-webhooks")
+
+
+def test_api_gateway_may_call_each_function_for_its_own_routes_alone() -> None:
+    """A permission that names no route would let every API of AWS, of any account, call the function."""
+    integrations = of_type("AWS::ApiGatewayV2::Integration")
+    routes = {  # as API Gateway writes them: POST /users/{id} is POST/users/*
+        re.sub(r"\{\w+\}", "*", route["RouteKey"].replace(" ", "")): str(
+            integrations[re.findall(r"\w+", route["Target"]["Fn::Sub"])[-1]]["IntegrationUri"]
+        )
+        for route in of_type("AWS::ApiGatewayV2::Route").values()
+    }
+    permissions = of_type("AWS::Lambda::Permission").values()
+    for permission in permissions:
+        assert permission["Principal"] == "apigateway.amazonaws.com"
+        api, _, pattern = permission["SourceArn"]["Fn::Sub"].partition("/*/")
+        assert api == "arn:${AWS::Partition}:execute-api:${AWS::Region}:${AWS::AccountId}:${WebhookApi}"
+        called = {uri for route, uri in routes.items() if fnmatch(route, pattern)}
+        assert [uri.endswith(f":function:${{{permission['FunctionName']['Ref']}}}'}}") for uri in called] == [True]
+    assert len(permissions) == len(set(routes.values()))
 
 
 # -- what is kept, and how ---------------------------------------------------------------------------------------------
