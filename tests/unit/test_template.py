@@ -306,6 +306,17 @@ def test_a_role_may_trace_from_the_moment_that_it_is_there_and_only_when_tracing
     assert not {"AWS::IAM::ManagedPolicy", "AWS::IAM::Policy"} & {each["Type"] for each in RESOURCES.values()}
 
 
+def test_an_import_reaches_the_runs_of_its_parts_in_both_forms_that_aws_documents() -> None:
+    """https://docs.aws.amazon.com/step-functions/latest/dg/iam-policies-eg-dist-map.html"""
+    [reaching] = [
+        each
+        for each in statements(RESOURCES["ImportStateMachineRole"]["Properties"])
+        if "states:DescribeExecution" in each["Action"]
+    ]
+    forms = {each["Fn::Sub"].rpartition(":execution:")[2] for each in reaching["Resource"]}
+    assert forms == {"${AWS::StackName}-import-users:*", "${AWS::StackName}-import-users/*"}
+
+
 @pytest.mark.parametrize("function", FUNCTIONS)
 def test_every_function_has_a_role_of_its_own(function: str) -> None:
     # With Policies in place of a role, SAM would make one that may write to every log group and read every queue.
