@@ -9,7 +9,7 @@ import boto3
 import httpx
 from botocore.config import Config
 
-from local_stack import ROOT
+from local_stack import ROOT, whole_logs
 from local_stack.processes import LOOPBACK, NO_ACCOUNT, GuardedProcess, bare_environment, free_port, reachable
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # A proxy in the environment leads elsewhere, never to this machine.
 _DIRECT = Config(proxies={})
 
-PROGRAM = ROOT / ".local" / "engine" / "bin" / "ministack"
+PYTHON = ROOT / ".local" / "engine" / "bin" / "python"
 
 
 class Engine:
@@ -87,9 +87,9 @@ def running_engine(*, host: str = LOOPBACK, port: int = 0) -> Iterator[Engine]:
     if host != LOOPBACK:
         # In the URLs that it hands out, a custom resource's answer goes to one of them. Else they say localhost.
         environment["MINISTACK_HOST"] = reachable(host)
-    with GuardedProcess([PROGRAM], environment=environment) as process:
+    with GuardedProcess([PYTHON, "-P", whole_logs.__file__], environment=environment) as process:
         engine = Engine(f"http://{reachable(host)}:{port}", process.output)
-        process.wait_until(lambda: _healthy(engine.url), seconds=30, what="the local engine (MiniStack)")
+        process.wait_until(lambda: _healthy(engine.url), seconds=120, what="the local engine (MiniStack)")
         yield engine
 
 
