@@ -311,6 +311,20 @@ def test_a_command_that_winds_up_on_ctrl_c_is_ended_by_it_even_where_ctrl_c_is_i
     assert (tmp_path / "wound-up").exists()
 
 
+def test_ctrl_c_while_a_command_is_being_started_leaves_no_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("local_stack.processes.subprocess.Popen", interrupted)
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    with pytest.raises(KeyboardInterrupt):
+        GuardedProcess(["true"], environment={}, scratch=scratch)
+    assert not scratch.exists()
+
+
 # -- make invoke ---------------------------------------------------------------------------------------------------
 
 

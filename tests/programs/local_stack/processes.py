@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -99,19 +100,23 @@ class GuardedProcess:
         """With `errors_apart`, what the command writes to standard error is not part of its output. It is ended by a
         signal, and killed if it still runs `grace_seconds` later."""
         self.scratch = scratch or new_scratch()
-        # Kept open: the guard removes the scratch folder when the command ends, and its last words are wanted then.
-        self._log = (self.scratch / "output.log").open("w+b")
-        self._errors = (self.scratch / "errors.log").open("w+b") if errors_apart else self._log
-        self._process = subprocess.Popen(
-            [sys.executable, guard.__file__, self.scratch, str(int(ended_by)), str(grace_seconds), *command],
-            env={**environment, "TMPDIR": str(self.scratch)},
-            cwd=folder,
-            stdin=subprocess.PIPE,
-            stdout=self._log,
-            stderr=self._errors,
-            start_new_session=True,
-        )
-        _started.append(self)
+        try:
+            # Kept open: the guard removes the scratch folder when the command ends, and its last words are wanted then.
+            self._log = (self.scratch / "output.log").open("w+b")
+            self._errors = (self.scratch / "errors.log").open("w+b") if errors_apart else self._log
+            self._process = subprocess.Popen(
+                [sys.executable, guard.__file__, self.scratch, str(int(ended_by)), str(grace_seconds), *command],
+                env={**environment, "TMPDIR": str(self.scratch)},
+                cwd=folder,
+                stdin=subprocess.PIPE,
+                stdout=self._log,
+                stderr=self._errors,
+                start_new_session=True,
+            )
+            _started.append(self)
+        except BaseException:  # Ctrl-C, before there is a guard that would do it
+            shutil.rmtree(self.scratch, ignore_errors=True)
+            raise
 
     def wait_until(self, ready: Callable[[], bool], *, seconds: float, what: str) -> None:
         """Returns once `ready`. Raises StartError, with the end of the output, when it dies or takes too long."""
