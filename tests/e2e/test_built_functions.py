@@ -60,7 +60,7 @@ def test_the_receiver_takes_every_sample(stack: LocalStack) -> None:
     answers = invoke(stack, "ReceiveWebhookFunction", *(sample(f"receive_webhook/{name}") for name in names))
     # Then each is accepted, and what the queues were given leads to an account
     assert [answer["statusCode"] for answer in answers] == [200] * len(names)
-    assert becomes_true(lambda: (stack.deployment.row("user#12345") or {}).get("status") == "synced", 60)
+    assert becomes_true(lambda: (stack.deployment.row("user#12345") or {}).get("status") == "synced")
 
 
 @needs_emulator

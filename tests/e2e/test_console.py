@@ -17,7 +17,7 @@ from local_stack import ROOT
 from local_stack.processes import NO_ACCOUNT
 from local_stack.sending import Delivery, body
 from local_stack.stack import LocalStack
-from local_stack.waiting import becomes_true
+from local_stack.waiting import PATIENCE_SECONDS, becomes_true
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 QUIET = (
@@ -25,6 +25,10 @@ QUIET = (
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
 )
 WIDTHS = (1280, 390)
+PATIENCE = PATIENCE_SECONDS * 1000
+"""Milliseconds, as the browser counts."""
+
+expect.set_options(timeout=PATIENCE)
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on PATH: apt-get install chromium")
 
@@ -32,7 +36,7 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on PATH: a
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET), timeout=PATIENCE)
         yield browser
         browser.close()
 
@@ -54,6 +58,7 @@ def address(stack: LocalStack) -> Iterator[str]:
 def page(browser: Browser, address: str, request: pytest.FixtureRequest) -> Iterator[Page]:
     """A page of this width that has been let in. It fails the test for whatever the browser complains about."""
     context = browser.new_context(viewport={"width": request.param, "height": 900})
+    context.set_default_timeout(PATIENCE)
     page = context.new_page()
     complaints: list[str] = []
     page.on("console", lambda message: complaints.append(message.text))
@@ -71,8 +76,8 @@ def parked_user(stack: LocalStack) -> str:
         content = body("created", {"id": user_id, "email": email, "name": "Ada Lovelace"})
         assert Delivery(content).send(stack.deployment.webhook_url).status_code == 200
     assert Delivery(b"not json").send(stack.deployment.webhook_url).status_code == 200
-    assert becomes_true(lambda: (stack.deployment.row("user#refused") or {}).get("status") == "failed", 60)
-    assert becomes_true(lambda: (stack.deployment.row("user#seen") or {}).get("status") == "synced", 60)
+    assert becomes_true(lambda: (stack.deployment.row("user#refused") or {}).get("status") == "failed")
+    assert becomes_true(lambda: (stack.deployment.row("user#seen") or {}).get("status") == "synced")
     return "refused"
 
 
@@ -137,7 +142,7 @@ def test_new_deliveries_appear_by_themselves(
     user_id = new_id()
     delivery = Delivery(body("created", {"id": user_id, "email": f"{user_id}@people.test"}))
     delivery.send(stack.deployment.webhook_url)
-    expect(page.get_by_role("link", name=delivery.id)).to_be_visible(timeout=20_000)
+    expect(page.get_by_role("link", name=delivery.id)).to_be_visible()
 
 
 @pytest.mark.usefixtures("parked_user")
@@ -173,8 +178,8 @@ def test_an_import_shows_its_progress_and_leads_to_its_rejected_rows(
     stack.deployment.engine.s3.put_object(Bucket=bucket, Key=f"users/{file}", Body=rows.encode())
     # The page follows by itself
     row = page.get_by_role("row").filter(has_text=file)
-    expect(row).to_contain_text("1 of 1", timeout=30_000)
-    expect(row).to_contain_text("succeeded", timeout=30_000)
+    expect(row).to_contain_text("1 of 1")
+    expect(row).to_contain_text("succeeded")
     page.get_by_role("link", name=f"rejected rows of {file}").click()
     expect(page.get_by_role("row").filter(has_text="not_json")).to_contain_text("2")
 
@@ -187,7 +192,7 @@ def parked_row(page: Page, address: str, text: str) -> Locator:
         page.goto(re.sub(r"/\?token=.*", "/parked", address))
         return row.count() == 1
 
-    assert becomes_true(is_there, 60)
+    assert becomes_true(is_there)
     return row
 
 
@@ -222,6 +227,7 @@ def test_one_row_is_redriven_and_one_deleted_where_they_stand(
 @pytest.mark.usefixtures("parked_user")
 def test_the_page_works_without_javascript_and_in_the_dark(browser: Browser, address: str, tmp_path: Path) -> None:
     context = browser.new_context(java_script_enabled=False, color_scheme="dark")
+    context.set_default_timeout(PATIENCE)
     page = context.new_page()
     page.goto(address)
     page.get_by_role("link", name="Users").click()

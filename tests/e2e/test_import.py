@@ -43,7 +43,7 @@ class Imports:
             ended[:] = [run for run in new if run["status"] != "RUNNING"]
             return bool(ended)
 
-        assert becomes_true(look, 120), self.stack.deployment.log_lines("import-users")
+        assert becomes_true(look), self.stack.deployment.log_lines("import-users")
         return dict(self.engine.state_machines.describe_execution(executionArn=ended[0]["executionArn"]))
 
     def count(self) -> int:
@@ -61,7 +61,7 @@ class Imports:
         return [json.loads(line) for line in b"".join(bodies).splitlines()]
 
     def settled(self) -> bool:
-        return becomes_true(lambda: self.stack.deployment.waiting() == 0, 120)
+        return becomes_true(lambda: self.stack.deployment.waiting() == 0)
 
     def row(self, user_id: str) -> dict[str, Any]:
         return self.stack.deployment.row(f"user#{user_id}") or {}
@@ -181,7 +181,9 @@ def test_the_operators_command_imports_verifies_and_repairs(
     headers = {"Authorization": f"Bearer {stack.whop.api_key}", "Api-Version-Date": VERSION}
     url = f"{stack.whop.api_url}/users/{whop_user_id}"
     query = {"account_id": stack.whop.company_id}
-    httpx.patch(url, params=query, json={"name": "Eve"}, headers=headers, trust_env=False).raise_for_status()
+    httpx.patch(
+        url, params=query, json={"name": "Eve"}, headers=headers, timeout=60, trust_env=False
+    ).raise_for_status()
     code, printed = command("verify", "--repair")
     assert code == 0
     assert f"{users[1]}\tname_differs\ton its way" in printed

@@ -21,7 +21,7 @@ def tool(tmp_path_factory: pytest.TempPathFactory) -> Path:
     environment = installing_environment()
 
     def uv(*arguments: str | Path) -> None:
-        subprocess.run([UV, *arguments], env=environment, check=True, timeout=120)
+        subprocess.run([UV, *arguments], env=environment, check=True, timeout=600)
 
     uv("build", "--quiet", "--wheel", "--out-dir", folder / "dist", ROOT)
     uv("venv", "--quiet", "--python", TOOLS / "python3.13", folder / "venv")

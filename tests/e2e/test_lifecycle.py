@@ -105,7 +105,7 @@ def test_two_environments_live_side_by_side(stack: LocalStack, second: Deploymen
     # When each gets a sign-up
     assert sign_up(second, "side-by-side").status_code == 200
     # Then only the one that took it knows the user, and neither takes the other's signatures
-    assert becomes_true(lambda: is_synced(second, "side-by-side"), 60), second.log_lines("user-created")
+    assert becomes_true(lambda: is_synced(second, "side-by-side")), second.log_lines("user-created")
     assert stack.deployment.row("user#side-by-side") is None
     assert sign_up(stack.deployment, "side-by-side").status_code == 401
 
@@ -117,7 +117,7 @@ def test_an_operator_sees_all_that_happened_to_a_user_and_to_a_delivery(
     # Given a user who was enrolled, and another one: of a busy engine, the end of a call's log comes with the next call
     row = second.row("user#side-by-side") or {}
     assert sign_up(second, "somewhat-later").status_code == 200
-    assert becomes_true(lambda: is_synced(second, "somewhat-later"), 60), second.log_lines("user-created")
+    assert becomes_true(lambda: is_synced(second, "somewhat-later")), second.log_lines("user-created")
     # When an operator asks for the user, or for the delivery about them
     command = [sys.executable, "-m", "whop_user_sync", "trace", "--stack", STACK, "--endpoint-url", second.engine.url]
     asked = [option.replace("DELIVERY", str(row["last_event_id"])) for option in about]
@@ -142,7 +142,7 @@ def test_an_operator_sees_all_that_happened_to_a_user_and_to_a_delivery(
         return [line for line in named if not line.startswith("announce: ")]  # which has no secret here
 
     # Then the receiver, each call to Whop and the worker are printed in this order, once their lines are in the log
-    assert becomes_true(lambda: steps() == expected, 30), printed()
+    assert becomes_true(lambda: steps() == expected), printed()
     # And nothing personal; of a user first of all what is recorded
     if "--user" in about:
         assert printed()[0].startswith(f"Recorded: synced, on Whop {row['whop_user_id']}")
@@ -247,11 +247,10 @@ def test_forgeries_move_the_metric_that_the_alarm_watches(second: Deployment) ->
         assert sign_up(second, f"forged-{number}", secret="whsec_" + "x" * 44).status_code == 401
     # Then what the receiver wrote for CloudWatch, which reads it on AWS, raises the alarm
     assert becomes_true(
-        lambda: sum(metric["MetricName"] == "DeliveryRejected" for metric in metrics(second, "receive-webhook")) >= 12,
-        20,
+        lambda: sum(metric["MetricName"] == "DeliveryRejected" for metric in metrics(second, "receive-webhook")) >= 12
     )
     cloudwatch.put_metric_data(Namespace="WhopUserSync", MetricData=metrics(second, "receive-webhook"))
-    assert becomes_true(lambda: state() == "ALARM", 20)
+    assert becomes_true(lambda: state() == "ALARM")
 
 
 def test_an_update_in_place_keeps_address_and_users(stack: LocalStack, second: Deployment) -> None:
@@ -262,7 +261,7 @@ def test_an_update_in_place_keeps_address_and_users(stack: LocalStack, second: D
     assert status(second) == "UPDATE_COMPLETE"
     assert is_synced(second, "side-by-side")
     assert sign_up(second, "after-the-update").status_code == 200
-    assert becomes_true(lambda: is_synced(second, "after-the-update"), 60), second.log_lines("user-created")
+    assert becomes_true(lambda: is_synced(second, "after-the-update")), second.log_lines("user-created")
     assert "Seller-after-the-update" in [company.title for company in stack.fake.companies()]
 
 
@@ -280,7 +279,7 @@ def test_an_update_that_fails_is_rolled_back_and_no_caller_notices(
     assert status(second) == "UPDATE_ROLLBACK_COMPLETE"
     assert second.environment("user-created")["TITLE_FORMAT"] == "Seller-{user_id}"
     assert sign_up(second, "after-the-rollback").status_code == 200
-    assert becomes_true(lambda: is_synced(second, "after-the-rollback"), 60), second.log_lines("user-created")
+    assert becomes_true(lambda: is_synced(second, "after-the-rollback")), second.log_lines("user-created")
 
 
 def test_a_removed_stack_leaves_its_table_and_nothing_else(stack: LocalStack, second: Deployment) -> None:
@@ -309,12 +308,11 @@ def test_a_stack_that_comes_back_takes_the_table_it_left(stack: LocalStack, seco
     # Then it made none of its own
     assert second.engine.dynamodb.meta.client.list_tables()["TableNames"] == tables
     # And who was enrolled before is still that one
-    made = len(stack.fake.calls_to("POST /companies"))
     assert sign_up(again, "side-by-side").status_code == 200
     assert sign_up(again, "after-the-return").status_code == 200
-    assert becomes_true(lambda: is_synced(again, "after-the-return"), 60), again.log_lines("user-created")
-    assert becomes_true(lambda: again.waiting() == 0, 60)
-    assert len(stack.fake.calls_to("POST /companies")) == made + 1
+    assert becomes_true(lambda: is_synced(again, "after-the-return")), again.log_lines("user-created")
+    assert becomes_true(lambda: again.waiting() == 0)
+    assert sum(company.title.endswith("side-by-side)") for company in stack.fake.companies()) == 1
     removed(again.engine, STACK)
     assert is_synced(second, "after-the-return")
 
@@ -337,8 +335,7 @@ def test_a_first_deployment_that_failed_blocks_no_second_one(stack: LocalStack, 
     assert sign_up(third, "first").status_code == 200
     table = third.environment("look-up-user")["USER_MAPPINGS_TABLE"]
     assert becomes_true(
-        lambda: "Item" in third.engine.dynamodb.Table(table).get_item(Key={"key": "user#first"}, ConsistentRead=True),
-        60,
+        lambda: "Item" in third.engine.dynamodb.Table(table).get_item(Key={"key": "user#first"}, ConsistentRead=True)
     )
     removed(third.engine, "e2e-third")
 

@@ -11,7 +11,7 @@ import pytest
 from harness.interruptions import INTERRUPTED
 from local_stack import IMPORT_PATH
 from local_stack.processes import GuardedProcess, StartError, bare_environment
-from local_stack.waiting import becomes_true
+from local_stack.waiting import PATIENCE_SECONDS, becomes_true
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": IMPORT_PATH}
 
@@ -19,14 +19,14 @@ STARTER = """
 import sys, time
 from pathlib import Path
 from local_stack.processes import GuardedProcess, bare_environment, new_scratch
-script = "import os, pathlib, time; pathlib.Path('pid').write_text(str(os.getpid())); time.sleep(60)"
+script = "import os, pathlib, time; pathlib.Path('pid').write_text(str(os.getpid())); time.sleep(600)"
 scratch = new_scratch()
 command = [sys.executable, "-c", script]
 process = GuardedProcess(command, environment=bare_environment(), folder=scratch, scratch=scratch)
 pid = scratch / "pid"
-process.wait_until(lambda: pid.exists() and pid.read_text() != "", seconds=10, what="it")
+process.wait_until(lambda: pid.exists() and pid.read_text() != "", seconds=120, what="it")
 print(pid.read_text(), scratch, flush=True)
-time.sleep(60)
+time.sleep(600)
 """
 
 
@@ -40,7 +40,7 @@ def test_nothing_outlives_a_starter_that_is_killed() -> None:
         # When it is killed without a chance to tidy up
         starter.kill()
     # Then the other one ends too, and its scratch folder is gone
-    assert becomes_true(lambda: not _alive(int(pid)) and not Path(scratch).exists(), 10)
+    assert becomes_true(lambda: not _alive(int(pid)) and not Path(scratch).exists())
 
 
 def test_what_ends_at_once_is_reported_with_its_last_words() -> None:
@@ -50,7 +50,7 @@ def test_what_ends_at_once_is_reported_with_its_last_words() -> None:
     process = GuardedProcess(command, environment=bare_environment())
     # Then the error holds what it printed, though its scratch folder is gone by then
     with process, pytest.raises(StartError, match="the address is taken"):
-        process.wait_until(lambda: False, seconds=10, what="the server")
+        process.wait_until(lambda: False, seconds=120, what="the server")
     assert not process.scratch.exists()
     assert process.finish() == 1
 
@@ -77,13 +77,13 @@ def test_the_demo_ends_what_it_started_when_it_is_interrupted(tmp_path: Path) ->
     command = [sys.executable, "-u", "-m", "local_stack", "demo"]
     environment = {**ENVIRONMENT, "TMPDIR": str(tmp_path)}
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as demo:
-        assert becomes_true(lambda: any(tmp_path.glob("whop-user-sync-*/output.log")) or demo.poll() is not None, 120)
+        assert becomes_true(lambda: any(tmp_path.glob("whop-user-sync-*/output.log")) or demo.poll() is not None)
         # When a person presses Ctrl-C
         demo.send_signal(signal.SIGINT)
-        output, errors = demo.communicate(timeout=30)
+        output, errors = demo.communicate(timeout=PATIENCE_SECONDS)
     # Then it says so, and nothing is left behind
     assert demo.returncode in INTERRUPTED, output + errors
-    assert becomes_true(lambda: not any(tmp_path.iterdir()), 10)
+    assert becomes_true(lambda: not any(tmp_path.iterdir()))
 
 
 def _alive(pid: int) -> bool:

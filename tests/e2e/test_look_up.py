@@ -64,7 +64,7 @@ def sign_up(stack: LocalStack, *user_ids: str) -> None:
     def synced(user_id: str) -> bool:
         return (stack.deployment.row(f"user#{user_id}") or {}).get("status") == "synced"
 
-    assert becomes_true(lambda: all(map(synced, user_ids)), 60)
+    assert becomes_true(lambda: all(map(synced, user_ids)))
 
 
 def claims(token: str) -> dict[str, Any]:
@@ -99,7 +99,7 @@ def test_a_user_on_the_way_has_no_token_yet(stack: LocalStack, backend: Backend,
     # Given an update that waits for the event that brings an e-mail address
     user_id = new_id()
     Delivery(body("updated", {"id": user_id, "name": "Ann"})).send(stack.deployment.webhook_url)
-    assert becomes_true(lambda: (stack.deployment.row(f"user#{user_id}") or {}).get("status") == "no_email", 60)
+    assert becomes_true(lambda: (stack.deployment.row(f"user#{user_id}") or {}).get("status") == "no_email")
     # When the backend asks, then it reads that the user is known and not there yet
     found, token = backend.look_up(user_id), backend.chat_token(user_id)
     assert (found.status_code, found.json()["error"]) == (404, "no_email")

@@ -16,8 +16,6 @@ from local_stack.waiting import becomes_true
 from whop_sync.aws.queues import Queue
 from whop_sync.errors import Malformed
 
-PATIENCE_SECONDS = 60
-
 
 def make(stack: LocalStack, target: str, *variables: str, status: int = 0) -> str:
     """What `make parked` or `make redrive` prints for an operator whose AWS account the local engine is."""
@@ -48,14 +46,14 @@ def test_a_refused_user_gets_through_once_the_trouble_is_over(stack: LocalStack,
     )
     delivery = Delivery(body("created", {"id": user_id, "email": f"{user_id}@people.test", "name": "Ada Lovelace"}))
     delivery.send(stack.deployment.webhook_url)
-    assert becomes_true(lambda: user_id in make(stack, "parked", f"USER_ID={user_id}"), PATIENCE_SECONDS)
+    assert becomes_true(lambda: user_id in make(stack, "parked", f"USER_ID={user_id}"))
     printed = make(stack, "parked", f"USER_ID={user_id}")
     assert "whop_refused" in printed
     assert "Ada" not in printed
     # When the operator sends it round again
     assert "1 sent again" in make(stack, "redrive", f"USER_ID={user_id}", "REASON=whop_refused")
     # Then the user is enrolled, once, however often it is sent round
-    assert becomes_true(settled(stack, user_id), PATIENCE_SECONDS)
+    assert becomes_true(settled(stack, user_id))
     assert "Nothing is parked" in make(stack, "redrive", f"USER_ID={user_id}")
     assert sum(company.metadata == {"internal_user_id": user_id} for company in stack.fake.companies()) == 1
 
@@ -75,7 +73,7 @@ def test_a_parked_delivery_goes_through_the_deployed_receiver_again(
     # Then the one leads to an account, and the other stays
     assert "1 sent again" in printed
     assert "1 still not readable, still parked" in printed
-    assert becomes_true(settled(stack, user_id), PATIENCE_SECONDS)
+    assert becomes_true(settled(stack, user_id))
     printed = make(stack, "parked", f"REASON={reason}")
     assert f"msg_never_{user_id}" in printed
     assert f"msg_{user_id}" not in printed
@@ -88,9 +86,9 @@ def test_no_caller_can_hand_back_a_delivery_over_http(stack: LocalStack, new_id:
     order: dict[str, Any] = {"redelivery": {"body": content, "event_id": "x", "headers": {}, "received_at": 1.0}}
     url = stack.deployment.webhook_url
     answers = [
-        httpx.post(url, json=order),
-        httpx.post(url, json=order, headers={"redelivery": "1", "x-amz-invocation-type": "Event"}),
-        httpx.post(f"{url}?redelivery=1", json=order, cookies={"redelivery": "1"}),
+        httpx.post(url, json=order, timeout=60),
+        httpx.post(url, json=order, timeout=60, headers={"redelivery": "1", "x-amz-invocation-type": "Event"}),
+        httpx.post(f"{url}?redelivery=1", json=order, timeout=60, cookies={"redelivery": "1"}),
     ]
     assert [(answer.status_code, answer.text) for answer in answers] == [(401, "{}")] * len(answers)
     assert stack.deployment.row(f"user#{user_id}") is None

@@ -50,7 +50,7 @@ def test_what_a_platform_file_says_arrives_in_the_stack(engine: Engine, tmp_path
         env={**installing_environment(), "AWS_ENDPOINT_URL": engine.url, "TMPDIR": str(tmp_path)},
         check=True,
         capture_output=True,
-        timeout=120,
+        timeout=600,
     )
     # Then each has arrived as it was
     outputs = engine.cloudformation.describe_stacks(StackName="platform-file")["Stacks"][0]["Outputs"]

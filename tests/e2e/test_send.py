@@ -17,7 +17,7 @@ def send(stack: LocalStack, *arguments: str, secret: str = SECRET) -> tuple[int,
     where = ["--stack", stack.deployment.stack, "--endpoint-url", stack.deployment.engine.url]
     where += ["--url", stack.deployment.webhook_url]
     done = subprocess.run(
-        [sys.executable, "-m", "whop_user_sync", "send", *arguments, *where, "--json"],
+        [sys.executable, "-m", "whop_user_sync", "send", *arguments, *where, "--wait", "240", "--json"],
         cwd=ROOT,
         env={**os.environ, **NO_ACCOUNT, "WHOP_USER_SYNC_SIGNING_SECRET": secret},
         capture_output=True,

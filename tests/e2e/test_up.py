@@ -20,8 +20,8 @@ from local_stack.waiting import becomes_true
 # Not where servers and engines listen by themselves: what the stack's parts take for granted would show. On macOS there
 # is no other address of the loopback.
 ADDRESS = "127.0.0.2" if sys.platform == "linux" else "127.0.0.1"
-# Long enough for a busy machine.
-PATIENCE = 240
+# Of commands that start and stop the whole stack.
+PATIENCE = 600
 
 
 class Commands:
@@ -78,7 +78,6 @@ def commands(tmp_path: Path) -> Commands:
     return Commands(tmp_path)
 
 
-@pytest.mark.timeout(600)
 def test_it_runs_for_a_platform_and_what_it_prints_works(commands: Commands) -> None:
     try:
         # When it is started for a platform of Standard Webhooks' family, behind a proxy, on an address of its own
@@ -98,7 +97,7 @@ def test_it_runs_for_a_platform_and_what_it_prints_works(commands: Commands) -> 
         assert '"status": "synced"' in found.stdout
         # And the printed page lets its reader in, with that of the stand-in for Whop as one of its tabs
         [page] = re.findall(r"(http://127\.0\.0\.1:\d+/\?token=\S+)\n", up.stdout)
-        with httpx.Client(trust_env=False, follow_redirects=True) as browser:
+        with httpx.Client(trust_env=False, follow_redirects=True, timeout=60) as browser:
             assert browser.get(page).status_code == 200
             tab = browser.get(page.partition("?")[0] + "tabs/Whop").text
             assert f'<iframe src="http://{ADDRESS}:{commands.port + 1}/"' in tab
@@ -131,10 +130,9 @@ def test_it_runs_for_a_platform_and_what_it_prints_works(commands: Commands) -> 
     assert "stopped" in down.stdout
     assert commands.listening() == []
     with pytest.raises(httpx.ConnectError):
-        httpx.get(page, trust_env=False)
+        httpx.get(page, trust_env=False, timeout=60)
 
 
-@pytest.mark.timeout(300)
 @pytest.mark.usefixtures("interruptible")
 @pytest.mark.parametrize("moment", ["the engine", "the deployment"])
 def test_an_interrupted_start_says_so_once_nothing_is_left(commands: Commands, moment: str) -> None:
@@ -154,7 +152,7 @@ def test_an_interrupted_start_says_so_once_nothing_is_left(commands: Commands, m
         # When a person presses Ctrl-C, twice
         up.send_signal(signal.SIGINT)
         up.send_signal(signal.SIGINT)
-        output, errors = up.communicate(timeout=60)
+        output, errors = up.communicate(timeout=PATIENCE)
     # Then it says that all is stopped, and it is
     assert up.returncode in INTERRUPTED, output + errors
     assert "has been stopped" in errors

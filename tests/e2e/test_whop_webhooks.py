@@ -7,8 +7,6 @@ from local_stack.sending import Delivery, body
 from local_stack.stack import LocalStack
 from local_stack.waiting import becomes_true
 
-PATIENCE_SECONDS = 60
-
 
 def announced(stack: LocalStack, user_id: str) -> list[Announced]:
     """What the platform learnt of a user from Whop's own webhooks, repetitions among it."""
@@ -19,9 +17,7 @@ def enrolled(stack: LocalStack, user_id: str) -> str:
     """Enrolls a user and returns the connected account."""
     user = {"id": user_id, "email": f"{user_id}@people.test", "name": "Ann Unseen"}
     assert Delivery(body("created", user)).send(stack.deployment.webhook_url).status_code == 200
-    assert becomes_true(
-        lambda: (stack.deployment.row(f"user#{user_id}") or {}).get("status") == "synced", PATIENCE_SECONDS
-    )
+    assert becomes_true(lambda: (stack.deployment.row(f"user#{user_id}") or {}).get("status") == "synced")
     return str((stack.deployment.row(f"user#{user_id}") or {})["whop_company_id"])
 
 
@@ -31,9 +27,9 @@ def test_a_payout_is_announced_once_with_the_platforms_own_user(stack: LocalStac
     # When Whop sends a webhook about the user's account, and again after a lost answer
     [sent] = stack.fake.emit("payout.updated", account)
     assert sent.delivered
-    assert becomes_true(lambda: bool(announced(stack, user_id)), PATIENCE_SECONDS)
+    assert becomes_true(lambda: bool(announced(stack, user_id)))
     assert stack.fake.send_again(sent).delivered
-    assert becomes_true(lambda: stack.deployment.unannounced() == 0, PATIENCE_SECONDS)
+    assert becomes_true(lambda: stack.deployment.unannounced() == 0)
     # Then the platform learns of it once, about its own user, and nothing private
     [found] = announced(stack, user_id)
     assert (found.id, found.type, found.version) == (f"whop_{sent.id}", "whop.payout.updated", None)
@@ -56,10 +52,9 @@ def test_an_account_of_no_user_waits_for_its_user(stack: LocalStack, new_id: Cal
     [sent] = stack.fake.emit("verification.succeeded", account)
     assert sent.delivered
     assert becomes_true(
-        lambda: any(sent.id in line and "unknown_account" in line for line in stack.deployment.log_lines("announce")),
-        PATIENCE_SECONDS,
+        lambda: any(sent.id in line and "unknown_account" in line for line in stack.deployment.log_lines("announce"))
     )
     assert announced(stack, user_id) == []
     table.put_item(Item=item)
-    assert becomes_true(lambda: bool(announced(stack, user_id)), PATIENCE_SECONDS)
+    assert becomes_true(lambda: bool(announced(stack, user_id)))
     assert [each.id for each in announced(stack, user_id)] == [f"whop_{sent.id}"]

@@ -1,11 +1,11 @@
 """The platform's receiving end: takes announcements, checks them by the official library, and shows what came."""
 
 import html
-import random
+import math
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -52,21 +52,27 @@ class Announced:
 
 @dataclass(slots=True)
 class Failures:
-    """How the receiving end fails: the next so many calls, and a share of all of them. Half of the share, it fails
-    only after it took what came: such an announcement comes once more."""
+    """How the receiving end fails: the next so many calls, and a share of all of them, the first one among it. Half of
+    the share, it fails only after it took what came: such an announcement comes once more."""
 
     next: int = 0
     share: float = 0.0
-    chance: random.Random = field(default_factory=lambda: random.Random(1))
+    _came: int = 0
+    _taken: int = 0
 
     def before(self) -> bool:
         if self.next > 0:
             self.next -= 1
             return True
-        return self.chance.random() < self.share / 2
+        self._came += bool(self.share)
+        return self._is_one_of_the_share(self._came)
 
     def after(self) -> bool:
-        return self.chance.random() < self.share / 2
+        self._taken += bool(self.share)
+        return self._is_one_of_the_share(self._taken)
+
+    def _is_one_of_the_share(self, number: int) -> bool:
+        return math.ceil(number * self.share / 2) > math.ceil((number - 1) * self.share / 2)
 
 
 class AnnouncementReceiver:

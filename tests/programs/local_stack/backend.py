@@ -62,7 +62,7 @@ class Backend:
     def ask_unsigned(
         self, method: str, path: str, content: bytes = b"", headers: dict[str, str] | None = None
     ) -> httpx.Response:
-        return httpx.request(method, self.url(path), content=content, headers=headers, timeout=60, trust_env=False)
+        return httpx.request(method, self.url(path), content=content, headers=headers, timeout=120, trust_env=False)
 
     def url(self, path: str) -> str:
         return self.deployment.webhook_url.removesuffix("/webhooks") + path

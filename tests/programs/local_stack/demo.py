@@ -19,7 +19,7 @@ from local_stack.errors import UsageError
 from local_stack.sending import Delivery, body
 from local_stack.stack import LocalStack, running_stack
 from local_stack.terminal import Terminal
-from local_stack.waiting import becomes_true
+from local_stack.waiting import PATIENCE_SECONDS, becomes_true
 
 DELETED_NAME = "Deleted user"
 """The template's default for DeletedUserName."""
@@ -125,7 +125,7 @@ class Demo:
         self.stack = stack
         self.cast = cast
         self.started = datetime.now(UTC)
-        self.patience = 180 if stack.whop.sandbox else 60
+        self.patience = PATIENCE_SECONDS
 
     def play(self) -> None:
         if self.cast.ada.picture is None:
@@ -231,7 +231,7 @@ class Demo:
         with self.terminal.step("handling"):
             settled = becomes_true(lambda: self.stack.deployment.waiting() == 0, self.patience)
         if not settled:
-            self.terminal.expect(False, f"every event was handled within {self.patience} s")
+            self.terminal.expect(False, f"every event was handled within {self.patience:g} s")
         return settled
 
     # -- what came of it -------------------------------------------------------------------------------------------
@@ -260,7 +260,7 @@ class Demo:
         with terminal.step("announcing"):
             settled = becomes_true(lambda: self.stack.deployment.unannounced() == 0, self.patience)
         if not settled:
-            terminal.expect(False, f"every announcement was delivered within {self.patience} s")
+            terminal.expect(False, f"every announcement was delivered within {self.patience:g} s")
         people = [*cast.enrolled, cast.refused]
         came = {person.id: announced.of(person.id) for person in people}
         terminal.table(
@@ -320,7 +320,7 @@ class Demo:
                 ]
             return all(found.values())
 
-        becomes_true(all_are_listed, 20)
+        becomes_true(all_are_listed)
         return found
 
     def _show_parked(self) -> None:

@@ -70,7 +70,7 @@ def running_function(
     command = [str(program), "--log-level", "error", *addresses, *python]
     with GuardedProcess(command, environment=variables, folder=code, scratch=scratch) as process:
         url = f"http://{invocations}/2015-03-31/functions/function/invocations"
-        process.wait_until(lambda: _listening(invocations), seconds=10, what="the Runtime Interface Emulator")
+        process.wait_until(lambda: _listening(invocations), seconds=60, what="the Runtime Interface Emulator")
         yield Runtime(url, process)
 
 

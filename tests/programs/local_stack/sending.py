@@ -47,4 +47,4 @@ class Delivery:
         }
 
     def send(self, url: str, *, secret: str = SECRET) -> httpx.Response:
-        return httpx.post(url, content=self.content, headers=self.headers(secret=secret), timeout=30, trust_env=False)
+        return httpx.post(url, content=self.content, headers=self.headers(secret=secret), timeout=120, trust_env=False)
