@@ -72,13 +72,13 @@ def page(browser: Browser, address: str, request: pytest.FixtureRequest) -> Iter
 @pytest.fixture(scope="module")
 def parked_user(stack: LocalStack) -> str:
     """A user whose address Whop refuses, beside one who is enrolled and a body that is none."""
-    for user_id, email in (("seen", "seen@people.test"), ("refused", "ada@example.com")):
+    for user_id, email in (("seen", "seen@people.test"), ("turned-away", "ada@example.com")):
         content = body("created", {"id": user_id, "email": email, "name": "Ada Lovelace"})
         assert Delivery(content).send(stack.deployment.webhook_url).status_code == 200
     assert Delivery(b"not json").send(stack.deployment.webhook_url).status_code == 200
-    assert becomes_true(lambda: (stack.deployment.row("user#refused") or {}).get("status") == "failed")
+    assert becomes_true(lambda: (stack.deployment.row("user#turned-away") or {}).get("status") == "failed")
     assert becomes_true(lambda: (stack.deployment.row("user#seen") or {}).get("status") == "synced")
-    return "refused"
+    return "turned-away"
 
 
 @pytest.mark.usefixtures("parked_user")
