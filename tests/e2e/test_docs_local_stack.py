@@ -62,6 +62,8 @@ def test_the_first_commands_do_what_the_docs_say(lines: list[str]) -> None:
     [account] = re.findall(r"biz_\w+", trace)[:1]
     sh = [block.text for block in Page("docs/whop-webhooks.md").code() if block.language == "sh"]
     [event] = [line for text in sh for line in text.splitlines() if line.startswith("curl ")]
-    assert '"attempts": [200]' in typed(event.replace("biz_…", account))
+    assert re.search(
+        r'"attempts": \[(null, )*200\]', typed(event.replace("biz_…", account))
+    )  # it starts within 5 s, or not
     typed(lines[-1])
     assert running() is None
