@@ -14,6 +14,7 @@ import pytest
 
 from fake_whop import ALL_SCOPES, PLATFORM_COMPANY, PLATFORM_KEY, FakeWhop, Fault, FaultKind, Switches
 from fake_whop.files import PART_BYTES
+from fake_whop.whop import OPERATION_NAMES, UPLOAD
 
 GUIDE = "2026-07-20"
 UNPINNED = "2025-01-01"
@@ -128,7 +129,17 @@ def test_without_a_known_bearer_key_everything_is_401(whop: FakeWhop, authorizat
         ("company:basic:read", "GET", f"/companies/{PLATFORM_COMPANY}"),
         ("company:update", "PATCH", f"/companies/{PLATFORM_COMPANY}"),
         ("user:profile:update", "PATCH", "/users/user_x"),
+        ("company:update", "PATCH", f"/accounts/{PLATFORM_COMPANY}"),
+        ("company:delete_child", "DELETE", "/accounts/biz_x"),
+        ("company:suspend_child", "POST", "/accounts/biz_x/suspend"),
+        ("developer:manage_webhook", "POST", "/webhooks"),
+        ("developer:manage_webhook", "GET", "/webhooks"),
+        ("developer:manage_webhook", "GET", "/webhooks/hook_x"),
+        ("developer:manage_webhook", "PATCH", "/webhooks/hook_x"),
+        ("developer:manage_webhook", "DELETE", "/webhooks/hook_x"),
         ("payout:account:read", "GET", f"/accounts?parent_account_id={PLATFORM_COMPANY}"),
+        ("stats:read", "GET", "/accounts?order=volume"),
+        ("stats:read", "GET", "/accounts?volume_min=1"),
     ],
 )
 def test_a_missing_scope_is_403(whop: FakeWhop, missing: str, method: str, path: str) -> None:
@@ -1223,6 +1234,17 @@ def test_unique_titles_of_accounts_are_a_switch(whop: FakeWhop, api: Api) -> Non
     assert api.create_account(email="b@acme.test", title="Same").status_code == 201
     whop.switches.unique_title_on_accounts = True
     assert api.create_account(email="c@acme.test", title="Same").status_code == 400
+
+
+# Queries
+
+
+@pytest.mark.parametrize("operation", sorted(OPERATION_NAMES - {UPLOAD}))
+def test_no_call_takes_a_parameter_in_its_query_that_is_not_documented(api: Api, operation: str) -> None:
+    method, path = operation.split(" ")
+    body: Json | None = {} if method in ("POST", "PATCH") else None
+    response = api.http.request(method, path.replace("{id}", "x"), params={"nonsense": "1"}, json=body)
+    assert (response.status_code, error(response)["message"]) == (400, "nonsense: unknown parameter")
 
 
 # Idempotency-Key

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, ClassVar, cast, get_args
 
 import click
 import httpx
@@ -28,14 +28,16 @@ from botocore.exceptions import (
 from rich.console import Console
 
 from local_stack import ROOT
-from whop_sync.config.whop import WhopConfig
+from whop_sync.config.whop import WHOP_API_URLS, WhopConfig
 from whop_sync.errors import OperatorNeeded, Permanent, Transient
 from whop_sync.events import UserEvent
 from whop_sync.journal import EventOutcome
+from whop_sync.receiving.platforms import Platform
+from whop_sync.receiving.signatures import Hmac, Standard
 from whop_user_sync import cli
 from whop_user_sync.commands import importing, sending, tracing
 from whop_user_sync.commands import parked as parked_commands
-from whop_user_sync.commands.common import Interrupted
+from whop_user_sync.commands.common import Interrupted, number
 from whop_user_sync.import_course import Course
 from whop_user_sync.importing import Import, NoQueue, NotResumableError, Progress
 from whop_user_sync.logs import LogLine, Logs
@@ -43,7 +45,7 @@ from whop_user_sync.output import Output, age
 from whop_user_sync.parked import Parked, ParkedEvents
 from whop_user_sync.reconciliation import Drift
 from whop_user_sync.sending import Webhook
-from whop_user_sync.stack import Stack, explained
+from whop_user_sync.stack import Stack, explained, whop_config
 
 
 def commands(group: Any = None, *before: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
@@ -75,6 +77,7 @@ ALL = dict(commands())
         ("AccessDenied", "", "not allowed to ListQueues. This command needs: sqs:ListQueues"),
         ("Throttling", "Rate exceeded", "AWS refused ListQueues: Throttling."),
         ("ResourceNotFoundException", "", "There is no stack shop here: ListQueues found nothing."),
+        ("QueueDoesNotExist", "", "There is no stack shop here: its queues do not exist."),
     ],
 )
 def test_what_aws_refuses_is_explained_by_what_to_do(code: str, message: str, part: str) -> None:
@@ -93,6 +96,21 @@ def test_what_aws_refuses_is_explained_by_what_to_do(code: str, message: str, pa
 )
 def test_aws_that_cannot_be_asked_is_explained_too(error: BotoCoreError, part: str) -> None:
     assert part in explained(error, stack="shop", needed="")
+
+
+@pytest.mark.parametrize("text", ["nan", "-inf", "1e300", "0", "a number", ""])
+def test_a_number_out_of_its_bounds_is_none(text: str) -> None:
+    read = number(0.001, 3650)
+    assert read("3650") == 3650
+    with pytest.raises(typer.BadParameter, match=r"must be a number from 0.001 to 3,650"):
+        read(text)
+
+
+def test_an_empty_region_or_endpoint_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a variable of the environment that is set to nothing."""
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    client = Stack(name="acme", region="", endpoint_url="").client("sqs")
+    assert client.meta.region_name == os.environ["AWS_DEFAULT_REGION"]
 
 
 def test_the_commands_are_found() -> None:
@@ -126,7 +144,8 @@ def test_one_json_document_is_printed_and_nothing_beside_it(capsys: pytest.Captu
     file = tmp_path / "users.csv"
     file.write_text("id,email\nu1,u1@people.test\nu2,\n")
     assert cli.main(["import", str(file), "--dry-run", "--json"]) == 1
-    assert json.loads(capsys.readouterr().out)["by_reason"] == {"no_email": 1}
+    [line] = capsys.readouterr().out.splitlines()
+    assert json.loads(line)["by_reason"] == {"no_email": 1}
 
 
 @pytest.mark.parametrize(
@@ -139,6 +158,8 @@ def test_one_json_document_is_printed_and_nothing_beside_it(capsys: pytest.Captu
         ["trace", "--user", "u1", "--days", "nan"],
         ["trace", "--user", "u1", "--days", "1e300"],
         ["send", "standard", "created", "--wait", "inf"],
+        ["trace", "--stack", "acme"],
+        ["trace", "--stack", "acme", "--user", "u1", "--delivery", "msg_1"],
         ["users", "show", "\udcff", "--stack", "acme"],
         ["users", "list", "--stack", "acme", "--endpoint-url", "acme"],
         ["send", "standard", "created", "--url", "acme"],
@@ -229,6 +250,24 @@ def test_deleting_none_writes_no_log(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Stack, "queue_urls", lambda *_: {})
     ParkedEvents(Stack(name="acme")).discard([], "a test")
     assert "logs" not in asked
+
+
+def test_a_parked_event_that_cannot_be_let_go_of_shows_again_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Parking:
+        """The queues of a stack, of which one holds an event."""
+
+        left: ClassVar = [sqs_message("msg_1")]
+
+        def receive_message(self, **_: Any) -> dict[str, Any]:
+            return {"Messages": [self.left.pop()]} if self.left else {}
+
+        def change_message_visibility(self, **_: Any) -> None:
+            raise ClientError({"Error": {"Code": "Throttling"}}, "ChangeMessageVisibility")
+
+    monkeypatch.setattr(Stack, "client", lambda *_: Parking())
+    monkeypatch.setattr(Stack, "queue_urls", lambda *_: {"parked-deliveries": "http://q"})
+    with ParkedEvents(Stack(name="acme")).held() as events:
+        assert [event.event_id for event in events] == ["msg_1"]
 
 
 def test_a_parked_message_may_hold_anything() -> None:
@@ -447,6 +486,18 @@ def test_a_file_of_certificates_that_is_missing_or_none_is_named(
     assert f"{name} names {file}" in capsys.readouterr().err
 
 
+def test_a_command_that_asks_no_server_wants_no_certificates(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_CA_BUNDLE", "/nowhere/authorities.pem")
+    assert cli.main(["platform", PLATFORM]) == 0
+    assert "AWS_CA_BUNDLE" not in capsys.readouterr().err
+
+
+def test_certificates_may_stand_in_a_folder(tmp_path: Path) -> None:
+    cli.ensure_authorities({"REQUESTS_CA_BUNDLE": str(tmp_path)})
+
+
 # -- proxies -------------------------------------------------------------------------------------------------------
 
 
@@ -522,6 +573,33 @@ def test_whop_is_reached_by_the_proxy_of_the_environment_and_a_stand_in_is_not(
     assert proxy == (["CONNECT api.whop.test:443 HTTP/1.1"] if goes_by_it else [])
 
 
+WORKER_SETTINGS = {
+    "TITLE_FORMAT": "{name} ({user_id})",
+    "USER_MAPPINGS_TABLE": "t",
+    "WHOP_ENVIRONMENT": "sandbox",
+    "WHOP_ENROLLMENT": "companies",
+    "WHOP_API_VERSION": "",
+    "WHOP_API_KEY_ARN": "arn:of:a:key",
+    "WHOP_COMPANY_ID": "biz_1",
+}
+"""The environment variables of a worker, as far as the tool reads them."""
+
+
+def test_whop_is_that_of_the_stacks_environment_or_what_stands_in_for_it() -> None:
+    assert whop_config(WORKER_SETTINGS).api_url == WHOP_API_URLS["sandbox"]
+    assert whop_config({**WORKER_SETTINGS, "WHOP_API_URL": "http://127.0.0.1:9"}).api_url == "http://127.0.0.1:9"
+
+
+def test_a_user_whom_whop_does_not_know_is_shown_as_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Whop:
+        def user(self, _: str, *, company: str | None) -> dict[str, Any]:
+            raise Permanent("whop_not_found", company or "")
+
+    monkeypatch.setattr(Stack, "settings", lambda *_: WORKER_SETTINGS)
+    monkeypatch.setattr(Stack, "whop_client", lambda *_: Whop())
+    assert Stack(name="acme").shown("user_1") is None
+
+
 # -- titles of accounts --------------------------------------------------------------------------------------------
 
 
@@ -543,16 +621,7 @@ def test_titles_are_left_out_with_a_warning_where_the_key_may_not_read_accounts(
                 raise refusal
             return {}
 
-    settings = {
-        "TITLE_FORMAT": "{name} ({user_id})",
-        "USER_MAPPINGS_TABLE": "t",
-        "WHOP_ENVIRONMENT": "sandbox",
-        "WHOP_ENROLLMENT": "companies",
-        "WHOP_API_VERSION": "",
-        "WHOP_API_KEY_ARN": "arn:of:a:key",
-        "WHOP_COMPANY_ID": "biz_1",
-    }
-    monkeypatch.setattr(Stack, "settings", lambda *_: settings)
+    monkeypatch.setattr(Stack, "settings", lambda *_: WORKER_SETTINGS)
     monkeypatch.setattr(Stack, "client", lambda *_: object())
     monkeypatch.setattr(Stack, "queue_url", lambda *_: "http://q")
     monkeypatch.setattr(Stack, "whop_client", lambda *_: Whop())
@@ -600,6 +669,70 @@ def test_what_cannot_be_sent_is_said_and_its_secret_is_not(
     said = capsys.readouterr().err
     assert sentence in said
     assert "hunter2" not in said
+
+
+@pytest.mark.parametrize(
+    ("status", "exit_status", "hint"), [(202, 0, ""), (401, 1, "is the secret that of the stack?"), (500, 1, "")]
+)
+def test_what_the_receiver_answers_decides_where_no_stack_is_watched(
+    status: int, exit_status: int, hint: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sending, "_post", lambda *_: httpx.Response(status))
+    assert cli.main(["send", "standard", "created", *NOWHERE]) == exit_status
+    printed = capsys.readouterr()
+    assert f"answered {status}" in printed.out
+    assert bool(printed.err) is bool(hint)
+    assert hint in printed.err
+
+
+@pytest.mark.parametrize(("preset", "scheme"), [("standard", Hmac), ("clerk", Standard)])
+def test_the_stacks_settings_count_for_its_own_preset_and_for_no_other(
+    preset: str, scheme: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stacks = {"PAYLOAD_PRESET": "standard", "SIGNATURE_SCHEME": "hmac", "SIGNATURE_HEADER": "x-acme"}
+    posted: list[Platform] = []
+
+    def post(_: str, __: Webhook, platform: Platform, *___: Any) -> httpx.Response:
+        posted.append(platform)
+        return httpx.Response(500)
+
+    monkeypatch.setattr(Stack, "settings", lambda *_: stacks)
+    monkeypatch.setattr(sending, "_post", post)
+    assert cli.main(["send", preset, "created", "--stack", "acme", *NOWHERE]) == 1
+    assert [type(platform.scheme) for platform in posted] == [scheme]
+
+
+@pytest.mark.parametrize(
+    ("outputs", "said"),
+    [
+        (
+            [{"OutputKey": "Other", "OutputValue": "x"}, {"OutputKey": "WebhookUrl", "OutputValue": "https://h.test/"}],
+            "",
+        ),
+        ([], "The stack acme has no output WebhookUrl"),
+    ],
+)
+def test_a_webhook_is_posted_where_the_stacks_output_says(
+    outputs: list[dict[str, str]], said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class CloudFormation:
+        def describe_stacks(self, **_: str) -> dict[str, Any]:
+            return {"Stacks": [{"Outputs": outputs}]}
+
+    posted: list[str] = []
+
+    def post(url: str, *_: Any) -> httpx.Response:
+        posted.append(url)
+        return httpx.Response(500)
+
+    for name in ("AWS_ENDPOINT_URL", "WHOP_USER_SYNC_WEBHOOK_URL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(Stack, "settings", lambda *_: {"PAYLOAD_PRESET": "standard"})
+    monkeypatch.setattr(Stack, "client", lambda *_: CloudFormation())
+    monkeypatch.setattr(sending, "_post", post)
+    assert cli.main(["send", "standard", "created", "--stack", "acme"]) == (2 if said else 1)
+    assert posted == ([] if said else ["https://h.test/"])
+    assert said in capsys.readouterr().err
 
 
 class Clock:
