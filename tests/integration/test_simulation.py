@@ -3,16 +3,21 @@
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import get_args
 
 import pytest
 
+from fake_whop import PLATFORM_COMPANY
 from local_stack import IMPORT_PATH
-from simulate import TRAITS, Finding, Story, generate, lived
+from simulate import TRAITS, Finding, History, Story, generate, lived
+from simulate.oracle import Wrong, judge
 from simulate.report import written
 from simulate.shrinking import shrink
 from simulate.story import Arrival, Decision, Point, Settings, Written
-from whop_sync.events import UserEvent
+from simulate.world import World, numbered_ids
+from whop_sync.events import Kind, ProfileField, UserEvent
 from whop_sync.syncing.profiles import Profiles
 
 STORIES = 600
@@ -54,6 +59,127 @@ def test_one_seed_gives_one_story_to_the_letter() -> None:
     assert printed[0] == printed[1]
     history, _ = lived(generate(8, TRAITS))
     assert history.trace[-1][2] in printed[0]
+
+
+# -- what the oracle sees ------------------------------------------------------------------------------------------
+
+PICTURE = "https://pictures.test/1.png"
+
+
+def calm_story() -> Story:
+    """One user is there with name and picture, another one was there. Nothing goes wrong, and all is announced."""
+    happens: list[tuple[Kind, str, dict[ProfileField, str | None]]] = [
+        ("created", "u1", {"name": "Ann", "picture": PICTURE}),
+        ("created", "u2", {"name": "Bob"}),
+        ("deleted", "u2", {}),
+    ]
+    events = [
+        UserEvent(
+            kind=kind,
+            event_id=f"e{number}",
+            user_id=user,
+            version=number,
+            email=f"{user}@shop.test" if kind == "created" else None,
+            standing="deleted" if kind == "deleted" else "active",
+            profile=profile,
+        )
+        for number, (kind, user, profile) in enumerate(happens, 1)
+    ]
+    arrivals = [Arrival(60.0 * number, event) for number, event in enumerate(events)]
+    return Story(seed=1, settings=Settings(announces=True), arrivals=arrivals, chance=Written({}))
+
+
+def with_row(user: str, **changes: str | None) -> Callable[[World, History], None]:
+    """A row in which these attributes say something else, or nothing."""
+
+    def spoil(_: World, history: History) -> None:
+        row = {name: value for name, value in history.items[f"user#{user}"].items() if name not in changes}
+        row |= {name: {"S": text} for name, text in changes.items() if text is not None}
+        history.items = {**history.items, f"user#{user}": row}
+
+    return spoil
+
+
+def without_items(prefix: str) -> Callable[[World, History], None]:
+    def spoil(_: World, history: History) -> None:
+        assert any(key.startswith(prefix) for key in history.items)
+        history.items = {key: item for key, item in history.items.items() if not key.startswith(prefix)}
+
+    return spoil
+
+
+def with_override(user: str, **changes: str | None) -> Callable[[World, History], None]:
+    """Whop shows something else for the user, or for whom it has kept since."""
+
+    def spoil(world: World, _: History) -> None:
+        state = world.platform.settled()
+        found = state.find_user(f"{user}@shop.test")
+        assert found is not None
+        shown = state.overrides[PLATFORM_COMPANY, found.id]
+        state.set_override(PLATFORM_COMPANY, found.id, replace(shown, **changes))
+
+    return spoil
+
+
+def with_another_account(world: World, _: History) -> None:
+    companies = world.platform.settled().companies
+    account = next(each for each in companies.values() if each.parent_id)
+    companies["biz_second"] = replace(account, id="biz_second")
+
+
+def set_on(name: str, value: object) -> Callable[[World, History], None]:
+    return lambda _, history: setattr(history, name, value)
+
+
+SPOILT: Sequence[tuple[Wrong, str, Callable[[World, History], None]]] = [
+    ("circling", "go round in circles", set_on("circling", True)),
+    ("crash", "KeyError", set_on("crashes", ["KeyError"])),
+    ("lost", "e1 is still not done", set_on("unfinished", ["e1"])),
+    ("lost", "e1 vanished", set_on("endings", [])),
+    ("parked", "e1 is parked for whop_refused", set_on("parked", {"e1": ["whop_refused"]})),
+    ("parked", "e1 is parked for whop_user_taken", set_on("parked", {"e1": ["whop_user_taken"]})),
+    ("announced", "u1", set_on("announced", [])),
+    ("account doubled", "u1 has 2 connected accounts", with_another_account),
+    ("account left over", "no row knows of", with_row("u1", whop_company_id=None)),
+    ("mapping", "which is not theirs", with_row("u1", whop_company_id="biz_other")),
+    ("mapping", "whose reverse item names None", without_items("whop_user#")),
+    ("mapping", "and its item names None", without_items("whop_account#")),
+    ("mapping", "who has it not", with_row("u1", whop_user_id=None)),
+    ("mapping", "a stranger", with_row("u1", whop_user_id="user_other")),
+    ("not enrolled", "u1 is not enrolled", with_row("u1", whop_user_id=None)),
+    ("row", "u1 has no row", without_items("user#u1")),
+    ("row", "u1's row says failed", with_row("u1", status="failed")),
+    ("row", "keeps an attempt", with_row("u1", enrollment_attempt="a", lease_id=None)),
+    ("row", "u1's row says email_differs True", with_row("u1", email_differs="yes")),
+    ("standing", "u1 is suspended", with_row("u1", standing="suspended")),
+    ("standing", "u2 left, and the row says active", with_row("u2", standing="active")),
+    ("standing", "u2 left, and is mapped", with_row("u2", whop_user_id="user_other")),
+    ("name", "Whop shows 'Eve' for u1", with_override("u1", name="Eve")),
+    ("name", "u2 left, and Whop shows 'Bob'", with_override("u2", name="Bob")),
+    ("picture", "Whop shows None for u1", with_override("u1", picture_file=None)),
+    ("picture", "u2 left, and Whop shows their picture", with_override("u2", picture_file="file_1")),
+]
+
+
+def judged(spoil: Callable[[World, History], None]) -> list[Finding]:
+    with numbered_ids():
+        world = World(story := calm_story())
+        history = world.live()
+        spoil(world, history)
+        return judge(story, world, history)
+
+
+@pytest.mark.parametrize(("wrong", "sentence", "spoil"), SPOILT, ids=[sentence for _, sentence, _ in SPOILT])
+def test_what_is_spoilt_afterwards_is_found(
+    wrong: Wrong, sentence: str, spoil: Callable[[World, History], None]
+) -> None:
+    found = [finding.sentence for finding in judged(spoil) if finding.wrong == wrong]
+    assert any(sentence in each for each in found), found
+
+
+def test_nothing_is_found_where_nothing_is_spoilt_and_each_kind_of_finding_is_tried() -> None:
+    assert judged(lambda *_: None) == []
+    assert {wrong for wrong, _, _ in SPOILT} == {*get_args(Wrong.__value__)}
 
 
 def broken_story() -> Story:
