@@ -331,6 +331,7 @@ def test_a_wrong_query_is_400_with_the_name_of_the_parameter(api: Api, query: st
         ("GET", "/permissions", None, "resource_id"),
         ("GET", "/permissions?resource_id=user_1", None, "resource_id"),
         ("POST", "/webhooks", {}, "url"),
+        ("POST", "/files", {}, "filename"),
         ("POST", "/accounts", {"email": "jane@acme.test", "metadata": {"a": 1}}, "metadata"),
         ("PATCH", f"/companies/{PLATFORM_COMPANY}", {"title": 5}, "title"),
     ],

@@ -29,11 +29,12 @@ from rich.console import Console
 
 from local_stack import ROOT
 from whop_sync.config.whop import WHOP_API_URLS, WhopConfig
-from whop_sync.errors import OperatorNeeded, Permanent, Transient
+from whop_sync.errors import Malformed, OperatorNeeded, Permanent, Transient
 from whop_sync.events import UserEvent
 from whop_sync.journal import EventOutcome
 from whop_sync.receiving.platforms import Platform
 from whop_sync.receiving.signatures import Hmac, Standard
+from whop_sync.users.directory import Directory, Entry
 from whop_user_sync import cli
 from whop_user_sync.commands import importing, sending, tracing
 from whop_user_sync.commands import parked as parked_commands
@@ -45,7 +46,7 @@ from whop_user_sync.output import Output, age
 from whop_user_sync.parked import Parked, ParkedEvents
 from whop_user_sync.reconciliation import Drift
 from whop_user_sync.sending import Webhook
-from whop_user_sync.stack import Stack, explained, whop_config
+from whop_user_sync.stack import EndpointError, Stack, explained, whop_config
 
 
 def commands(group: Any = None, *before: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
@@ -304,6 +305,36 @@ def test_what_others_wrote_moves_no_cursor_and_sets_no_colours(
     monkeypatch.setattr(out, "_console", Console(file=terminal, force_terminal=True, width=80))
     out.table(["name"], [[MOVES_THE_CURSOR]])
     assert AS_TEXT in terminal.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "part"),
+    [
+        (ClientError({"Error": {"Code": "Throttling"}}, "ListQueues"), 3, "AWS refused ListQueues: Throttling."),
+        (NoRegionError(), 3, "Sign in to AWS first"),
+        (Transient("sqs_unavailable", "ServiceUnavailable"), 3, "Not possible just now: sqs_unavailable."),
+        (Malformed("not_json", "the file is no JSON"), 2, "the file is no JSON"),
+        (NotResumableError("no such run"), 2, "no such run"),
+        (EndpointError("no URL"), 2, "no URL"),
+        (OSError("the disk is full"), 2, "the disk is full"),
+        (KeyboardInterrupt(), 130, "Interrupted."),
+    ],
+)
+def test_each_error_is_a_sentence_and_the_status_that_goes_with_it(
+    error: BaseException,
+    status: int,
+    part: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def fail(_: Stack) -> None:
+        raise error
+
+    monkeypatch.setattr(parked_commands, "ParkedEvents", fail)
+    assert cli.main(["parked", "--stack", "acme", "--json"]) == status
+    printed = capsys.readouterr()
+    assert part in printed.err
+    assert json.loads(printed.out) == {"error": printed.err.strip(), "status": status}
 
 
 def test_a_reader_that_has_seen_enough_gets_no_traceback(
@@ -683,6 +714,61 @@ def test_what_the_receiver_answers_decides_where_no_stack_is_watched(
     assert f"answered {status}" in printed.out
     assert bool(printed.err) is bool(hint)
     assert hint in printed.err
+    assert cli.main(["send", "standard", "created", *NOWHERE, "--json"]) == exit_status
+    assert json.loads(capsys.readouterr().out)["status"] == status
+
+
+@pytest.mark.parametrize(
+    ("step", "sentence"), [("_post", "was taken is unknown"), ("_outcome", "The webhook was taken.")]
+)
+def test_an_interrupted_send_says_whether_the_webhook_was_taken(
+    step: str, sentence: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Stack, "settings", lambda *_: {"PAYLOAD_PRESET": "standard"})
+    monkeypatch.setattr(sending, "_post", lambda *_: httpx.Response(200))
+    monkeypatch.setattr(sending, step, interrupt)
+    assert cli.main(["send", "standard", "created", "--stack", "acme", *NOWHERE]) == 130
+    assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("outcome", "status", "said"),
+    [
+        ("enrolled", 0, "Whop shows: Ann, no picture."),
+        ("parked", 1, "Whop shows: Ann, no picture."),
+        (None, 1, "No outcome within 60 seconds. Follow it with: whop-user-sync trace --stack acme --delivery msg_"),
+    ],
+)
+def test_what_became_of_a_webhook_is_said_and_is_the_exit_status(
+    outcome: str | None, status: int, said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shown = {"name": "Ann", "profile_picture": None}
+    row = Entry(
+        user_id="12345",
+        status="synced",
+        standing="active",
+        standing_since=None,
+        whop_user_id="user_1",
+        whop_company_id="biz_1",
+        email_differs=False,
+        sign_in_differs=False,
+        versions={"name": 1},
+        last_error=None,
+        last_event_id="msg_1",
+        created_at="2026-11-25T10:00:00Z",
+        updated_at="2026-11-25T10:00:00Z",
+    )
+    monkeypatch.setattr(Stack, "settings", lambda *_: {"PAYLOAD_PRESET": "standard", "USER_MAPPINGS_TABLE": "t"})
+    monkeypatch.setattr(Stack, "client", lambda *_: object())
+    monkeypatch.setattr(Stack, "shown", lambda *_: (shown, shown))
+    monkeypatch.setattr(Directory, "entry", lambda *_: row)
+    monkeypatch.setattr(sending, "_post", lambda *_: httpx.Response(200))
+    monkeypatch.setattr(sending, "_outcome", lambda *_: outcome and log_line(outcome))
+    assert cli.main(["send", "standard", "created", "--stack", "acme", *NOWHERE]) == status
+    assert said in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("preset", "scheme"), [("standard", Hmac), ("clerk", Standard)])
