@@ -228,6 +228,12 @@ def test_a_change_carries_what_it_is_asked_to_and_the_address_that_enrolls() -> 
     assert set(deleted).isdisjoint({"--email", "--name", "--picture"})
 
 
+def test_a_webhook_of_another_platform_than_the_one_that_runs_is_not_sent_as_one_of_this() -> None:
+    assert send.arguments(RUNNING, {"PRESET": "standard"})[0] == "standard"
+    with pytest.raises(UsageError, match="make up PRESET=clerk"):
+        send.arguments(RUNNING, {"PRESET": "clerk"})
+
+
 @pytest.mark.parametrize(
     "asked", [{"LISTEN": "172.17.0.1"}, {"PORT": "7000"}, {"PRESET": "stripe"}, {"SECRET": "whsec_" + "Zm9v" * 10}]
 )

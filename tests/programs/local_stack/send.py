@@ -48,6 +48,12 @@ def _words_of_whop(found: Running, user_id: str) -> list[str]:
 
 def arguments(found: Running, environment: Mapping[str, str]) -> list[str]:
     """The arguments of `whop-user-sync send`, in the form of the platform that the stack runs for."""
+    preset = environment.get("PRESET") or found.settings.preset
+    if preset != found.settings.preset:
+        raise UsageError(
+            f"What runs takes the webhooks of {found.settings.preset}. For those of {preset}: make down, then"
+            f" make up PRESET={preset}"
+        )
     kind = environment.get("TYPE") or "created"
     user_id = environment.get("USER_ID")
     if kind != "created" and not user_id:
@@ -62,4 +68,4 @@ def arguments(found: Running, environment: Mapping[str, str]) -> list[str]:
     given = {**defaults, **{name: environment[name] for name in _OPTIONS if name in environment}}
     options = [part for name, value in given.items() for part in (_OPTIONS[name], value)]
     where = ["--stack", found.stack, "--endpoint-url", found.engine_url, "--url", found.webhook_url]
-    return [found.settings.preset, kind, "--user", user_id, *options, *where]
+    return [preset, kind, "--user", user_id, *options, *where]

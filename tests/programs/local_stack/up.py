@@ -33,7 +33,7 @@ LOCK = _FOLDER / "up.lock"
 LOG = _FOLDER / "up.log"
 
 START_SECONDS = 180
-STOP_SECONDS = 60
+STOP_SECONDS = 180
 
 
 class NotRunningError(Exception):
