@@ -353,6 +353,13 @@ def test_all_that_is_wrong_is_shown_at_once() -> None:
     assert wrong == {"user id", "e-mail", "version"}
 
 
+def test_a_body_of_another_platform_shows_nothing_that_only_stands_in_for_what_is_missing() -> None:
+    fields = {each.name: each for each in report("clerk", {"action": "member.joined"}).fields}
+    assert fields["version"].is_wrong
+    assert fields["event time"].value == "none that is signed"
+    assert not [each.source for each in fields.values() if "`" in each.source]
+
+
 def test_an_expression_that_breaks_on_a_body_is_named() -> None:
     body = {"type": "admin.USER-CREATE", "uid": "e1", "time": 1, "resourceId": "u1", "resourcePath": "users/u1"}
     body["representation"] = "{"
@@ -552,7 +559,7 @@ OWN = PAYLOADS / "own" / "created.json"
         ([PAYLOADS, "--preset", "clerk"], {}, "is a directory"),
         (["", "--preset", "clerk"], {}, "FILE=payload.json"),
         ([OWN], {}, "Name a preset"),
-        ([OWN, "--preset", "klerk"], {}, "PAYLOAD_PRESET must be one of"),
+        ([OWN, "--preset", "klerk"], {}, "There is no preset klerk."),
         ([OWN, "--preset", "own"], {"SIGNATURE_ENCODING": "x"}, "SIGNATURE_ENCODING must"),
         ([OWN, "--preset", "own", "--overrides", '{"x": "y"}'], {}, "there is no x"),
         ([OWN, "--preset", "own", "--overrides", "nowhere"], {}, "There is no file nowhere"),

@@ -73,6 +73,8 @@ def _platform(preset: str | None, platform: Path | None, overrides: str, enroll_
         return read_platform_file(platform, enroll_if=enroll_if).platform
     if not preset:
         raise CommandError(f"Whose webhook is it? Name a preset: {', '.join(PLATFORMS)}; or a --platform file.")
+    if preset not in PLATFORMS:
+        raise CommandError(f"There is no preset {preset}. Presets: {', '.join(PLATFORMS)}.")
     if overrides.strip() and not overrides.lstrip().startswith("{"):
         overrides = captured_text(Path(overrides))
     signature = {name: value for name, value in os.environ.items() if name.startswith("SIGNATURE_")}

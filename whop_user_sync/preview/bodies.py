@@ -161,7 +161,8 @@ def _searched(document: Document, preset: Preset) -> tuple[list[Field], UserEven
     error = _problem(document, rest)
     if error and error.reason == "no_version":
         wrong.append(_wrong("version", error, " or ".join(preset.version), "nothing is there"))
-        rest = trial
+        for name in {"version", "life_cycle_version"} & {*names}:
+            rest = _with(rest, name, [*getattr(rest, name), _harmless(name, preset)])
     elif error:
         return wrong, None, rest
     return wrong, read(document, rest, event_id=identify(document, rest) or ""), rest
