@@ -414,6 +414,17 @@ def test_a_webhook_of_whop_goes_on_as_its_announcement_and_an_announcement_alone
     assert (shown.event_id, shown.outcome, shown.user_id) == ("whop_msg_1", "delivered", "u1")
 
 
+def test_why_a_try_failed_is_the_reason_until_the_next_one_is_done() -> None:
+    def line(outcome: str, **fields: str) -> LogLine:
+        return LogLine(at=LINE.at, function="any", message="event", fields={"outcome": outcome, **fields})
+
+    waiting = [line("accepted"), line("retried", reason="no_email")]
+    assert Delivery(event_id="msg_1", lines=waiting).reason == "no_email"
+    assert Delivery(event_id="msg_1", lines=[*waiting, line("synced")]).reason is None
+    parked = [*waiting, line("parked", reason="whop_refused")]
+    assert Delivery(event_id="msg_1", lines=parked).reason == "whop_refused"
+
+
 def test_every_outcome_that_is_logged_has_its_look_and_can_be_filtered_by() -> None:
     logged = (DeliveryOutcome, WhopWebhookOutcome, EventOutcome, AnnouncementOutcome)
     words = {word for outcomes in logged for word in get_args(outcomes.__value__)}

@@ -120,7 +120,10 @@ class Delivery:
 
     @property
     def reason(self) -> str | None:
-        return next((str(line.fields["reason"]) for line in reversed(self.lines) if "reason" in line.fields), None)
+        """The newest. Why a try failed counts until the next one is done."""
+        is_waiting = self.outcome == "retried"
+        lines = [line for line in self.lines if is_waiting or line.fields.get("outcome") != "retried"]
+        return next((str(line.fields["reason"]) for line in reversed(lines) if "reason" in line.fields), None)
 
     @property
     def user_id(self) -> str | None:
