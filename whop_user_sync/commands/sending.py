@@ -26,6 +26,7 @@ from whop_user_sync.commands.common import (
     output,
 )
 from whop_user_sync.logs import LogLine, Logs
+from whop_user_sync.output import Output
 from whop_user_sync.preview.captured import CaptureError, captured_body, captured_headers
 from whop_user_sync.sending import (
     Person,
@@ -92,9 +93,7 @@ def send(
     if preset and preset not in PLATFORMS:
         raise CommandError(f"There is no preset {preset}. {_EXAMPLE}")
     target = chosen_stack(stack, region, endpoint_url) if stack or not url else None
-    settings = dict(target.settings("receive-webhook")) if target else {}
-    if preset and preset != settings.get("PAYLOAD_PRESET"):
-        settings = {"PAYLOAD_PRESET": preset}
+    settings = _form(preset, target, out)
     platform = _platform(settings)
     now = time.time()
     if file:
@@ -147,6 +146,17 @@ def send(
         avatar = shown["profile_picture"]
         out.say(f"Whop shows: {shown['name']}, {avatar['url'] if avatar else 'no picture'}.")
     return Exit.DONE if line.fields.get("outcome") in DONE else Exit.ATTENTION
+
+
+def _form(preset: str | None, target: Stack | None, out: Output) -> Mapping[str, str]:
+    """The settings of the receiver, as which a webhook is made: the stack's, or those of another preset."""
+    settings = dict(target.settings("receive-webhook")) if target else {}
+    taken = settings.get("PAYLOAD_PRESET")
+    if not preset or preset == taken:
+        return settings
+    if target and taken:
+        out.warn(f"{target.name} reads webhooks as those of {taken}, and this one has the form of {preset}.")
+    return {"PAYLOAD_PRESET": preset}
 
 
 def _platform(settings: Mapping[str, str]) -> Platform:
