@@ -83,6 +83,8 @@ def test_erasing_asks_first(world: World) -> None:
 def test_a_user_of_whom_nothing_is_recorded_is_no_failure(run: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("erase", "u9", "--yes", "--json") == 0
     assert json.loads(capsys.readouterr().out)["is_known"] is False
+    assert run("erase", "u9", "--yes") == 0
+    assert "Whop" not in capsys.readouterr().out  # no heading above nothing
 
 
 def test_a_released_whop_user_can_be_taken_by_another_user(run: Run, world: World, queue: StubQueue) -> None:

@@ -149,6 +149,17 @@ def test_one_json_document_is_printed_and_nothing_beside_it(capsys: pytest.Captu
     assert json.loads(line)["by_reason"] == {"no_email": 1}
 
 
+@pytest.mark.parametrize(("header", "is_warned"), [("ID,Email,Full Name,plan", True), ("ID,Email,Name,Status", False)])
+def test_a_column_that_is_not_read_is_named_before_anything_is_sent(
+    header: str, is_warned: bool, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    file = tmp_path / "users.csv"
+    file.write_text(f"{header}\nu1,u1@people.test,Ann,active\n")
+    assert cli.main(["import", str(file), "--dry-run"]) == 0
+    said = "Columns that are not read: full name, plan. Those that are: id, email, name,"
+    assert (said in capsys.readouterr().err) is is_warned
+
+
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -878,6 +889,17 @@ def test_a_tail_prints_each_line_that_fits_once(
     monkeypatch.setattr(Logs, "find", find)
     assert cli.main(["tail", "--stack", "acme", "--outcome", "parked"]) == 0
     assert capsys.readouterr().out.splitlines() == [str(first), str(late)]
+
+
+@pytest.mark.parametrize(("preset", "warned"), [("clerk", True), ("standard", False)])
+def test_a_form_that_is_not_the_stacks_is_named(
+    preset: str, warned: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Stack, "settings", lambda *_: {"PAYLOAD_PRESET": "standard"})
+    monkeypatch.setattr(sending, "_post", lambda *_: httpx.Response(401))
+    assert cli.main(["send", preset, "created", "--stack", "acme", "--url", "http://127.0.0.1:9"]) == 1
+    said = "acme reads webhooks as those of standard, and this one has the form of clerk."
+    assert (said in capsys.readouterr().err) is warned
 
 
 # -- what is not there, or elsewhere -------------------------------------------------------------------------------

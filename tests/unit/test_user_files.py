@@ -14,6 +14,7 @@ from whop_sync.errors import Malformed, Reason
 from whop_sync.events import UNDATED, UserEvent
 from whop_sync.importing.rows import Source, import_rows
 from whop_sync.importing.user_files import (
+    COLUMNS,
     LONG_AGO,
     MAX_ROW_BYTES,
     FileRow,
@@ -103,6 +104,30 @@ def test_what_is_absent_is_not_spoken_of_and_what_is_empty_is_cleared() -> None:
     assert only(b'{"id":"u1"}', "users.ndjson").profile == {}
     assert only(b'{"id":"u1","name":null,"avatar_url":""}', "users.ndjson").profile == {"name": None, "picture": None}
     assert only(b"id,name\nu1,\n").profile == {"name": None}
+
+
+def test_each_column_that_is_said_to_be_read_is() -> None:
+    cells = {
+        "id": "u1",
+        "email": "ann@people.test",
+        "first_name": "Ann",
+        "last_name": "Bee",
+        "avatar_url": "https://cdn.test/a.png",
+        "updated_at": "2026-01-01",
+        "whop_user_id": "user_1",
+        "status": "suspended",
+    }
+
+    def found(cells: dict[str, str]) -> list[UserEvent | str]:
+        return outcomes(f"{','.join(cells)}\n{','.join(cells.values())}\n".encode(), name="users.csv")
+
+    for name in COLUMNS:
+        if name == "id":
+            continue  # without it there is no file of users
+        if name == "name":
+            assert found({**cells, "name": "Ann King"}) != found(cells)
+        else:
+            assert found({column: cells[column] for column in cells if column != name}) != found(cells), name
 
 
 def test_csv_as_spreadsheets_write_it() -> None:

@@ -71,7 +71,8 @@ def erase(
         {**asdict(receipt), "parked_messages_deleted": purged, "erased": erased, "kept_by_whop": kept, "person": theirs}
     )
     for title, sentences in (("Erased", erased), ("Kept by Whop", kept), ("Only the person can delete", theirs)):
-        out.say(f"{title}:")
+        if sentences:
+            out.say(f"{title}:")
         for sentence in sentences:
             out.say(f"  - {sentence}")
     return Exit.ATTENTION if receipt.account == "kept" else Exit.DONE

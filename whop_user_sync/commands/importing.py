@@ -20,7 +20,7 @@ from whop_sync.aws.queues import Queue
 from whop_sync.errors import Malformed, OperatorNeeded, Permanent, Reason, Transient
 from whop_sync.events import UserEvent
 from whop_sync.importing.rows import Sink, Source
-from whop_sync.importing.user_files import LONG_AGO, open_users, rows
+from whop_sync.importing.user_files import COLUMNS, LONG_AGO, open_users, rows
 from whop_sync.values import microseconds
 from whop_user_sync.charts import can_be_drawn
 from whop_user_sync.commands.common import (
@@ -102,8 +102,7 @@ def import_users(
     with _readable(file, resumable=not dry_run) as readable:
         progress, course = Progress(), Course()
         sink = _sink(target, progress, course)
-        if target and user is None:
-            out.warn(MAIL_NOTICE)
+        _warn_of_unread(out, readable)
         if user is not None:
             return _import_one(out, readable, user, sink, as_of, dry_run=dry_run)
         run = Import(readable, sink, as_of=as_of, dry=dry_run, report=progress, course=course)
@@ -114,6 +113,8 @@ def import_users(
                 f"A run of {file} was interrupted: continue it with --resume, or begin anew with --restart."
                 " Rows that are sent twice change nothing."
             )
+        if target:
+            out.warn(MAIL_NOTICE)
         try:
             with _drawn(course, chart):
                 state = run.run()
@@ -163,11 +164,11 @@ def verify(
                 for drift in drifts:
                     found.append((drift, _repaired(reconciliation, drift) if repair else _repairable(drift)))
                     out.say(f"{drift.user_id}\t{drift.kind}\t{found[-1][1]}")
-                progress(f"{users:,} users compared", done=users)
+                progress(f"{_users(users)} compared", done=users)
         except KeyboardInterrupt:
             sent = sum(outcome == _ON_ITS_WAY for _, outcome in found)
             repaired = f", {sent:,} repairs of which are on their way" if repair else ", and nothing was changed"
-            raise Interrupted(f"Interrupted after {users:,} users{repaired}.") from None
+            raise Interrupted(f"Interrupted after {_users(users)}{repaired}.") from None
         finally:
             progress.end()
     outcomes = Counter(outcome for _, outcome in found)
@@ -181,10 +182,15 @@ def verify(
         }
     )
     summary = ", ".join(f"{count:,} {kind}" for kind, count in kinds.most_common()) or "no drift"
-    out.say(f"{users:,} users compared: {summary}.")
+    out.say(f"{_users(users)} compared: {summary}.")
     if unreadable:
-        out.say(f"{unreadable.total():,} rows cannot be read: import --dry-run says why.")
+        rows_left = "1 row" if unreadable.total() == 1 else f"{unreadable.total():,} rows"
+        out.say(f"{rows_left} cannot be read: import --dry-run says why.")
     return Exit.DONE if set(outcomes) <= {_ON_ITS_WAY} else Exit.ATTENTION
+
+
+def _users(number: int) -> str:
+    return "1 user" if number == 1 else f"{number:,} users"
 
 
 _AT_ONCE = 4
@@ -244,6 +250,14 @@ def _readable(file: Path, *, resumable: bool) -> Iterator[Path]:
     except OSError as error:
         raise CommandError(f"{file} cannot be read: {error.strerror}.") from None
     yield file
+
+
+def _warn_of_unread(out: Output, file: Path) -> None:
+    """A column of names that is called otherwise would be left out in silence. Raises Malformed."""
+    with file.open("rb") as stream:
+        columns = open_users(stream, file.name)[0].columns or ()
+    if unread := [column for column in columns if column and column not in COLUMNS]:
+        out.warn(f"Columns that are not read: {', '.join(unread)}. Those that are: {', '.join(COLUMNS)}.")
 
 
 def _ensure_drawable(chart: Path | None, user: str | None) -> None:

@@ -26,6 +26,12 @@ LONG_AGO = "1970-01-01T00:00:01Z"
 """The version of a row that has no time of its own, if the import names none, which is `events.UNDATED`: any webhook
 outranks it, and the same row sent twice changes nothing."""
 
+COLUMNS = (
+    *("id", "email", "name", "first_name", "last_name"),
+    *("avatar_url", "updated_at", "whop_user_id", "status"),
+)
+"""What is read of a row; a header may name them in capitals."""
+
 SEPARATORS = (",", ";", "\t", "|")
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
