@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, ReadTimeoutError
 
 from fake_whop.protocol import KNOWN_VERSIONS
 from harness import Clock
@@ -216,6 +216,15 @@ def test_a_secret_that_cannot_be_read_says_why_and_what_to_do(code: str, way_out
         secret(Secrets(None, refusal=code)).text()
     assert refusal.value.explanation.startswith(f"the secret cannot be read: {code}")
     assert way_out in refusal.value.explanation
+
+
+def test_a_secret_that_no_answer_comes_for_is_a_matter_of_time() -> None:
+    class Silent(Secrets):
+        def get_secret_value(self, **_: Any) -> dict[str, Any]:
+            raise ReadTimeoutError(endpoint_url="https://secretsmanager.test")
+
+    with pytest.raises(OperatorNeeded, match="the secret cannot be read: ReadTimeoutError"):
+        secret(Silent(None)).text()
 
 
 def test_a_secret_is_read_once_and_again_after_its_time() -> None:

@@ -340,6 +340,33 @@ def test_what_a_function_answers_is_documented(route: str, answer: Callable[[], 
     check_answer(route, answer())
 
 
+NO_TABLE = Transient("dynamodb_unavailable")
+NO_WHOP = Transient("whop_failed")
+
+
+@pytest.mark.parametrize(
+    ("what", "answer"),
+    [
+        ("LookUp", lambda: look_up(NO_TABLE)),
+        ("LookUp", lambda: look_up_whop_user(NO_TABLE)),
+        ("EnrollUser", lambda: enroll(NO_TABLE)),
+        ("EnrollUser", lambda: enroll(None, Handling(AwaitsTurn("out_of_time"), Transient("sqs_unavailable")))),
+        ("ChatToken", lambda: chat_token(NO_TABLE)),
+        ("ChatToken", lambda: chat_token(ENTRY, NO_WHOP)),
+        ("AccountLink", lambda: account_link(NO_TABLE)),
+        ("AccountLink", lambda: account_link(ENTRY, NO_WHOP)),
+        ("PayoutToken", lambda: payout_token(NO_TABLE)),
+        ("PayoutToken", lambda: payout_token(ENTRY, NO_WHOP)),
+    ],
+)
+def test_a_request_that_fails_is_noted_as_its_alarm_counts_it(
+    what: str, answer: Callable[[], HttpAnswer], caplog: pytest.LogCaptureFixture
+) -> None:
+    assert answer()["statusCode"] in (502, 503)
+    noted = [(vars(record)["what"], vars(record)["outcome"]) for record in caplog.records if record.msg == "request"]
+    assert noted == [(what, "failed")]
+
+
 @pytest.mark.parametrize(
     "answer",
     [

@@ -15,7 +15,7 @@ import pytest
 from harness import Clock, event
 from harness.batches import sqs_record, staying
 from whop_sync.announcements import Announcement
-from whop_sync.errors import OperatorNeeded, Permanent, Reason, SyncError, Transient, Unauthentic
+from whop_sync.errors import OperatorNeeded, Permanent, Reason, SyncError, Transient, Unauthentic, WhopAnswer
 from whop_sync.events import UserEvent
 from whop_sync.journal import AnnouncementOutcome, DeliveryOutcome, EventOutcome, Journal, RequestOutcome
 from whop_sync.syncing.synchronization import Result, SyncOutcome
@@ -156,6 +156,23 @@ def test_what_waits_for_an_operator_is_counted_by_itself(journal: Journal, writt
 def test_what_is_given_up_is_counted_by_its_reason(journal: Journal, written: Written) -> None:
     work(journal, failing(Permanent("no_email")))
     assert written.metrics() == {("EventParked", ()): [1], ("EventParked", ("no_email",)): [1]}
+
+
+def test_what_whop_refused_is_logged_with_its_answer(journal: Journal, caplog: pytest.LogCaptureFixture) -> None:
+    answer = WhopAnswer(status=422, code="invalid", request_id="req_1")
+    work(journal, failing(Permanent("whop_refused", answer=answer)))
+    [line] = [vars(record) for record in caplog.records]
+    assert (line["reason"], line["whop_status"], line["whop_code"]) == ("whop_refused", 422, "invalid")
+    assert line["whop_request_id"] == "req_1"
+
+
+def test_what_waits_is_logged_with_the_whole_seconds_until_its_next_try(
+    journal: Journal, caplog: pytest.LogCaptureFixture
+) -> None:
+    work(journal, failing(Transient("whop_failed", retry_after=60)))
+    [line] = [vars(record) for record in caplog.records]
+    assert line["retry_in_seconds"] in range(60, 67)
+    assert isinstance(line["retry_in_seconds"], int)
 
 
 ANNOUNCEMENT = Announcement(id="msg_1", type="user.enrolled", user_id="u1", version=1, occurred_at=0)

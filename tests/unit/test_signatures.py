@@ -205,6 +205,7 @@ def test_a_secret_is_read_as_senders_print_it(written: str) -> None:
         ("ab12" * 16, "whsec_"),
         ("whsec_" + "not base64 at all", "base64"),
         ("whsec_" + base64.urlsafe_b64encode(b"\xff" * 32).decode(), "base64"),
+        ("whsec_" + base64.urlsafe_b64encode(b"k" * 24 + b"\xff" * 3).decode(), "base64"),
         ("whsec_" + base64.b64encode(b"k" * 23).decode(), "24 to 64"),
         ("whsec_" + base64.b64encode(b"k" * 65).decode(), "24 to 64"),
         ("whsec_", "24 to 64"),

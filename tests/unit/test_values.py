@@ -197,12 +197,16 @@ def test_a_name_is_what_a_reader_sees(found: list[object], expected: str | None)
         ("ab" + FAMILY, 7, "ab" + FAMILY),
         ("ab\U0001f44d\U0001f3fd", 3, "ab"),  # a thumb and its colour
         ("\U0001f1e9\U0001f1ea\U0001f1eb\U0001f1f7", 3, "\U0001f1e9\U0001f1ea"),  # two flags
+        ("\U0001f1e6\U0001f1f9" * 2, 3, "\U0001f1e6\U0001f1f9"),  # the first letter that flags are made of
+        ("\U0001f1ff\U0001f1e6" * 2, 3, "\U0001f1ff\U0001f1e6"),  # and the last one
         ("ab\u2764\ufe0f", 3, "ab"),  # a heart and its form
         ("a\u1112\u1161\u11ab", 3, "a"),  # one syllable
         ("a\u0915\u094d\u0937", 3, "a"),  # one conjunct
         ("\u0e01\u0e33\u0e17\u0e33", 3, "\u0e01\u0e33"),  # Thai vowels behind their consonants
         ("ab\u0600\u0661", 3, "ab"),  # a sign around a number
         ("a\ua960\u1161", 2, "a"),  # an old syllable
+        ("a\u1112\ud7b0", 2, "a"),  # one with an old vowel
+        ("a\u1100\u1100\u1161", 2, "a"),  # one with a doubled consonant
         ("e" + "\u0301" * 200, 100, "e" + "\u0301" * 99),  # no character ends before
     ],
 )

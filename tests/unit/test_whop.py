@@ -21,6 +21,7 @@ from whop_sync.whop.client import (
     Search,
     Whop,
     Witness,
+    http_client,
 )
 from whop_sync.whop.generations import GENERATIONS
 
@@ -654,6 +655,19 @@ def test_permissions_that_whop_does_not_mention_are_not_granted() -> None:
         "c:read": False,
     }
     assert dict(recorder.requests[-1].url.params) == {"resource_id": "biz_0", "actions": "a:read,b:read,c:read"}
+
+
+def test_the_key_goes_to_whop_alone_whatever_a_redirect_or_the_environment_says() -> None:
+    with http_client() as http:
+        assert (http.follow_redirects, http.trust_env) == (False, False)
+        assert http.headers["user-agent"] == "whop-user-sync"
+
+
+@pytest.mark.parametrize("answer", [{}, {"data": None}, {"data": [{"granted": True}]}])
+def test_permissions_that_cannot_be_read_are_none_that_are_lacking(answer: dict[str, Any]) -> None:
+    with pytest.raises(Transient) as caught:
+        Recorder(answer).client().permissions("biz_0", ["a:read"])
+    assert caught.value.reason == "whop_unreadable"
 
 
 def test_an_account_is_changed_and_deleted_by_its_id() -> None:

@@ -230,6 +230,15 @@ def test_a_defect_in_parking_costs_only_that_event_too(monkeypatch: pytest.Monke
     assert bench.run(bench.record(event("u1")), bench.record(event("u2"), id="m2")) == {"m1"}
 
 
+def test_a_defect_in_parking_what_cannot_be_read_costs_only_that_message(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(Queue, "park", lambda *_, **__: failing(OSError())(event()))
+    bench = Bench()
+    assert bench.run(bench.record("{}"), bench.record(event("u2"), id="m2")) == {"m1"}
+    assert crashes(caplog) == [("OSError", None)]
+
+
 def crashes(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str | None]]:
     """The defects that were logged, and the users whose events met them."""
     return [

@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 from harness import created, event
 from simulate.table import Table
 from whop_sync.accounts import Account
-from whop_sync.events import UserEvent
+from whop_sync.events import MAX_MICROSECONDS, UNDATED, UserEvent
 from whop_sync.users.schema import read_row, user_key
 from whop_sync.users.writes import (
     Progress,
@@ -16,6 +16,7 @@ from whop_sync.users.writes import (
     commit_attributes,
     mapping_attributes,
     released_attributes,
+    standing_attributes,
     tombstone_attributes,
     update_of,
 )
@@ -119,3 +120,14 @@ class TestACommit:
         assert released_attributes(is_announced=False, is_pending=True) == {}
         assert released_attributes(is_announced=True, is_pending=True) == {"unannounced": None}
         assert "lease_id" in released_attributes(is_announced=False, is_pending=False)
+
+
+@pytest.mark.parametrize(
+    ("version", "since"), [(3_000_000, "1970-01-01T00:00:03.000Z"), (UNDATED, None), (MAX_MICROSECONDS - 1, None)]
+)
+def test_a_standing_whose_time_is_none_or_in_no_calendar_is_written_without_one(
+    version: int, since: str | None
+) -> None:
+    suspended = event(version=version, kind="suspended", standing="suspended")
+    written = standing_attributes(read_row({}), suspended.positions)
+    assert written == {"standing": {"S": "suspended"}} | ({"standing_since": {"S": since}} if since else {})
