@@ -521,7 +521,9 @@ def test_where_announcements_go_is_checked_and_nothing_is_sent_there(
     assert "secret-of-enough" not in str(found)
 
 
-@pytest.mark.parametrize(("status", "verdict"), [(204, "ok"), (405, "ok"), (307, "warning"), (503, "warning")])
+@pytest.mark.parametrize(
+    ("status", "verdict"), [(204, "ok"), (405, "ok"), (307, "warning"), (410, "warning"), (503, "warning")]
+)
 def test_what_a_backend_answers_to_head_is_judged(status: int, verdict: str) -> None:
     asked: list[str] = []
 

@@ -70,6 +70,10 @@ def check_platform_url(url: str, *, http: httpx.Client | None = None) -> Finding
         )
     if status >= 500:  # noqa: PLR2004 - a status speaks for itself
         return Finding("platform_url", "warning", f"PlatformUrl answers {status}: see what ails your backend.")
+    if status == httpx.codes.GONE:
+        return Finding(
+            "platform_url", "warning", "PlatformUrl answers 410 (Gone): an announcement that is answered so is parked."
+        )
     if 300 <= status < 400:  # noqa: PLR2004
         return Finding(
             "platform_url", "warning", f"PlatformUrl answers {status}, and announcements follow no redirect."
