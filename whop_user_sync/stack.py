@@ -66,8 +66,10 @@ class Stack:
         config = _ON_THIS_MACHINE if is_loopback(self.endpoint_url) else _AWS
         try:
             return make(service, config=config, **{name: value for name, value in where.items() if value})
-        except ValueError as error:  # not of botocore's own
-            raise EndpointError(f"{error}: it must be a URL, such as http://127.0.0.1:4566.") from None
+        except BotoCoreError:  # of which some are ValueErrors too, as that of a wrong region
+            raise
+        except ValueError:
+            raise EndpointError(f"{self.endpoint_url} is not a URL such as http://127.0.0.1:4566.") from None
 
     @property
     def table(self) -> str:
@@ -130,7 +132,11 @@ def whop_config(settings: Mapping[str, str]) -> WhopConfig:
 
 def is_loopback(url: str | None) -> bool:
     """Whether a URL leads to this machine, and so past every proxy of the environment."""
-    return urlsplit(url or "").hostname in ("127.0.0.1", "localhost", "::1")
+    try:
+        host = urlsplit(url or "").hostname
+    except ValueError:  # as of half an IPv6 address
+        return False
+    return host in ("127.0.0.1", "localhost", "::1")
 
 
 def explained(error: ClientError | BotoCoreError, *, stack: str | None, needed: str) -> str:  # noqa: PLR0911 - a table

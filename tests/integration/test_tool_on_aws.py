@@ -75,24 +75,26 @@ def test_every_alarm_of_the_stack_is_shown_and_none_of_a_stack_beside_it(monkeyp
 
 
 def test_parked_events_are_sent_again_and_discarded() -> None:
-    # Given two events in the dead letters
+    # Given three events in the dead letters
     urls = queues(STACK)
     log(STACK, "receive-webhook")
-    for event_id in ("msg_1", "msg_2"):
+    for event_id in ("msg_1", "msg_2", "msg_3"):
         event = {"event_id": event_id, "user_id": "u1"}
         client("sqs").send_message(QueueUrl=urls["user-created-dead-letters"], MessageBody=json.dumps(event))
     parked = ParkedEvents(Stack(name=STACK))
-    # When one is sent again and one is discarded
+    # When one is sent again and the others are discarded, one after the other
     with parked.held() as events:
-        first, second = sorted(events, key=lambda event: event.event_id)
+        first, second, third = sorted(events, key=lambda event: event.event_id)
         outcomes = [outcome for _, outcome in parked.send_again([first])]
-        parked.discard([second], "a test")
-    # Then one is back in its queue, the other's end stands in the log, and no more is parked
+        for each in (second, third):
+            parked.discard([each], "a test")
+    # Then one is back in its queue, the end of the others stands in the log, and no more is parked
     assert outcomes == ["sent"]
     [again] = client("sqs").receive_message(QueueUrl=urls["user-created"])["Messages"]
     assert json.loads(again["Body"])["event_id"] == "msg_1"
-    lines = Logs(Stack(name=STACK)).find({"event_id": "msg_2"}, since=time.time() - 60)
-    assert [line.fields["outcome"] for line in lines] == ["discarded"]
+    for event_id in ("msg_2", "msg_3"):
+        lines = Logs(Stack(name=STACK)).find({"event_id": event_id}, since=time.time() - 60)
+        assert [line.fields["outcome"] for line in lines] == ["discarded"]
     with parked.held() as events:
         assert events == []
 

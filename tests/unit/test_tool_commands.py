@@ -46,7 +46,7 @@ from whop_user_sync.output import Output, age
 from whop_user_sync.parked import Parked, ParkedEvents
 from whop_user_sync.reconciliation import Drift
 from whop_user_sync.sending import Webhook
-from whop_user_sync.stack import EndpointError, Stack, explained, whop_config
+from whop_user_sync.stack import EndpointError, Stack, explained, is_loopback, whop_config
 
 
 def commands(group: Any = None, *before: str) -> Iterator[tuple[tuple[str, ...], click.Command]]:
@@ -105,6 +105,17 @@ def test_a_number_out_of_its_bounds_is_none(text: str) -> None:
     assert read("3650") == 3650
     with pytest.raises(typer.BadParameter, match=r"must be a number from 0.001 to 3,650"):
         read(text)
+
+
+def test_a_region_that_can_be_none_is_named_as_such(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["parked", "--stack", "acme", "--region", "not a region"]) == 3
+    said = capsys.readouterr().err
+    assert "'not a region'" in said
+    assert "URL" not in said
+
+
+def test_half_an_address_leads_to_no_machine() -> None:
+    assert [is_loopback(url) for url in ("http://[::1]:9/", "http://[::1", None)] == [True, False, False]
 
 
 def test_an_empty_region_or_endpoint_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,7 +185,9 @@ def test_a_column_that_is_not_read_is_named_before_anything_is_sent(
         ["trace", "--stack", "acme", "--user", "u1", "--delivery", "msg_1"],
         ["users", "show", "\udcff", "--stack", "acme"],
         ["users", "list", "--stack", "acme", "--endpoint-url", "acme"],
+        ["users", "list", "--stack", "acme", "--endpoint-url", "http://["],
         ["send", "standard", "created", "--url", "acme"],
+        ["send", "standard", "created", "--url", "http://a:b/"],
     ],
 )
 def test_options_that_cannot_be_used_are_a_document_too(
@@ -286,6 +299,8 @@ def test_a_parked_message_may_hold_anything() -> None:
     message = sqs_message("msg_1")
     message["MessageAttributes"]["signed_at"] = {"StringValue": "yesterday"}
     assert Parked.of(message, "parked-deliveries").signed_at is None
+    message["MessageAttributes"]["signed_at"] = {"StringValue": "1767605400.5"}
+    assert Parked.of(message, "parked-deliveries").signed_at == 1767605400.5
     message["Body"] = "[" * 100_000
     found = Parked.of(message, "user-created-dead-letters")
     assert (found.event_id, found.user_id) == ("msg_1", None)
@@ -312,6 +327,8 @@ def test_what_others_wrote_moves_no_cursor_and_sets_no_colours(
     out.warn(MOVES_THE_CURSOR)
     out.table(["name"], [[MOVES_THE_CURSOR]])
     assert capsys.readouterr() == (f"{AS_TEXT}\n{AS_TEXT}\nname\n{AS_TEXT}\n", f"{AS_TEXT}\n")
+    out.say("one line,\n\tand another")
+    assert capsys.readouterr().out == "one line,\n\tand another\n"
     terminal = io.StringIO()
     monkeypatch.setattr(out, "_console", Console(file=terminal, force_terminal=True, width=80))
     out.table(["name"], [[MOVES_THE_CURSOR]])
@@ -325,6 +342,7 @@ def test_what_others_wrote_moves_no_cursor_and_sets_no_colours(
         (NoRegionError(), 3, "Sign in to AWS first"),
         (Transient("sqs_unavailable", "ServiceUnavailable"), 3, "Not possible just now: sqs_unavailable."),
         (Malformed("not_json", "the file is no JSON"), 2, "the file is no JSON"),
+        (Malformed("not_json"), 2, "not_json"),
         (NotResumableError("no such run"), 2, "no such run"),
         (EndpointError("no URL"), 2, "no URL"),
         (OSError("the disk is full"), 2, "the disk is full"),
@@ -362,6 +380,15 @@ def test_a_reader_that_has_seen_enough_gets_no_traceback(
     assert cli.main(["parked", "--stack", "acme"]) == 1
     assert turned_away == [sys.stdout.fileno()]
     assert tuple(capfd.readouterr()) == ("", "")
+
+
+def test_a_program_reads_documents_and_nothing_else(capsys: pytest.CaptureFixture[str]) -> None:
+    out = Output(as_json=True)
+    out.say("a sentence")
+    out.table(["name"], [["Ann"]])
+    out.line("a line", {"name": "Ann"})
+    out.document({"name": "Bea"})
+    assert capsys.readouterr().out == '{"name": "Ann"}\n{"name": "Bea"}\n'
 
 
 def test_text_that_a_terminal_cannot_show_is_escaped(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -866,8 +893,11 @@ def test_the_outcome_of_a_delivery_is_the_last_one_once_it_is_decided_or_time_is
     monkeypatch.setattr(sending, "time", clock)
     monkeypatch.setattr(Stack, "client", lambda *_: object())
     monkeypatch.setattr(Logs, "find", lambda *_, **__: [*map(log_line, left.pop(0) if len(left) > 1 else left[0])])
-    line = sending._outcome(Stack(name="acme"), "msg_1", clock.time(), wait=5)
+    began = clock.time()
+    line = sending._outcome(Stack(name="acme"), "msg_1", began, wait=5)
     assert (line and line.fields["outcome"]) == found
+    is_decided = found not in (None, "retried")
+    assert (clock.time() < began + 5) is is_decided
 
 
 def test_a_tail_prints_each_line_that_fits_once(
