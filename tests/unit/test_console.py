@@ -256,7 +256,17 @@ def test_another_page_is_framed_on_its_own_tab_and_nowhere_else(sources: StubSou
 
 
 @pytest.mark.parametrize(
-    "url", ["", "x", "//x/", "javascript:alert(1)", "http://", "http://x;script-src *", "http://x 'unsafe-inline'"]
+    "url",
+    [
+        "",
+        "x",
+        "//x/",
+        "javascript:alert(1)",
+        "http://",
+        "http://x;script-src *",
+        "http://x 'unsafe-inline'",
+        "http\u017f://x",
+    ],
 )
 def test_a_tab_of_no_address_that_a_policy_can_name_is_refused(url: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["console", "--stack", "acme", "--tab", f"Whop={url}"]) == 2
@@ -437,6 +447,7 @@ def test_deliveries_are_filtered_and_refreshed_as_rows_alone(sources: StubSource
     assert "None fits" in browser.get("/deliveries?outcome=synced").text
     rows = browser.get("/deliveries", headers={"hx-request": "true"}).text
     assert "msg_1" in rows
+    assert ">2026-11-25 10:00:00 UTC<" in rows
     assert "<html" not in rows
 
 
@@ -448,10 +459,17 @@ def test_what_is_not_there_is_said(sources: StubSources, guard: Guard) -> None:
 
 @pytest.mark.parametrize("hours", ["x", "nan", "1000000"])
 def test_no_address_makes_the_page_look_back_further_than_it_offers(
-    sources: StubSources, guard: Guard, hours: str
+    sources: StubSources, guard: Guard, monkeypatch: pytest.MonkeyPatch, hours: str
 ) -> None:
-    browser = signed_in(sources, guard)
-    assert browser.get(f"/?hours={hours}").text == browser.get("/").text
+    asked: list[float] = []
+
+    def overview(*, hours: float) -> Overview:
+        asked.append(hours)
+        return StubSources.overview(sources, hours=hours)
+
+    monkeypatch.setattr(sources, "overview", overview)
+    assert signed_in(sources, guard).get(f"/?hours={hours}").status_code == 200
+    assert asked == [1.0]
 
 
 @pytest.mark.parametrize(
