@@ -16,7 +16,7 @@ import pytest
 from standardwebhooks import Webhook
 
 from load import __main__ as load_program
-from local_stack import ROOT, deployment, invoking, program, samples, send, up
+from local_stack import ROOT, deployment, guard, invoking, program, samples, send, up
 from local_stack import __main__ as local_stack_main
 from local_stack.deployment import DeploymentError
 from local_stack.errors import UsageError
@@ -317,17 +317,30 @@ def test_a_command_that_winds_up_on_ctrl_c_is_ended_by_it_even_where_ctrl_c_is_i
     assert (tmp_path / "wound-up").exists()
 
 
-def test_ctrl_c_while_a_command_is_being_started_leaves_no_folder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupted(*_: object, **__: object) -> None:
-        raise KeyboardInterrupt
+STUBBORN = """
+import signal, subprocess, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+subprocess.Popen([sys.executable, "-c", "import time; time.sleep(300)"])
+print("ready", flush=True)
+time.sleep(300)
+"""
 
-    monkeypatch.setattr("local_stack.processes.subprocess.Popen", interrupted)
+
+def test_a_command_that_ignores_its_end_ends_with_its_children_and_its_folder_when_its_starter_does(
+    tmp_path: Path,
+) -> None:
+    # Given a guarded command with a child; both hold the other end of the pipe that is read here
     scratch = tmp_path / "scratch"
     scratch.mkdir()
-    with pytest.raises(KeyboardInterrupt):
-        GuardedProcess(["true"], environment={}, scratch=scratch)
+    guarded = [sys.executable, guard.__file__, str(scratch), str(int(signal.SIGTERM)), "0.1"]
+    with subprocess.Popen(
+        [*guarded, sys.executable, "-c", STUBBORN], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "ready\n"
+        # When the starter is gone, which closes the pipe of its guard
+        process.communicate(timeout=120)
+    # Then all that held that end is gone, as is the folder
     assert not scratch.exists()
 
 
