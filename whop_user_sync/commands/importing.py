@@ -164,7 +164,7 @@ def verify(
                 for drift in drifts:
                     found.append((drift, _repaired(reconciliation, drift) if repair else _repairable(drift)))
                     out.say(f"{drift.user_id}\t{drift.kind}\t{found[-1][1]}")
-                progress(f"{_users(users)} compared", done=users)
+                progress(f"{users:,} users compared", done=users)
         except KeyboardInterrupt:
             sent = sum(outcome == _ON_ITS_WAY for _, outcome in found)
             repaired = f", {sent:,} repairs of which are on their way" if repair else ", and nothing was changed"
