@@ -921,6 +921,15 @@ def test_a_tail_prints_each_line_that_fits_once(
     assert capsys.readouterr().out.splitlines() == [str(first), str(late)]
 
 
+def test_nothing_is_deleted_without_a_reason(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As `make discard` without WHY= runs it."""
+    monkeypatch.setattr(Stack, "client", lambda *_: pytest.fail("AWS was asked"))
+    assert cli.main(["discard", "--why", "", "--yes", "--stack", "acme"]) == 2
+    assert "WHY='a test webhook'" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(("preset", "warned"), [("clerk", True), ("standard", False)])
 def test_a_form_that_is_not_the_stacks_is_named(
     preset: str, warned: bool, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

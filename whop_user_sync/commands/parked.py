@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from whop_user_sync.commands.common import (
+    CommandError,
     EndpointOption,
     Exit,
     Interrupted,
@@ -111,6 +112,8 @@ def discard(
 ) -> int:
     """Delete parked events for good, with a reason that is logged."""
     out = output(as_json=as_json)
+    if not why.strip():  # as make hands over a WHY that was not typed
+        raise CommandError("Why? Say it by --why, for make as WHY='a test webhook': it is logged.")
     with _held(chosen_stack(stack, region, endpoint_url), out, user, reason, delivery) as (queues, events):
         if events and not yes:
             if not as_json:
