@@ -14,28 +14,22 @@
         expect: created                 # a kind, ignored or parked
 
 Comments are those of YAML, and in JSON also // and /* */.
-
-SAM reads a value between single quotes as it is but for \\", which it turns into ": that breaks JSON that holds an
-expression with quotes. So the values written here hold no quotes but those of JSON's own syntax, and no other character
-that a shell, SAM or TOML reads.
 """
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-import tomlkit
 import yaml
-from tomlkit.exceptions import TOMLKitError
 
 from whop_sync.events import Kind
 from whop_sync.receiving.platforms import Platform, configured
 from whop_sync.values import distinct_keys
 from whop_user_sync.preview.bodies import body_report
 from whop_user_sync.preview.captured import CaptureError, captured_body, captured_headers, captured_text
+from whop_user_sync.sam_parameters import plain_json
 
 _KEYS = ("preset", "signature", "payload", "samples")
 _SAMPLE_KEYS = ("body", "headers", "expect")
@@ -45,10 +39,6 @@ _SIGNATURE_KEYS = (
     *("timestamp_header", "timestamp_prefix", "timestamp_unit", "id_header", "tolerance_seconds"),
 )
 
-# Between single quotes SAM still reads backslashes, but for those of \u0022 and the like.
-_READ_BY_SAM = re.compile(r"['\n]|\\(?!u[0-9a-f]{4})")
-_OVERRIDE = re.compile(r"""(?:[^\s"']|"(?:\\.|[^"\\])*"|'[^']*')+""")
-_OF_A_PLATFORM = re.compile(r"(ParameterKey=)?['\"]?(Payload|Signature)")
 _JSON = re.compile(r"(?:\s|#[^\n]*|//[^\n]*|/\*.*?\*/)*\{", re.DOTALL)
 # A comment begins where a word could: not within https://.
 _TEXT_OR_COMMENT = re.compile(r"""("(?:[^"\\]|\\.)*")|(?<![^\s,{}\[\]])(?://[^\n]*|/\*.*?\*/)""", re.DOTALL)
@@ -110,7 +100,7 @@ def read_platform_file(path: Path, *, enroll_if: str = "") -> PlatformFile:
     payload = _mapping(path, "payload", content.get("payload"))
     if payload:
         try:
-            settings["PAYLOAD_OVERRIDES"] = _plain_json(payload)
+            settings["PAYLOAD_OVERRIDES"] = plain_json(payload)
         except TypeError:  # YAML makes a date of 2026-03-01
             raise PlatformFileError(f"{path}: payload may hold texts only: put a date between quotes.") from None
     try:
@@ -118,55 +108,6 @@ def read_platform_file(path: Path, *, enroll_if: str = "") -> PlatformFile:
     except ValueError as error:
         raise PlatformFileError(f"{path}: {_in_keys(str(error))}") from None
     return PlatformFile(settings=settings, platform=platform, samples=_samples(path, content.get("samples")))
-
-
-def parameter_override(name: str, value: str) -> str:
-    """`Name='value'`, as `--parameter-overrides` takes it. Raises PlatformFileError if SAM would read another value."""
-    if _READ_BY_SAM.search(value):
-        raise PlatformFileError(f"{name} may hold no single quote, no backslash and no line break")
-    return f"{name}='{value}'"
-
-
-def written_to(samconfig: str, environment: str, parameters: Mapping[str, str]) -> str:
-    """The text of samconfig.toml with these parameters in an environment's deploy section, everything else unchanged.
-
-    Parameters of a platform that the file no longer sets go, so that none of an older platform stays behind. Raises
-    PlatformFileError if the file is not what SAM reads.
-    """
-    try:
-        document: Any = tomlkit.parse(samconfig)
-    except TOMLKitError as error:
-        raise PlatformFileError(f"samconfig.toml is not TOML: {error}") from None
-    section = document
-    for key in (environment, "deploy", "parameters"):
-        if key not in section:
-            section[key] = tomlkit.table(is_super_table=key != "parameters")
-        section = section[key]
-        if not isinstance(section, dict):
-            raise PlatformFileError(f"samconfig.toml: {environment}.deploy.parameters must be a table")
-    values = section.get("parameter_overrides", [])
-    overrides = _overrides(values)
-    if values != overrides or not values:
-        section["parameter_overrides"] = values = tomlkit.array("[\n]")
-        for each in overrides:
-            values.add_line(each, indent="  ")
-    for at in reversed(range(len(overrides))):  # in place, where the comments beside the others stay
-        if _OF_A_PLATFORM.match(overrides[at]):
-            del values[at]
-    for name, value in parameters.items():
-        values.add_line(parameter_override(name, value), indent="  ")
-    return tomlkit.dumps(document)
-
-
-def _overrides(value: object) -> list[str]:
-    """samconfig.toml holds a list of `Name=value`, or several of them in one text, as `--guided` writes them."""
-    found: list[str] = []
-    for text in value if isinstance(value, list) else [value]:
-        if not isinstance(text, str):
-            raise PlatformFileError("samconfig.toml: parameter_overrides must be a list of Name=value, or one text")
-        several = _OVERRIDE.findall(text)
-        found += several if all("=" in each for each in several) else [text]
-    return found
 
 
 def _checked(sample: Sample, platform: Platform, now: float) -> Checked:
@@ -260,14 +201,6 @@ def _samples(path: Path, value: object) -> list[Sample]:
             )
         )
     return samples
-
-
-def _plain_json(value: Mapping[str, Any]) -> str:
-    """JSON in ASCII whose texts hold neither quotes nor backslashes of their own: those become \\u0022 and the like, as
-    do a shell's signs."""
-    text = json.dumps(value, ensure_ascii=True, separators=(",", ":"))
-    text = re.sub(r"\\[^u]", lambda escape: f"\\u{ord(json.loads(f'"{escape[0]}"')):04x}", text)
-    return re.sub(r"['$`!]", lambda sign: f"\\u{ord(sign[0]):04x}", text)
 
 
 def _in_keys(sentence: str) -> str:

@@ -12,7 +12,8 @@ from harness.cloudformation import template
 from local_stack import ROOT
 from whop_sync.receiving.platforms import configured
 from whop_user_sync import cli
-from whop_user_sync.platform_files import PlatformFileError, parameter_override, read_platform_file, written_to
+from whop_user_sync.platform_files import PlatformFileError, read_platform_file
+from whop_user_sync.sam_parameters import SamParameterError, parameter_override, written_to
 
 ACME = """
 # how Acme posts
@@ -107,7 +108,7 @@ def test_two_slashes_are_text_in_yaml(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("value", ["it's", "a\nb", 'a\\"b', "ends with \\", "\\ "])
 def test_what_sam_would_read_otherwise_is_refused(value: str) -> None:
-    with pytest.raises(PlatformFileError, match="SignaturePrefix may hold no single quote"):
+    with pytest.raises(SamParameterError, match="SignaturePrefix may hold no single quote"):
         parameter_override("SignaturePrefix", value)
 
 

@@ -7,8 +7,9 @@ from typing import Annotated
 import typer
 
 from whop_user_sync.commands.common import CommandError, Exit, JsonOption, output
-from whop_user_sync.platform_files import PlatformFileError, parameter_override, read_platform_file, written_to
+from whop_user_sync.platform_files import PlatformFileError, read_platform_file
 from whop_user_sync.preview.captured import CaptureError, captured_text
+from whop_user_sync.sam_parameters import SamParameterError, parameter_override, written_to
 
 
 def platform(
@@ -29,7 +30,7 @@ def platform(
         checked = found.check(time.time())
         overrides = [parameter_override(name, value) for name, value in found.parameters.items()]
         text = written_to(captured_text(write, may_be_empty=True), environment, found.parameters) if write else None
-    except (CaptureError, PlatformFileError) as error:
+    except (CaptureError, PlatformFileError, SamParameterError) as error:
         raise CommandError(str(error)) from None
     for each in checked:
         mark = "as expected" if each.is_as_expected else f"expected {each.sample.expect}"
