@@ -12,6 +12,8 @@ from local_stack.engine import Engine, running_engine
 from local_stack.processes import NO_ACCOUNT
 
 os.environ.update(NO_ACCOUNT)  # no test may ever reach the AWS account of the person who runs it
+# A journal counts under these, which the template sets.
+os.environ.update({"POWERTOOLS_METRICS_NAMESPACE": "WhopUserSync", "POWERTOOLS_SERVICE_NAME": "stack"})
 settings.register_profile("steady", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("steady")
 

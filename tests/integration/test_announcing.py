@@ -432,9 +432,7 @@ class Line:
 
 class TestTheWholeWay:
     @pytest.fixture
-    def line(self, engine: Engine, platform: Platform, monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
-        monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "WhopUserSync")
-        monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "test")
+    def line(self, engine: Engine, platform: Platform) -> Iterator[Line]:
         with World(engine, announces=True) as world:
             yield Line(world, platform)
 

@@ -109,9 +109,7 @@ def _route(function: object, parameters: dict[str, str]) -> str:
 
 
 @pytest.fixture
-def backend(world: World, monkeypatch: pytest.MonkeyPatch) -> Backend:
-    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "WhopUserSync")
-    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "stack")
+def backend(world: World) -> Backend:
     return Backend(world)
 
 

@@ -89,9 +89,7 @@ class Backend:
 
 
 @pytest.fixture
-def backend(world: World, engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[Backend]:
-    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "WhopUserSync")
-    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "stack")
+def backend(world: World, engine: Engine) -> Iterator[Backend]:
     sqs = engine.sqs
     urls = [sqs.create_queue(QueueName=f"{world.table}-{name}")["QueueUrl"] for name in ("created", "changed")]
 

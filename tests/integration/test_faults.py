@@ -377,7 +377,5 @@ class Line:
 
 
 @pytest.fixture
-def line(world: World, monkeypatch: pytest.MonkeyPatch) -> Line:
-    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "WhopUserSync")
-    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "test")
+def line(world: World) -> Line:
     return Line(world)

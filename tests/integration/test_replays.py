@@ -56,12 +56,6 @@ class Platform:
         return name
 
 
-@pytest.fixture(autouse=True)
-def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "WhopUserSync")
-    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "test")
-
-
 @pytest.fixture
 def shopify(world: World) -> Platform:
     def sign(body: bytes) -> dict[str, str]:

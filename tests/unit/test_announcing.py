@@ -101,12 +101,6 @@ def failing(error: Exception, *, only: str | None = None) -> Callable[[Announcem
     return fail
 
 
-@pytest.fixture(autouse=True)
-def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "WhopUserSync")
-    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "test")
-
-
 def outcomes(caplog: pytest.LogCaptureFixture) -> list[dict[str, Any]]:
     names = ("outcome", "event_id", "event_type", "user_id", "reason")
     lines = [vars(line) for line in caplog.records if line.msg == "announcement"]

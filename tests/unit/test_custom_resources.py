@@ -47,8 +47,7 @@ def problem(properties: Mapping[str, object]) -> str | None:
 
 
 @pytest.fixture
-def cloudformation(monkeypatch: pytest.MonkeyPatch) -> CloudFormation:
-    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "WhopUserSync")
+def cloudformation() -> CloudFormation:
     return CloudFormation()
 
 

@@ -93,12 +93,6 @@ class Endpoint:
         return [message["QueueUrl"] for message in self.sqs.sent]
 
 
-@pytest.fixture(autouse=True)
-def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "WhopUserSync")
-    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "test")
-
-
 @pytest.mark.parametrize("kind", get_args(Kind.__value__))
 @pytest.mark.parametrize("encoded", [False, True])
 def test_a_genuine_event_is_stored_in_the_queue_of_its_kind(kind: Kind, encoded: bool) -> None:
@@ -604,12 +598,8 @@ type LoggedLines = Callable[[str], list[tuple[str | None, str | None, str | None
 
 
 @pytest.fixture
-def logged_lines(
-    capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> LoggedLines:
+def logged_lines(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture) -> LoggedLines:
     """Outcome, event id and reason of all log lines; asserts that the metric named was counted and written."""
-    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "WhopUserSync")
-    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "test")
 
     def look(metric: str) -> list[tuple[str | None, str | None, str | None]]:
         metrics = [json.loads(line) for line in capsys.readouterr().out.splitlines() if "_aws" in line]

@@ -164,9 +164,7 @@ def test_of_every_alarm_it_is_said_what_it_means_and_what_to_do() -> None:
     assert_same(documented, alarms(), f"{OPERATIONS.name}, Alarms")
 
 
-def test_every_metric_is_explained(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "WhopUserSync")
-    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "stack")
+def test_every_metric_is_explained(capsys: pytest.CaptureFixture[str]) -> None:
     emitted = {name for name, _ in emitted_metrics(capsys)}
     assert_same(OPERATIONS.listed("Metrics"), emitted, f"{OPERATIONS.name}, Metrics")
 

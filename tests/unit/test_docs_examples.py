@@ -99,9 +99,7 @@ def served(answer: Callable[[BaseHTTPRequestHandler, str], HttpAnswer]) -> Itera
 
 
 @pytest.fixture
-def url(queue: Queue, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "WhopUserSync")
-    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "stack")
+def url(queue: Queue) -> Iterator[str]:
     platform = configured({"PAYLOAD_PRESET": "standard"})
     sink = cast("SqsQueue", queue)
     receiver = Receiver(

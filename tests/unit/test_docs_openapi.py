@@ -130,12 +130,6 @@ class Minting:
         return Link()
 
 
-@pytest.fixture(autouse=True)
-def named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "WhopUserSync")
-    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "stack")
-
-
 def look_up(found: Found, user_id: str = "u1") -> HttpAnswer:
     function = LookUp(directory=cast("Directory", Table(found)), journal=Journal())
     return function.answer({"pathParameters": {"user_id": user_id}})

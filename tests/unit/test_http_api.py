@@ -24,8 +24,6 @@ SETTINGS = {
     "WHOP_ENROLLMENT": "companies",
     "WHOP_API_KEY_ARN": "arn:key",
     "CHAT_TOKEN_ACTIONS": "chat:read,dms:read",
-    "POWERTOOLS_METRICS_NAMESPACE": "WhopUserSync",
-    "POWERTOOLS_SERVICE_NAME": "stack",
 }
 
 

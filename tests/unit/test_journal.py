@@ -49,9 +49,7 @@ class Written:
 
 
 @pytest.fixture
-def written(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Written:
-    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "WhopUserSync")
-    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "stack")
+def written(capsys: pytest.CaptureFixture[str]) -> Written:
     return Written(capsys)
 
 

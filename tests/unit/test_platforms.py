@@ -990,7 +990,6 @@ def test_the_receiver_starts_with_what_is_set_and_not_with_anything_wrong(monkey
     settings = {**dict.fromkeys(["WEBHOOK_SIGNING_SECRETS_ARN", *queues], "somewhere"), **ACME}
     for name, value in {**settings, "AWS_DEFAULT_REGION": "us-east-1"}.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "WhopUserSync")
     receiver = assembly.receiver()
     assert isinstance(receiver, Receiver)
     assert receiver.platform == configured(ACME)

@@ -38,12 +38,6 @@ TEXT = "a secret that is plain text"
 BODY = b'{"type":"user.updated"}'
 
 
-@pytest.fixture(autouse=True)
-def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "WhopUserSync")
-    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "test")
-
-
 def report(preset: str, body: Any, headers: dict[str, str] | None = None) -> BodyReport:
     return body_report(json.dumps(body).encode(), headers or {}, PLATFORMS[preset], now=NOW)
 

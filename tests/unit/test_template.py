@@ -73,9 +73,7 @@ QUEUES = of_type("AWS::SQS::Queue")
 
 
 @pytest.fixture
-def emitted(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> set[tuple[str, tuple[str, ...]]]:
-    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", NAMESPACE)
-    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "stack")
+def emitted(capsys: pytest.CaptureFixture[str]) -> set[tuple[str, tuple[str, ...]]]:
     return emitted_metrics(capsys)
 
 

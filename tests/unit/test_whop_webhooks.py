@@ -127,7 +127,6 @@ def signed(body: bytes, *, secret: str = SECRET, delivery_id: str = "msg_1", at:
 
 @pytest.fixture(autouse=True)
 def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "WhopUserSync")
     # Another one for each test: Powertools keeps a logger for a name, and with it the output of the test before.
     monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", f"test-{uuid.uuid4()}")
 

@@ -77,12 +77,6 @@ def failing(error: Exception) -> Callable[[UserEvent], object]:
     return fail
 
 
-@pytest.fixture(autouse=True)
-def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("POWERTOOLS_METRICS_NAMESPACE", "WhopUserSync")
-    monkeypatch.setenv("POWERTOOLS_SERVICE_NAME", "test")
-
-
 def test_what_is_done_leaves_the_queue() -> None:
     bench = Bench()
     assert bench.run(bench.record(event("u1")), bench.record(event("u2"), id="m2")) == set()
