@@ -75,7 +75,7 @@ def enroll_config() -> EnrollConfig:
 def _sync_config() -> SyncConfig:
     whop = whop_config()
     picture_allowed_origin = os.environ.get("PICTURE_ALLOWED_ORIGIN") or None
-    if picture_allowed_origin and os.environ["WHOP_ENVIRONMENT"] == "production":
+    if picture_allowed_origin and setting("WHOP_ENVIRONMENT") == "production":
         raise ValueError("PICTURE_ALLOWED_ORIGIN must be empty when WHOP_ENVIRONMENT is production")
     title_format = setting("TITLE_FORMAT")
     if "{user_id}" not in title_format:

@@ -333,7 +333,7 @@ def _without_inline_picture(written: bytes) -> bytes:
 def kept_headers(headers: Mapping[str, str], scheme: "Scheme") -> dict[str, str]:
     """The headers that are kept with a parked delivery: all but those that prove the sender, as a password does.
 
-    A delivery whose event stands in a header can so be read again when the setting that reads it was wrong.
+    So a delivery whose event stands in a header can be read again, once the setting that reads it is corrected.
     """
     return {
         name: value
