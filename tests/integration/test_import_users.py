@@ -21,7 +21,7 @@ from harness.interruptions import INTERRUPTED
 from local_stack import ROOT
 from local_stack.engine import Engine
 from local_stack.processes import NO_ACCOUNT
-from local_stack.waiting import becomes_true
+from local_stack.waiting import PATIENCE_SECONDS, becomes_true
 from whop_sync.aws.queues import Queue
 from whop_sync.errors import Transient
 from whop_sync.events import UserEvent
@@ -236,7 +236,6 @@ def test_an_interrupted_import_goes_on_where_it_was(operator: Operator, monkeypa
     assert not operator.state_file.exists()
 
 
-@pytest.mark.timeout(600)
 def test_an_import_that_is_killed_goes_on_too(operator: Operator) -> None:
     # Given an import in a process of its own, killed while it waits for a full queue
     operator.write(*map(line, range(MAX_WAITING + CHUNK_ROWS * 5)))
@@ -244,7 +243,7 @@ def test_an_import_that_is_killed_goes_on_too(operator: Operator) -> None:
     command = [sys.executable, "-m", "whop_user_sync", *arguments]
     with subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True) as process:
         assert process.stderr is not None
-        assert becomes_true(lambda: Queue(operator.engine.sqs, operator.queue_url).waiting() > MAX_WAITING, 240)
+        assert becomes_true(lambda: Queue(operator.engine.sqs, operator.queue_url).waiting() > MAX_WAITING)
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
     first = operator.received()
@@ -256,7 +255,6 @@ def test_an_import_that_is_killed_goes_on_too(operator: Operator) -> None:
     assert len(events) <= MAX_WAITING + CHUNK_ROWS * 6
 
 
-@pytest.mark.timeout(600)
 def test_sign_ups_never_wait_behind_more_than_a_few_minutes_of_imported_users(
     operator: Operator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -336,7 +334,6 @@ def test_a_file_that_cannot_be_one_of_users_is_refused_with_the_reason(operator:
     assert operator.received() == []
 
 
-@pytest.mark.timeout(600)
 @pytest.mark.usefixtures("interruptible")
 def test_ctrl_c_stops_an_import_and_what_it_says_is_true(operator: Operator) -> None:
     # Given an import that waits for the workers, since the queue is full
@@ -356,7 +353,7 @@ def test_ctrl_c_stops_an_import_and_what_it_says_is_true(operator: Operator) -> 
                 break
         # When a person presses Ctrl-C
         run.send_signal(signal.SIGINT)
-        output, errors = run.communicate(timeout=60)
+        output, errors = run.communicate(timeout=PATIENCE_SECONDS)
     # Then it says how far it is and how to continue
     assert run.returncode in INTERRUPTED, output + errors
     [done] = re.findall(

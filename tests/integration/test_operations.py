@@ -22,7 +22,7 @@ from harness.template_stack import Surroundings, load
 from local_stack import ROOT
 from local_stack.engine import Engine
 from local_stack.processes import NO_ACCOUNT
-from local_stack.waiting import becomes_true
+from local_stack.waiting import PATIENCE_SECONDS, becomes_true
 from whop_sync.announcements import Announcement, announcement_id
 from whop_sync.aws.queues import Queue
 from whop_sync.errors import Malformed, Permanent, WhopAnswer
@@ -374,10 +374,10 @@ def test_ctrl_c_stops_a_redrive_and_what_it_says_is_true(operator: Operator) -> 
         stderr=subprocess.PIPE,
         text=True,
     ) as redrive:
-        assert becomes_true(lambda: waiting(operator, sent_to) > 0 or redrive.poll() is not None, 60)
+        assert becomes_true(lambda: waiting(operator, sent_to) > 0 or redrive.poll() is not None)
         # When a person presses Ctrl-C
         redrive.send_signal(signal.SIGINT)
-        output, errors = redrive.communicate(timeout=60)
+        output, errors = redrive.communicate(timeout=PATIENCE_SECONDS)
     # Then it ends with the status for that, and each event is in its queue or parked where all can see it
     assert redrive.returncode in INTERRUPTED, output + errors
     assert "Interrupted. What was not sent again is parked as before." in errors

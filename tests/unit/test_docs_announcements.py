@@ -236,7 +236,7 @@ def receiver(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Receive
         stdout=subprocess.PIPE,
         text=True,
     ) as process:
-        assert becomes_true(lambda: is_listening(port) or process.poll() is not None, 30)
+        assert becomes_true(lambda: is_listening(port) or process.poll() is not None)
         yield Receiver(f"http://{LOOPBACK}:{port}/", process)
         process.kill()
 
