@@ -15,8 +15,10 @@ from harness.faults import PICTURE, Answer, Meanwhile, Point
 from local_stack.pictures import png
 from whop_sync.accounts import Account
 from whop_sync.batches.retries import RETRIES
-from whop_sync.errors import AwaitsTurn, Permanent, Transient
+from whop_sync.errors import AwaitsTurn, Permanent, SyncError, Transient
 from whop_sync.events import Kind
+from whop_sync.pictures.errors import PictureRefused, PictureUnavailable
+from whop_sync.pictures.fetching import PictureFetcher
 from whop_sync.syncing.deadlines import Deadline
 from whop_sync.syncing.enrollment import ORPHAN_WAIT_SECONDS
 from whop_sync.users.mappings import LEASE_SECONDS
@@ -457,6 +459,20 @@ class TestPicture:
         refused = world.handle(early, age=PICTURE_PATIENCE_SECONDS + 1).refused
         assert refused
         assert refused["picture"].reason == "picture_not_found"
+
+    @pytest.mark.parametrize("gone", [PictureUnavailable("picture_not_found"), PictureRefused("picture_redirects")])
+    def test_an_address_that_expires_after_its_picture_was_taken_costs_nothing(
+        self, world: World, monkeypatch: pytest.MonkeyPatch, gone: SyncError
+    ) -> None:
+        picture = world.pictures.url("ff0000")
+        world.handle(created(name="Ann", picture=picture))
+
+        def expired(*_: object) -> None:
+            raise gone
+
+        monkeypatch.setattr(PictureFetcher, "fetch", expired)
+        assert not world.handle(event(version=2, name="Ann 2", picture=picture)).refused
+        assert world.shown() == ("Ann 2", RED)
 
     def test_a_host_that_fails_an_old_event_once_is_tried_again(self, world: World) -> None:
         """The event may be old because of anything: a wrong key, an outage of Whop, a backlog."""

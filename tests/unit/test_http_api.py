@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 
 from local_stack import ROOT
 from whop_sync.aws.api_gateway import HttpEvent
+from whop_sync.backend_api.enrolling import pause_after
 from whop_sync.backend_api.http_api import answer, parameter
-from whop_sync.errors import Malformed
+from whop_sync.errors import AwaitsTurn, Malformed, OperatorNeeded, Transient
+from whop_sync.pictures.errors import PictureUnavailable
 
 SETTINGS = {
     "AWS_DEFAULT_REGION": "us-east-1",
@@ -66,6 +68,27 @@ def test_a_wait_is_answered_in_whole_seconds_and_never_as_none_at_all() -> None:
     assert answer(503, {}, retry_after=0.2)["headers"]["retry-after"] == "1"
     assert answer(503, {}, retry_after=12.4)["headers"]["retry-after"] == "12"
     assert "retry-after" not in answer(200, {})["headers"]
+
+
+@pytest.mark.parametrize(
+    ("error", "tries", "seconds"),
+    [
+        (AwaitsTurn("busy", retry_after=90), 3, 0.5),
+        (AwaitsTurn("whop_rate_limited", retry_after=4), 0, 4),
+        (Transient("whop_failed", retry_after=7), 0, 7),
+        (Transient("whop_failed"), 1, 1),
+        (Transient("whop_failed"), 9, 4),
+        (Transient("whop_no_answer", effect="pending"), 0, None),
+        (OperatorNeeded("whop_key_rejected", retry_after=1), 0, None),
+        (AwaitsTurn("no_email"), 0, None),
+        (PictureUnavailable("picture_not_found"), 0, 0.5),
+        (PictureUnavailable("picture_not_found"), 1, None),
+    ],
+)
+def test_a_caller_is_kept_waiting_for_what_is_soon_over_alone(
+    error: Transient, tries: int, seconds: float | None
+) -> None:
+    assert pause_after(error, tries) == seconds
 
 
 def start(function: str, **changed: str) -> subprocess.CompletedProcess[str]:
