@@ -443,7 +443,9 @@ def test_every_outcome_that_is_logged_has_its_look_and_can_be_filtered_by() -> N
 
 def test_deliveries_are_filtered_and_refreshed_as_rows_alone(sources: StubSources, guard: Guard) -> None:
     browser = signed_in(sources, guard)
-    assert "msg_1" in browser.get("/deliveries?outcome=parked&reason=not_json").text
+    page = browser.get("/deliveries?outcome=parked&reason=not_json").text
+    assert "msg_1" in page
+    assert "<html" in page
     assert "None fits" in browser.get("/deliveries?outcome=synced").text
     rows = browser.get("/deliveries", headers={"hx-request": "true"}).text
     assert "msg_1" in rows
@@ -455,6 +457,8 @@ def test_what_is_not_there_is_said(sources: StubSources, guard: Guard) -> None:
     browser = signed_in(sources, guard)
     for path in ("/users?id=absent", "/deliveries/other", "/imports/other"):
         assert browser.get(path).status_code == 404
+    for path in ("/users?id=u1", "/users", "/deliveries/msg_1", "/imports/run-2", "/parked/body?event_id=msg_1"):
+        assert browser.get(path).status_code == 200
 
 
 @pytest.mark.parametrize("hours", ["x", "nan", "1000000"])
