@@ -428,13 +428,16 @@ def stored_imports() -> "StoredImports":
     from whop_sync.aws.queues import Queue
     from whop_sync.config.settings import is_local, user_created_queue_url
     from whop_sync.importing.stored_files import StoredImports
+    from whop_sync.journal import Journal
 
     queue_url = user_created_queue_url()
+    journal = Journal()  # before the clients, which would log where they found credentials
     # The name of a bucket cannot be put before the host name of a local engine.
     aws = _aws(connect=2, read=30, attempts=3, s3={"addressing_style": "path" if is_local() else "auto"})
     return StoredImports(
         s3=boto3.client("s3", config=aws),
         queue=Queue(boto3.client("sqs", config=aws), queue_url),
+        journal=journal,
         clock=time.time,
     )
 

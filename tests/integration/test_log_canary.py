@@ -701,6 +701,40 @@ def test_a_start_with_a_url_that_cannot_be_right_does_not_show_it(engine: Engine
     assert leaks(ended.all) == []
 
 
+# -- the import --------------------------------------------------------------------------------------------------------
+
+IMPORT_PARTS = (
+    "whop_sync.importing.stored_files.open_users",
+    "whop_sync.importing.stored_files.rows",
+    "whop_sync.importing.stored_files.import_rows",
+    "whop_sync.importing.stored_files.Queue.waiting",
+    "whop_sync.importing.stored_files.Queue.send_all",
+    AWS,
+)
+
+
+def test_an_import_reveals_nothing_of_its_file(engine: Engine, tmp_path: Path) -> None:
+    # Given a file with good and bad rows
+    surroundings = Surroundings(engine, {"ImportEnabled": "true"})
+    bucket = f"{surroundings.stack}-import"
+    engine.s3.create_bucket(Bucket=bucket)
+    row = {"id": "u1", "email": ADDRESS, "name": NAME, "avatar_url": URL}
+    lines = [json.dumps(each) for each in (row, {**row, "id": "u2", "email": WORD}, {"id": "u3"})]
+    content = "\n".join([*lines, WORD, ""]).encode()
+    engine.s3.put_object(Bucket=bucket, Key="users/users.ndjson", Body=content)
+    stored = {"bucket": {"name": bucket}, "object": {"key": "users/users.ndjson"}}
+    environment = surroundings.environment("import_users")
+    [plan] = run(of_function("import_users"), environment, tmp_path, step(stored)).answers
+    part = {**plan, "run": "r1", "part": plan["parts"][0]}
+    # When it is planned and sent, also while each part in turn fails with an error that quotes what it was given
+    steps = [step(order, sabotage) for sabotage in (None, *IMPORT_PARTS) for order in (stored, part)]
+    ended = run(of_function("import_users"), environment, tmp_path, *steps)
+    # Then neither log nor answer holds a word
+    assert ended.answers[1] == {"waiting": False, "sent": 1, "rejected": 3}
+    assert ended.output.count('"crash"') == 6
+    assert leaks(ended.all) == []
+
+
 # -- the net itself ----------------------------------------------------------------------------------------------------
 
 

@@ -24,6 +24,7 @@ from whop_sync.aws.secrets import Secret
 from whop_sync.batches.retries import RETRIES
 from whop_sync.errors import OperatorNeeded, Permanent, Transient
 from whop_sync.importing.stored_files import StoredImports
+from whop_sync.journal import Journal
 from whop_sync.users.announced_webhooks import AnnouncedWebhooks
 from whop_sync.users.directory import Directory
 from whop_sync.users.mappings import Claim
@@ -174,7 +175,7 @@ def test_a_file_of_users_is_imported(queue: tuple[Queue, str]) -> None:
     s3 = client("s3")
     s3.create_bucket(Bucket="imports")
     s3.put_object(Bucket="imports", Key="users/a.csv", Body=b"id,email\nu1,u1@people.test\nu2,\n")
-    imports = StoredImports(s3=s3, queue=events, clock=time.time)
+    imports = StoredImports(s3=s3, queue=events, journal=Journal(), clock=time.time)
     plan: Any = imports.plan({"bucket": {"name": "imports"}, "object": {"key": "users/a.csv"}})
     orders: list[Any] = [{**plan, "run": "r1", "part": part} for part in plan["parts"]]
     counts = [imports.send_part(order) for order in orders]

@@ -12,6 +12,7 @@ from botocore.exceptions import ClientError, ReadTimeoutError
 from whop_sync.aws.queues import Queue
 from whop_sync.errors import Transient
 from whop_sync.importing.stored_files import PartOfPlan, StoredFile, StoredImports
+from whop_sync.journal import Journal
 
 FILE = b"id,email\nu1,ann@people.test\nu2,\n"
 STORED: StoredFile = {"bucket": {"name": "b"}, "object": {"key": "users/a.csv"}}
@@ -57,7 +58,7 @@ class AWS:
 
 
 def imports(aws: Any) -> StoredImports:
-    return StoredImports(s3=aws, queue=Queue(aws, "queue"), clock=time.time)
+    return StoredImports(s3=aws, queue=Queue(aws, "queue"), journal=Journal(), clock=time.time)
 
 
 def test_a_file_is_planned_and_its_parts_are_sent() -> None:

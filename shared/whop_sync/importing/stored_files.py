@@ -8,15 +8,17 @@ line that is not JSON. So it hands out parts, and the rows are read as the opera
 """
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, BinaryIO, NotRequired, TypedDict, cast
 
 from whop_sync.aws.boundary import aws_errors
 from whop_sync.aws.queues import Queue
-from whop_sync.errors import Malformed
+from whop_sync.errors import Malformed, SyncError
 from whop_sync.importing.rows import MAX_WAITING, Source, import_rows
 from whop_sync.importing.user_files import LONG_AGO, Format, Offset, open_users, parts, rows
+from whop_sync.journal import Journal
 from whop_sync.values import microseconds
 
 if TYPE_CHECKING:
@@ -90,16 +92,18 @@ class Sent(TypedDict):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredImports:
-    """Both methods raise Transient, after which Step Functions tries again. It quotes nothing of the file."""
+    """Both methods raise Transient, or RuntimeError after a defect, and Step Functions tries again. Neither quotes
+    anything of the file."""
 
     s3: "S3Client"
     queue: Queue
+    journal: Journal
     clock: Callable[[], float]
 
     def plan(self, order: StoredFile) -> Plan | Problem:
         """Where to cut a file. The object's metadata may say `as-of`, the time of rows that have none."""
         try:
-            with aws_errors("s3_unavailable"):
+            with self._reporting():
                 return self._plan(order)
         except Malformed as error:
             return {"problem": error.explanation}
@@ -125,9 +129,9 @@ class StoredImports:
 
     def send_part(self, order: PartOfPlan) -> Sent:
         """Imports a part. Rejected rows are written to `rejected/<run>/<line>.ndjson` in the same bucket."""
-        if self.queue.waiting() > MAX_WAITING:
-            return {"waiting": True}
-        with aws_errors("s3_unavailable"):
+        with self._reporting():
+            if self.queue.waiting() > MAX_WAITING:
+                return {"waiting": True}
             return self._send_part(order)
 
     def _send_part(self, order: PartOfPlan) -> Sent:
@@ -155,6 +159,20 @@ class StoredImports:
                 ContentType="application/x-ndjson",
             )
         return {"waiting": False, "sent": sent, "rejected": len(rejections)}
+
+    @contextmanager
+    def _reporting(self) -> Iterator[None]:
+        """Logs a defect without its message, which Lambda and Step Functions would record."""
+        try:
+            with aws_errors("s3_unavailable"):
+                yield
+        except SyncError:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, its message may quote a row
+            self.journal.crash(error)
+            raise RuntimeError("a defect: the line `crash` in the log of the function has the place") from None
+        finally:
+            self.journal.flush()
 
 
 def _buffered(body: Any) -> BinaryIO:
