@@ -11,7 +11,7 @@ from whop_sync.aws.queues import Queue
 from whop_sync.errors import AwaitsTurn, OperatorNeeded, Permanent, SyncError, Transient
 from whop_sync.events import UserEvent
 from whop_sync.syncing.deadlines import Deadline
-from whop_sync.syncing.enrollment import Enrollment
+from whop_sync.syncing.enrollment import Enrollment, Located, NotLocated
 from whop_sync.users.mappings import Busy, Claim
 
 LEASE_SECONDS = 150
@@ -73,9 +73,12 @@ class Erasure:
             if row.standing == "deleted" and row.account is None and row.former is None:
                 return Receipt(user_id=user_id, is_known=True)
             raise Transient("lease_lost", "the row says something of a time that is still to come")
-        account = claim.row.account or claim.row.former
+        account = claim.row.account
         if account is None:
-            account = self.enrollment.orphan(claim, Deadline(at=claim.deadline, clock=clock))
+            located = self.enrollment.adopt(claim, Deadline(at=claim.deadline, clock=clock))
+            if isinstance(located, NotLocated):
+                raise located.error
+            account = located.account if isinstance(located, Located) else None
         receipt = Receipt(user_id=user_id, is_known=True) if account is None else self._erase_at_whop(claim, account)
         mappings.erase(claim, deletion, account)
         return receipt

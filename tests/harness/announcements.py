@@ -48,7 +48,7 @@ def said(row: Mapping[str, Any]) -> Belief:
             whop_user_id=row["whop_user_id"],
             whop_company_id=row.get("whop_company_id"),
         )
-    if row.get("standing") == "deleted":
+    if row.get("status") == "deleted":
         return Belief(state="deleted")
     return Belief(state="failed", reason=row.get("last_error")) if row.get("status") == "failed" else Belief()
 
@@ -77,7 +77,7 @@ def first_missed(past: Iterable[Mapping[str, Any]], announcements: Iterable[Anno
     """The first state that a row had and that was not announced in its turn. `past` is the row after each write; while
     a worker has it, or a deletion is under way, its state is not settled."""
     settled = [row for row in past if not {"lease_id", "unannounced"} & set(row)]
-    held = [said(row).state for row in settled if not ("whop_user_id" in row and row.get("standing") == "deleted")]
+    held = [said(row).state for row in settled if row.get("standing") != "deleted" or row.get("status") == "deleted"]
     states = [state for state, _ in itertools.groupby(state for state in held if state is not None)]
     speaking = sorted({each.version or 0: each for each in announcements if each.type in _SPEAKING}.items())
     in_turn = iter([believed([each]).state for _, each in speaking])

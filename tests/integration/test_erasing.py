@@ -155,7 +155,7 @@ def test_the_account_of_a_create_whose_answer_was_lost_is_erased_too(world: Worl
     world.fake.fault(Fault(world.create_call, "error_500_after"))
     world.failure(created(name="Ann"))
     if is_deleted:
-        world.handle(event(version=2, kind="deleted", email=None))
+        assert world.failure(event(version=2, kind="deleted", email=None)).reason == "orphan_not_listed"
     with pytest.raises(AwaitsTurn, match="may still show up"):
         erasure(world).erase("u1")
     world.clock.sleep(LEASE_SECONDS + 1)

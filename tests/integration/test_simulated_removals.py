@@ -10,7 +10,7 @@ from simulate import TRAITS, generate, lived
 from simulate.table import Table
 from whop_sync.events import Field, Position, UserEvent
 from whop_sync.syncing.enrollment import Enrollment
-from whop_sync.syncing.synchronization import Synchronization
+from whop_sync.syncing.synchronization import Synchronization, _Task
 from whop_sync.users.mappings import Busy, Claim, Mappings
 from whop_sync.users.schema import Attempt
 from whop_sync.users.writes import Progress
@@ -92,6 +92,14 @@ def a_deletion_leaves_no_tombstone(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(Mappings, "bury", buried)
 
 
+def a_deletion_looks_for_no_account(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(_Task, "is_unfinished", False)
+
+
+def a_deletion_takes_no_notice_of_a_return_that_was_broken_off(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(_Task, "is_unfinished", property(lambda self: self.claim.attempt.is_open))
+
+
 def the_time_of_an_event_does_not_count(patch: pytest.MonkeyPatch) -> None:
     order: Any = UserEvent.order
     patch.setattr(UserEvent, "order", property(lambda self: (order.fget(self)[0], 0, order.fget(self)[2])))
@@ -152,6 +160,8 @@ REMOVED: Mapping[Patch, int] = {
     a_second_create_is_not_noted: 1366,
     a_deletion_under_way_is_not_waited_for: 491,
     a_deletion_leaves_no_tombstone: 0,
+    a_deletion_looks_for_no_account: 10064,
+    a_deletion_takes_no_notice_of_a_return_that_was_broken_off: 10146,
     the_time_of_an_event_does_not_count: 4,
     a_brought_id_comes_before_the_orphan: 41,
     what_a_worker_left_over_is_not_sent: 6,

@@ -17,6 +17,7 @@ from whop_sync.batches.retries import RETRIES
 from whop_sync.errors import AwaitsTurn, Permanent, Transient
 from whop_sync.events import UNDATED, Position, Standing, UserEvent, standing_of
 from whop_sync.receiving.payloads import suspension_in
+from whop_sync.syncing.enrollment import ORPHAN_WAIT_SECONDS
 from whop_sync.users.directory import Directory
 from whop_sync.users.mappings import LEASE_SECONDS
 
@@ -246,13 +247,44 @@ class TestDeletion:
         assert shown_of(world, known.id)[0] == DELETED
         assert world.whop.user_everywhere_else(known.id)["name"] == "Global Ann"
 
-    def test_an_account_that_a_deleted_user_never_learnt_of_is_found_when_they_return(self, world: World) -> None:
+    def test_an_account_whose_create_got_no_answer_is_shown_as_deleted_too_and_kept_for_a_return(
+        self, world: World
+    ) -> None:
+        world.fake.switches.list_lag = 60
         world.fake.fault(Fault(world.create_call, "error_500_after"))
         world.failure(created(version=1, name="Ann"))
+        assert world.failure(deleted(version=5)).reason == "orphan_not_listed"
+        assert standing(world) == "deleted"  # at once
         world.settle(deleted(version=5))
-        world.clock.sleep(86400)
+        row = world.row()
+        assert (row["status"], "whop_user_id" in row, "enrollment_attempt" in row) == ("deleted", False, False)
+        assert shown_of(world, row["former_whop_user_id"])[0] == DELETED
         world.settle(created(version=7, name="Anna"))
         assert (len(world.fake.companies()), world.shown()[0]) == (1, "Anna")
+
+    def test_a_create_that_made_no_account_keeps_a_deletion_for_the_lists_two_minutes_alone(self, world: World) -> None:
+        world.fake.fault(Fault(world.create_call, "error_500_before"))
+        world.failure(created(version=1, name="Ann"))
+        begun = world.clock()
+        assert getattr(world.settle(deleted(version=5))[0], "outcome", None) == "deleted"
+        assert world.clock() - begun <= ORPHAN_WAIT_SECONDS
+        assert (world.row()["status"], world.fake.companies()) == ("deleted", [])
+
+    def test_an_account_without_an_answer_whose_owner_is_another_user_shows_that_one(self, world: World) -> None:
+        world.fake.fault(Fault(world.create_call, "error_500_after"))
+        world.failure(created("u1", version=1, email="team@shop.test", name="Ann"))
+        world.settle(created("u2", version=1, email="team@shop.test", name="Bob"))
+        assert getattr(world.settle(deleted("u1", version=5))[0], "outcome", None) == "deleted"
+        assert (world.row("u1")["status"], world.shown("u2")[0]) == ("deleted", "Bob")
+
+    def test_who_leaves_again_before_a_return_was_done_is_blanked_again(self, world: World) -> None:
+        world.settle(created(version=1, name="Ann"), deleted(version=2))
+        whop_user = world.row()["former_whop_user_id"]
+        world.fake.fault(Fault("PATCH /users/{id}", "error_500_after"))
+        world.failure(restored(version=3))
+        assert shown_of(world, whop_user)[0] is None
+        world.settle(deleted(version=4))
+        assert (shown_of(world, whop_user)[0], world.owner(whop_user)) == (DELETED, None)
 
 
 class TestSuspension:

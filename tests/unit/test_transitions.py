@@ -74,6 +74,11 @@ class TestAnAccount:
     def test_of_a_user_of_whop_sign_in_has_no_connected_account(self) -> None:
         assert of_account(Row(), account=Account("user_1", None)) == [("user.enrolled", {"whop_user_id": "user_1"})]
 
+    def test_of_a_user_who_leaves_before_the_row_has_it_is_not_announced(self) -> None:
+        under_way = row(None, said="deleted", status="enrolling")
+        assert of_account(under_way, "deleted") == []
+        assert announced(under_way, Progress(status="deleted")) == [("user.deleted", {})]
+
     def test_is_announced_once(self) -> None:
         before = claim(Row())
         once = with_account(Announced(), before, ANN, "active", at=NOW)

@@ -67,8 +67,8 @@ class NotLocated:
 
 
 @dataclass(frozen=True, slots=True)
-class _Absent:
-    """No account is listed, and the list had its time."""
+class Absent:
+    """No account is there: none was asked for, or none is listed and the list had its time."""
 
     attempt: Attempt
 
@@ -90,16 +90,15 @@ class Enrollment:
 
         None if there is nothing to enroll them by: no e-mail, no Whop user, no account from before a deletion.
         """
-        attempt, former = claim.attempt, claim.row.former
-        if former is not None:
-            return Located(account=former, origin="adopted", attempt=attempt, enrolled_email=claim.row.enrolled_email)
-        email, whop_user_id = event.email, event.whop_user_id
+        if (former := _former(claim)) is not None:
+            return former
+        attempt, email, whop_user_id = claim.attempt, event.email, event.whop_user_id
         if email is None and whop_user_id is None:
             return None
         try:
             if attempt.is_open and (whop_user_id is not None or not self._is_repeated(attempt)):
                 found = self._search(claim, attempt, deadline)
-                if not isinstance(found, _Absent):
+                if not isinstance(found, Absent):
                     return found
                 attempt = found.attempt
             if whop_user_id is not None:
@@ -110,17 +109,18 @@ class Enrollment:
         except (Transient, Permanent) as error:
             return NotLocated(error=error, attempt=attempt)
 
-    def orphan(self, claim: Claim, deadline: Deadline) -> Account | None:
-        """The account that a lost create may have made of the claimed user, who has none in the row.
-
-        Raises Transient while that is not known, and Permanent.
-        """
-        if not claim.attempt.is_open:
-            return None
-        found = self._search(claim, claim.attempt, deadline)
-        if isinstance(found, NotLocated):
-            raise found.error
-        return found.account if isinstance(found, Located) else None
+    def adopt(self, claim: Claim, deadline: Deadline) -> Located | NotLocated | Absent:
+        """Finds the account that the claimed user may have, who has none in the row, and makes none: the one from
+        before a deletion, or the one of a lost create."""
+        attempt = claim.attempt
+        if (former := _former(claim)) is not None:
+            return former
+        if not attempt.is_open:
+            return Absent(attempt)
+        try:
+            return self._search(claim, attempt, deadline)
+        except (Transient, Permanent) as error:
+            return NotLocated(error=error, attempt=attempt)
 
     def _is_repeated(self, attempt: Attempt) -> bool:
         """Whether the create of an open attempt is just sent again: the answer is the account that there is."""
@@ -184,7 +184,7 @@ class Enrollment:
         )
         found = self._search(claim, conflict, deadline)
         is_unlisted = isinstance(found, NotLocated) and found.error.reason == "orphan_not_listed"
-        if not isinstance(found, _Absent) and not (is_unlisted and was_known):
+        if not isinstance(found, Absent) and not (is_unlisted and was_known):
             return found
         explanation = "Whop has an account like this already, and lists none that carries this user's id"
         refusal = Permanent(error.reason, explanation, answer=error.answer)
@@ -192,7 +192,7 @@ class Enrollment:
 
     # -- looking for one -------------------------------------------------------------------------------------------
 
-    def _search(self, claim: Claim, attempt: Attempt, deadline: Deadline) -> Located | NotLocated | _Absent:
+    def _search(self, claim: Claim, attempt: Attempt, deadline: Deadline) -> Located | NotLocated | Absent:
         """Looks for the orphan of an open attempt. Absent only if the list had its time before the search began."""
         search = self.whop.find_account(
             parent=self.company,
@@ -225,7 +225,15 @@ class Enrollment:
         if left > 0:
             waiting = AwaitsTurn("orphan_not_listed", "an earlier create may still show up on Whop", retry_after=left)
             return NotLocated(error=waiting, attempt=searched)
-        return _Absent(searched)
+        return Absent(searched)
+
+
+def _former(claim: Claim) -> Located | None:
+    """The account from before a deletion. Whop was asked for no other since."""
+    row = claim.row
+    if row.former is None:
+        return None
+    return Located(account=row.former, origin="adopted", attempt=claim.attempt, enrolled_email=row.enrolled_email)
 
 
 def _earliest(attempt: Attempt) -> float | None:

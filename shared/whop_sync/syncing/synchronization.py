@@ -11,7 +11,7 @@ from whop_sync.batches.retries import RETRIES, RetryPolicy
 from whop_sync.errors import AwaitsTurn, Permanent, SyncError, Transient
 from whop_sync.events import FIELDS, PROFILE_FIELDS, Field, Position, ProfileField, Standing, UserEvent, standing_of
 from whop_sync.syncing.deadlines import Deadline
-from whop_sync.syncing.enrollment import Enrollment, Located, NotLocated, Origin
+from whop_sync.syncing.enrollment import Absent, Enrollment, Located, NotLocated, Origin
 from whop_sync.syncing.profiles import Fetched, Profiles
 from whop_sync.syncing.transitions import known_before, with_account, with_commit
 from whop_sync.users.mappings import Busy, Claim, Mappings
@@ -98,6 +98,13 @@ class _Task:
     def is_deletion_under_way(self) -> bool:
         row = self.claim.row
         return row.standing == "deleted" and row.account is not None
+
+    @property
+    def is_unfinished(self) -> bool:
+        """Whether Whop may show a user of whom the row has no account: one whose create got no answer, or one who was
+        about to return from a deletion."""
+        row = self.claim.row
+        return self.claim.attempt.is_open or (row.former is not None and row.standing != "deleted")
 
     @property
     def profile(self) -> Mapping[ProfileField, tuple[str | None, Position]]:
@@ -367,27 +374,48 @@ class Synchronization:
         deletion = {**row.positions, **task.positions}["standing"]
         cleared: dict[Field, Position] = dict.fromkeys(PROFILE_FIELDS, replace(deletion, content="none"))
         refusal: SyncError | None = None
-        if row.account is not None:
-            if "standing" in task.newer:
-                self.mappings.note_standing(task.claim, deletion)
+        if "standing" in task.newer and (row.account is not None or task.is_unfinished):
+            self.mappings.note_standing(task.claim, deletion)
+        adopted = self._adopt(task) if task.is_unfinished else task.unchanged()
+        if isinstance(adopted, _NotDone):
+            return adopted
+        account = adopted.account
+        if account is not None:
             if is_early and any(row.positions[name] > deletion for name in PROFILE_FIELDS if name in row.positions):
                 # The same, with the change come first: once blanked, what it said would be lost.
-                return _NotDone(progress=task.unchanged(), error=_awaited_return())
+                return _NotDone(progress=adopted, error=_awaited_return())
             try:
-                refusal = self.profiles.blank(row.account, task.deadline)
+                refusal = self.profiles.blank(account, task.deadline)
             except (Transient, Permanent) as error:
                 if error.reason != "whop_not_found":
                     unknown = replace(row.shown, unsettled=frozenset(PROFILE_FIELDS))
-                    return self._failed(task, replace(task.unchanged(), shown=unknown), error)
+                    return self._failed(task, replace(adopted, shown=unknown), error)
         progress = replace(
-            task.unchanged(),
-            positions={**task.positions, **(cleared if row.account is not None else {}), "standing": deletion},
+            adopted,
+            positions={**task.positions, **(cleared if account is not None else {}), "standing": deletion},
             shown=Shown(),
             account=None,
+            former=account,
             status="deleted",
             last_error=refusal.reason if refusal else None,
         )
         return _Done(progress=progress, result=Result(outcome="deleted"))
+
+    def _adopt(self, task: _Task) -> Progress | _NotDone:
+        """Records the account of a user who leaves before the row has it, so that they are shown as deleted too.
+
+        If its owner is another platform user's, Whop shows what the events of that one say.
+        """
+        located = self.enrollment.adopt(task.claim, task.deadline)
+        progress = replace(task.unchanged(), attempt=located.attempt)
+        if isinstance(located, NotLocated):
+            return self._failed(task, progress, located.error)
+        if isinstance(located, Absent):
+            return progress
+        recorded = self._record(task, replace(progress, enrolled_email=located.enrolled_email), located)
+        if isinstance(recorded, _Enrolled):
+            return recorded.progress
+        return progress if recorded.error.reason == "whop_user_taken" else recorded
 
     # -- an event that is not done ---------------------------------------------------------------------------------
 

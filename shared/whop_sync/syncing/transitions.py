@@ -49,14 +49,14 @@ def known_before(row: Row) -> Known | None:
         return row.announced.known
     if row.account is not None:
         return Known("suspended" if row.standing == "suspended" else "enrolled")
-    if row.standing == "deleted":
+    if row.status == "deleted":
         return Known("deleted")
     return Known("failed", row.last_error) if row.status == "failed" else None
 
 
 def with_account(announced: Announced, claim: Claim, account: Account, standing: Standing, *, at: float) -> Announced:
     """What is announced with an account that is about to be recorded. `standing` is what the event leads to."""
-    known = _with_account(standing)
+    known = _known_with_account(announced.known, standing)
     return _grown(announced, known, _of_state(announced.known, known, account), user_id=claim.user_id, at=at)
 
 
@@ -77,14 +77,15 @@ def with_commit(
 def _known_after(before: Known | None, row: Row, progress: Progress) -> Known | None:
     standing = standing_of({**row.positions, **progress.positions})
     if progress.account is not None:
-        # While a deletion is under way, the user still is what the platform knows.
-        return before if standing == "deleted" else _with_account(standing)
+        return _known_with_account(before, standing)
     if (progress.status or row.status) == "deleted":
         return Known("deleted")
     return Known("failed", progress.last_error) if progress.status == "failed" else before
 
 
-def _with_account(standing: Standing) -> Known:
+def _known_with_account(before: Known | None, standing: Standing) -> Known | None:
+    if standing == "deleted":  # while a deletion is under way, the user still is what the platform knows
+        return before
     return Known("suspended" if standing == "suspended" else "enrolled")
 
 

@@ -244,12 +244,12 @@ class Mappings:
 
     def bury(self, claim: Claim, progress: Progress) -> None:
         """Commits a deletion: the mapping and its reverse go in one step. Who the user was is kept for their return."""
-        account = claim.row.account
-        if account is None:
+        former = progress.former
+        if former is None:
             self.commit(claim, progress)
             return
-        tombstone = tombstone_attributes(claim.row, account, progress, now=self._clock())
-        is_anothers = self._transact(claim, tombstone, self._freed(account.whop_user_id, claim.user_id))
+        tombstone = tombstone_attributes(claim.row, former, progress, now=self._clock())
+        is_anothers = self._transact(claim, tombstone, self._freed(former.whop_user_id, claim.user_id))
         if is_anothers:  # an operator released the Whop user, and another user has it now
             self._update_held(claim, tombstone)
 

@@ -45,6 +45,7 @@ class Progress:
         shown: what is known now of what Whop shows.
         attempt: the enrollment attempt as it is now.
         account: who the user is on Whop now.
+        former: who they were until this deletion, with which their mapping ends.
         enrolled_email: the salted hash of the e-mail of their connected account, None if not known.
         status: what the row is to say; None leaves it as it is.
         last_error: what the row is to say of what went wrong.
@@ -58,6 +59,7 @@ class Progress:
     shown: Shown = field(default_factory=Shown)
     attempt: Attempt | None = None
     account: Account | None = None
+    former: Account | None = None
     enrolled_email: str | None = None
     status: Status | None = None
     last_error: str | None = None

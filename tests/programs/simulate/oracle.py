@@ -18,7 +18,7 @@ from whop_sync.events import Kind, ProfileField, UserEvent
 from whop_sync.whop.generations import external_id
 
 if TYPE_CHECKING:
-    from fake_whop.state import State
+    from fake_whop.state import Company, State
 
 type Wrong = Literal[
     "account doubled",
@@ -240,11 +240,7 @@ class _Judge:
                 yield Finding("mapping", user, f"{company} is {user}'s, and its item names {item.get('user_id')}")
 
     def _accounts(self, life: Life, row: Mapping[str, object]) -> Iterable[Finding]:
-        own = [
-            company
-            for company in self._state.children(PLATFORM_COMPANY)
-            if (company.metadata or {}).get("internal_user_id") == life.user
-        ]
+        own = self._own(life.user)
         if len(own) > 1:
             yield Finding("account doubled", life.user, f"{life.user} has {len(own)} connected accounts")
         ids = {company.id for company in own}
@@ -255,6 +251,11 @@ class _Judge:
             yield Finding("account left over", life.user, f"{life.user} has a connected account that no row knows of")
         if own and not any(event.kind != "suspended" and event.email for event in life.events):
             yield Finding("account left over", life.user, f"{external_id(life.user)} has an account without reason")
+
+    def _own(self, user: str) -> "list[Company]":
+        """The connected accounts that name a user."""
+        children = self._state.children(PLATFORM_COMPANY)
+        return [company for company in children if (company.metadata or {}).get("internal_user_id") == user]
 
     # -- the row ---------------------------------------------------------------------------------------------------
 
@@ -310,6 +311,13 @@ class _Judge:
                 yield Finding("name", life.user, f"{life.user} left, and Whop shows {override.name!r}")
             if override and override.picture_file is not None and self._nulls:
                 yield Finding("picture", life.user, f"{life.user} left, and Whop shows their picture")
+        for company in self._own(life.user):
+            override = self._state.overrides.get((PLATFORM_COMPANY, company.owner_id))
+            is_anothers = company.owner_id in self._owners
+            if not is_anothers and (override is None or override.name != DELETED_NAME):
+                yield Finding(
+                    "name", life.user, f"{life.user} left, and Whop shows the owner of {company.id} as before"
+                )
 
     # -- those who are there ---------------------------------------------------------------------------------------
 
