@@ -47,6 +47,24 @@ def bare_events_say_nothing(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(UserEvent, "_contents", said)
 
 
+def a_flag_inside_an_update_says_nothing(patch: pytest.MonkeyPatch) -> None:
+    contents = UserEvent._contents
+
+    def said(self: UserEvent) -> dict[Field, str]:
+        return {name: value for name, value in contents(self).items() if name != "flag" or self.is_deletion}
+
+    patch.setattr(UserEvent, "_contents", said)
+
+
+def a_flag_inside_an_update_revives_the_deleted(patch: pytest.MonkeyPatch) -> None:
+    contents = UserEvent._contents
+
+    def said(self: UserEvent) -> dict[Field, str]:
+        return {"standing" if name == "flag" else name: value for name, value in contents(self).items()}
+
+    patch.setattr(UserEvent, "_contents", lambda self: contents(self) if self.is_deletion else said(self))
+
+
 def search_goes_by_the_workers_clock(patch: pytest.MonkeyPatch) -> None:
     find, search = Whop.find_account, Enrollment._search
 
@@ -155,6 +173,8 @@ REMOVED: Mapping[Patch, int] = {
     search_starts_where_waiting_does: 428,
     search_forgets_its_cursor: 43,
     bare_events_say_nothing: 12,
+    a_flag_inside_an_update_says_nothing: 4,
+    a_flag_inside_an_update_revives_the_deleted: 104,
     search_goes_by_the_workers_clock: 942,
     each_claim_starts_the_attempt_anew: 182,
     a_second_create_is_not_noted: 1366,

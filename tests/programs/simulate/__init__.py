@@ -28,6 +28,7 @@ TRAITS = Traits(
     strains=True,
     announcements=True,
     hand_ons=True,
+    flags=True,
 )
 """What occurs in the stories of the gate and of `make simulate`."""
 

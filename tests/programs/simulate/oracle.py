@@ -67,8 +67,8 @@ def order(event: UserEvent) -> Order:
 class Life:
     """What the events of one user add up to.
 
-    `gone`: the newest word on the standing is a deletion. `alive` are the events that count: those after the newest
-    deletion.
+    `standings` is the newest that is said of the standing, `gone` whether that is a deletion. `alive` are the events
+    that count: those after the newest deletion.
     """
 
     user: str
@@ -113,13 +113,14 @@ def lives(arrivals: Iterable[Arrival]) -> dict[str, Life]:
 
 
 def _life(user: str, events: Sequence[UserEvent]) -> Life:
-    speaking = [event for event in events if event.standing]
-    top = max(map(order, speaking), default=None)
-    standings = frozenset(str(event.standing) for event in speaking if order(event) == top) or frozenset({"active"})
+    # A flag inside an update is older or newer than what else is said of a standing, but it never revives the deleted.
+    standings = _newest((event, event.standing) for event in events if event.kind != "updated")
+    if standings != {"deleted"}:
+        standings = _newest((event, event.standing) for event in events)
     deletions = [order(event) for event in events if event.standing == "deleted"]
     last = max(deletions, default=None)
     alive = [event for event in events if last is None or order(event) > last]
-    return Life(user, events, standings, alive, was_deleted=bool(deletions))
+    return Life(user, events, frozenset(standings or {"active"}), alive, was_deleted=bool(deletions))
 
 
 def judge(story: Story, world: World, history: History) -> list[Finding]:

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from fake_whop import Switches
 from simulate.shrinking import Shrunk
-from simulate.story import Settings
+from simulate.story import STANDINGS, Settings
 from whop_sync.events import UserEvent
 
 MOST_LINES = 200
@@ -57,6 +57,8 @@ def _event(event: UserEvent) -> str:
         brings.append(f"e-mail {event.email}")
     if event.whop_user_id:
         brings.append(f"Whop sign-in {event.whop_user_id}")
+    if event.standing != STANDINGS.get(event.kind):
+        brings.append(f"says {event.standing}")
     moment = f", happened at {event.event_time}" if event.event_time else ""
     who = f"{event.event_id}  {event.user_id} {event.kind}, version {event.version}{moment}"
     return f"{who}: {', '.join(brings) or 'nothing more'}"

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from simulate import Finding, History, Story, lived
-from simulate.story import ORDINARY, Arrival, Decision, Point, Settings, Written
+from simulate.story import ORDINARY, STANDINGS, Arrival, Decision, Point, Settings, Written
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,5 +143,7 @@ def _simpler_events(best: Shrunk) -> Iterator[Story]:
             yield changed(number, replace(arrival, event=replace(event, whop_user_id=None)))
         if event.event_time:
             yield changed(number, replace(arrival, event=replace(event, event_time=0)))
+        if event.standing != STANDINGS.get(event.kind):
+            yield changed(number, replace(arrival, event=replace(event, standing=STANDINGS.get(event.kind))))
         if arrival.at != round(arrival.at):
             yield changed(number, replace(arrival, at=float(round(arrival.at))))

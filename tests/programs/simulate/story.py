@@ -232,6 +232,8 @@ class Traits:
     announcements: bool = False
     hand_ons: bool = False
     """A user leaves, and another one signs up with their address meanwhile."""
+    flags: bool = False
+    """Created and updated events that say whether the user is suspended."""
 
 
 def sign_in_id(address: str) -> str:
@@ -332,6 +334,9 @@ def _seasoned(story: Story, traits: Traits) -> Story:
     handing = random.Random(f"{story.seed} handed on")
     if traits.hand_ons and handing.random() < 0.03:
         arrivals = _handed_on(handing)
+    flagging = random.Random(f"{story.seed} flagged")
+    if traits.flags and flagging.random() < 0.3:
+        arrivals = _flagged(arrivals, flagging)
     return replace(story, settings=settings, arrivals=arrivals, chance=seeded)
 
 
@@ -363,10 +368,20 @@ def _of_u1(kind: Kind, version: int) -> UserEvent:
         event_id=f"e{version}",
         user_id="u1",
         version=version,
-        standing=_STANDINGS.get(kind),
+        standing=STANDINGS.get(kind),
         email=None if kind == "deleted" else "u1@shop.test",
         profile={} if kind == "deleted" else {"name": f"u1 {version}"},
     )
+
+
+def _flagged(arrivals: Sequence[Arrival], chance: random.Random) -> list[Arrival]:
+    events = {arrival.event.event_id: arrival.event for arrival in arrivals}
+    for event_id, event in events.items():
+        if event.kind == "updated" and chance.random() < 0.5:
+            events[event_id] = replace(event, standing=chance.choice(("active", "suspended")))
+        elif event.kind == "created" and chance.random() < 0.15:
+            events[event_id] = replace(event, standing="suspended")
+    return [replace(arrival, event=events[arrival.event.event_id]) for arrival in arrivals]
 
 
 def _with_picture(event: UserEvent, url: str) -> UserEvent:
@@ -394,19 +409,20 @@ def _event(
         user_id=user,
         version=version,
         event_time=chance.choice((0, version, version, number)) if traits.event_times else 0,
-        standing=_STANDINGS.get(kind),
+        standing=STANDINGS.get(kind),
         email=email,
         profile=profile,
         whop_user_id=sign_in_id(f"{user}@home.test") if traits.sign_in and chance.random() < 0.15 else None,
     )
 
 
-_STANDINGS: Mapping[str, Any] = {
+STANDINGS: Mapping[str, Any] = {
     "created": "active",
     "restored": "active",
     "suspended": "suspended",
     "deleted": "deleted",
 }
+"""What the kinds say of the standing by themselves."""
 
 
 def _switches(chance: random.Random, traits: Traits) -> dict[str, Any]:
