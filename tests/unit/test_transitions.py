@@ -78,6 +78,9 @@ class TestAnAccount:
         under_way = row(None, said="deleted", status="enrolling")
         assert of_account(under_way, "deleted") == []
         assert announced(under_way, Progress(status="deleted")) == [("user.deleted", {})]
+        adopted = replace(under_way, account=ANN)
+        back = Progress(account=ANN, positions=standing("active", version=2), status="synced")
+        assert announced(adopted, back) == [("user.enrolled", IDS)]
 
     def test_is_announced_once(self) -> None:
         before = claim(Row())

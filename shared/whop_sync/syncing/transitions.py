@@ -44,8 +44,9 @@ class Transition:
 
 def known_before(row: Row) -> Known | None:
     """What the platform knows of a user. Where nothing was announced yet, that is what the row says: what was so before
-    announcements were turned on is not announced."""
-    if row.announced.known is not None or row.status is None:
+    announcements were turned on is not announced. An account that was recorded and not shown yet was not so: a deletion
+    records one and announces nothing of it."""
+    if row.announced.known is not None or row.status in (None, "enrolling"):
         return row.announced.known
     if row.account is not None:
         return Known("suspended" if row.standing == "suspended" else "enrolled")
