@@ -15,6 +15,7 @@ import pytest
 from botocore.exceptions import ClientError
 from starlette.testclient import TestClient
 
+from harness.entries import entry
 from local_stack import ROOT
 from whop_sync.errors import Transient
 from whop_sync.journal import AnnouncementOutcome, DeliveryOutcome, EventOutcome, WhopWebhookOutcome
@@ -60,24 +61,6 @@ RUN: dict[str, Any] = {
     "input": json.dumps({"bucket": {"name": "b"}, "object": {"key": "users/2026/all.csv"}}),
 }
 """As Step Functions describes an execution."""
-
-
-def entry(user_id: str) -> Entry:
-    return Entry(
-        user_id=user_id,
-        status="synced",
-        standing="active",
-        standing_since=None,
-        whop_user_id="user_1",
-        whop_company_id="biz_1",
-        email_differs=False,
-        sign_in_differs=False,
-        versions={"name": 1, "picture": None},
-        last_error=None,
-        last_event_id="msg_1",
-        created_at="2026-11-25T10:00:00Z",
-        updated_at="2026-11-25T10:00:00Z",
-    )
 
 
 class StubSources:

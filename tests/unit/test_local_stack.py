@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from standardwebhooks import Webhook
 
+from harness.interruptions import HalfMade
 from load import __main__ as load_program
 from local_stack import ROOT, deployment, guard, invoking, program, samples, send, up
 from local_stack import __main__ as local_stack_main
@@ -152,12 +153,6 @@ def test_a_parameter_keeps_the_quotes_of_its_json() -> None:
 def test_ctrl_c_is_answered_also_while_the_program_is_loaded(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    class HalfMade:
-        """As a response of http.client is, if Ctrl-C strikes while it is made."""
-
-        def __del__(self) -> None:
-            raise AttributeError
-
     def interrupt() -> None:
         HalfMade()
         raise KeyboardInterrupt

@@ -27,6 +27,7 @@ from botocore.exceptions import (
 )
 from rich.console import Console
 
+from harness.entries import entry
 from local_stack import ROOT
 from whop_sync.config.whop import WHOP_API_URLS, WhopConfig
 from whop_sync.errors import Malformed, OperatorNeeded, Permanent, Transient
@@ -34,7 +35,7 @@ from whop_sync.events import UserEvent
 from whop_sync.journal import EventOutcome
 from whop_sync.receiving.platforms import Platform
 from whop_sync.receiving.signatures import Hmac, Standard
-from whop_sync.users.directory import Directory, Entry
+from whop_sync.users.directory import Directory
 from whop_user_sync import cli
 from whop_user_sync.commands import importing, sending, tracing
 from whop_user_sync.commands import parked as parked_commands
@@ -784,25 +785,10 @@ def test_what_became_of_a_webhook_is_said_and_is_the_exit_status(
     outcome: str | None, status: int, said: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     shown = {"name": "Ann", "profile_picture": None}
-    row = Entry(
-        user_id="12345",
-        status="synced",
-        standing="active",
-        standing_since=None,
-        whop_user_id="user_1",
-        whop_company_id="biz_1",
-        email_differs=False,
-        sign_in_differs=False,
-        versions={"name": 1},
-        last_error=None,
-        last_event_id="msg_1",
-        created_at="2026-11-25T10:00:00Z",
-        updated_at="2026-11-25T10:00:00Z",
-    )
     monkeypatch.setattr(Stack, "settings", lambda *_: {"PAYLOAD_PRESET": "standard", "USER_MAPPINGS_TABLE": "t"})
     monkeypatch.setattr(Stack, "client", lambda *_: object())
     monkeypatch.setattr(Stack, "shown", lambda *_: (shown, shown))
-    monkeypatch.setattr(Directory, "entry", lambda *_: row)
+    monkeypatch.setattr(Directory, "entry", lambda *_: entry("12345"))
     monkeypatch.setattr(sending, "_post", lambda *_: httpx.Response(200))
     monkeypatch.setattr(sending, "_outcome", lambda *_: outcome and log_line(outcome))
     assert cli.main(["send", "standard", "created", "--stack", "acme", *NOWHERE]) == status

@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+from harness.interruptions import HalfMade
 from local_stack import ROOT
 from whop_user_sync import cli
 from whop_user_sync.__main__ import entry_point
@@ -36,12 +37,6 @@ def test_a_python_that_cannot_run_the_tool_is_named_with_the_one_that_can(argume
 def test_ctrl_c_is_answered_also_while_the_tool_is_loaded(
     options: list[str], document: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class HalfMade:
-        """As a response of http.client is, if Ctrl-C strikes while it is made."""
-
-        def __del__(self) -> None:
-            raise AttributeError
-
     def interrupt() -> None:
         HalfMade()
         raise KeyboardInterrupt
